@@ -1,0 +1,245 @@
+//! What every source of servers ends as: a [`Server`] that can be started as it stands.
+//!
+//! File formats, templates and missing values live with the readers in the gateway; by the time a [`Server`] exists
+//! every template has been evaluated, every secret looked up and every default filled in. It describes an image or a
+//! program and never starts one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::name::ServerName;
+
+/// One server, ready to start.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Its name, unique within a generation of configuration.
+    pub name: ServerName,
+    /// What people read about it.
+    pub about: About,
+    /// How it is made to run.
+    pub launch: Launch,
+    /// Prefix of its tools' and prompts' public names, when the catalog fixes one.
+    pub prefix: Option<String>,
+    /// Which of its tools may be seen and called.
+    pub tools: ToolFilter,
+    /// Which protocol era to speak to it.
+    pub protocol: Protocol,
+    /// How long its requests may take.
+    pub deadlines: Deadlines,
+    /// Whether it keeps state between calls (`longLived` in Docker's catalogs).
+    pub long_lived: bool,
+    /// Whether the gateway must not run without it.
+    pub required: bool,
+}
+
+/// What people read about a server.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// A short title.
+    pub title: Option<String>,
+    /// A sentence or two.
+    pub description: Option<String>,
+}
+
+/// The ways to make a server run.
+#[derive(Debug, Clone)]
+pub enum Launch {
+    /// A container that speaks over attached stdio or serves HTTP on a port.
+    Container(Container),
+    /// A child process that speaks over stdio.
+    Process(Process),
+    /// Somebody else's server, reached over HTTP.
+    Remote(Remote),
+}
+
+/// A variable of a server's environment. The value is treated as secret whether or not it is one.
+#[derive(Debug, Clone)]
+pub struct EnvVar {
+    /// The variable's name.
+    pub name: String,
+    /// Its value; never printed.
+    pub value: SecretString,
+}
+
+/// A container to run. Everything not said here is the hardened default of `launch`.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// Image reference, as Docker resolves it.
+    pub image: String,
+    /// Arguments after the image; empty keeps the image's own command.
+    pub command: Vec<String>,
+    /// Environment.
+    pub env: Vec<EnvVar>,
+    /// Mounts, as typed values: no flag can be smuggled through one.
+    pub mounts: Vec<Mount>,
+    /// `user[:group]`; `None` is the hardened default (65532:65532).
+    pub user: Option<String>,
+    /// What it may reach.
+    pub network: Network,
+    /// Extra `host:ip` lines for its hosts file.
+    pub extra_hosts: Vec<String>,
+    /// How it is spoken to.
+    pub transport: ContainerTransport,
+    /// Memory limit in bytes; `None` is the default of `launch`.
+    pub memory: Option<u64>,
+    /// CPU limit in cores; `None` is the default of `launch`.
+    pub cpus: Option<f64>,
+    /// Whether its root filesystem may be written.
+    pub writable_root: bool,
+    /// When its image is pulled.
+    pub pull: Pull,
+}
+
+/// Something mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// What is mounted.
+    pub source: MountSource,
+    /// Absolute path inside the container.
+    pub target: String,
+    /// Whether the container may only read it. Binds are read-only unless the operator allows writing to that path.
+    pub read_only: bool,
+}
+
+/// Where a mount comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// A host path; checked against the bind policy when the container starts.
+    Bind(PathBuf),
+    /// A named volume of the container engine.
+    Volume(String),
+}
+
+/// What a container may reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing.
+    None,
+    /// The engine's default network.
+    Default,
+}
+
+/// How a container is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerTransport {
+    /// Attached stdin and stdout.
+    Stdio,
+    /// Streamable HTTP on a port of the container.
+    StreamableHttp {
+        /// Port inside the container.
+        port: u16,
+        /// Path, with its leading slash.
+        path: String,
+    },
+    /// HTTP+SSE (2024-11-05) on a port of the container.
+    Sse {
+        /// Port inside the container.
+        port: u16,
+        /// Path, with its leading slash.
+        path: String,
+    },
+}
+
+/// When an image is pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pull {
+    /// When it is not there.
+    #[default]
+    Missing,
+    /// Never: a missing image is a failure.
+    Never,
+    /// At every start.
+    Always,
+}
+
+/// A child process to run, with a clean environment.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The program, looked up in the gateway's `PATH` when it has no slash.
+    pub program: String,
+    /// Its arguments, never through a shell.
+    pub args: Vec<String>,
+    /// Its whole environment besides `PATH`, `HOME`, `LANG` and `TMPDIR`.
+    pub env: Vec<EnvVar>,
+    /// Working directory; `None` keeps the gateway's.
+    pub cwd: Option<PathBuf>,
+}
+
+/// A server reached over HTTP.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// One or more equivalent addresses; never empty.
+    pub urls: Vec<Url>,
+    /// Which HTTP transport it speaks.
+    pub transport: RemoteTransport,
+    /// Headers sent with every request, by lower-case name. Values are never printed.
+    pub headers: Vec<(String, SecretString)>,
+    /// Whether loopback and private addresses and plain http are allowed: only where the operator's own file or
+    /// command line names the URL.
+    pub private_allowed: bool,
+}
+
+/// HTTP transports of remotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoteTransport {
+    /// Streamable HTTP (2025-03-26 and later).
+    StreamableHttp,
+    /// HTTP+SSE (2024-11-05).
+    Sse,
+}
+
+/// Which protocol era to speak to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Find out.
+    #[default]
+    Auto,
+    /// Always the initialize handshake (2025-11-25 and earlier).
+    Legacy,
+    /// Always stateless (2026-07-28).
+    Modern,
+}
+
+/// How long requests to a server may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// From start to the answer to `initialize`.
+    pub initialize: Duration,
+    /// Longest silence within a call; progress resets it.
+    pub idle: Duration,
+    /// Longest a call may take, progress or not.
+    pub total: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            initialize: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            total: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Which tools of a server may be seen and called.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ToolFilter {
+    /// All of them.
+    #[default]
+    All,
+    /// Only these, by the server's own names, compared exactly.
+    Only(std::collections::BTreeSet<String>),
+}
+
+impl ToolFilter {
+    /// Whether a tool passes.
+    pub fn allows(&self, tool: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(tool),
+        }
+    }
+}

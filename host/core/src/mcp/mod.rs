@@ -1,0 +1,1 @@
+//! What the gateway must know of MCP itself.

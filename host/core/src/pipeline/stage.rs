@@ -1,0 +1,199 @@
+//! The one trait of the pipeline, and what a stage says about itself.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::exchange::{Exchange, Operation};
+use crate::json::Json;
+
+/// What a stage eventually answers.
+pub type StageFuture<'a> = Pin<Box<dyn Future<Output = Result<StageAnswer, StageError>> + Send + 'a>>;
+
+/// One interceptor: built in or a WebAssembly component.
+pub trait Stage: Send + Sync {
+    /// What it is and what it wants to see. Read once, when the pipeline is built.
+    fn info(&self) -> &StageInfo;
+
+    /// Looks at one message. `payload` is the request's `params`, the result, or, when the exchange failed, the error object.
+    fn run<'a>(&'a self, exchange: &'a Exchange, phase: Phase, payload: &'a Json) -> StageFuture<'a>;
+}
+
+/// What a stage is and wants, fixed when it is loaded.
+#[derive(Debug, Clone)]
+pub struct StageInfo {
+    /// Its configured name, unique in a pipeline.
+    pub name: Arc<str>,
+    /// Validator or mutator.
+    pub kind: Kind,
+    /// What it wants to see; nothing else reaches it.
+    pub hooks: Vec<Hook>,
+    /// Order in the request phase among mutators, low first; names break ties.
+    pub priority_request: i32,
+    /// Order in the response phase among mutators, low first; names break ties.
+    pub priority_response: i32,
+    /// Enforce or only report.
+    pub mode: Mode,
+    /// Whether a failure of the stage itself lets the message pass.
+    pub fail_open: bool,
+}
+
+/// What a stage may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Reports findings; one of severity error refuses the message.
+    Validator,
+    /// Rewrites the message, or answers it.
+    Mutator,
+}
+
+/// Whether a stage's word counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It counts.
+    #[default]
+    Enforce,
+    /// It is recorded and changes nothing.
+    Audit,
+}
+
+/// Which way a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Towards the server.
+    Request,
+    /// Towards the client.
+    Response,
+}
+
+/// One line of a stage's interest. Every part must match.
+#[derive(Debug, Clone)]
+pub struct Hook {
+    /// Method patterns; empty means none.
+    pub events: Vec<Pattern>,
+    /// Sees the request phase.
+    pub request: bool,
+    /// Sees the response phase.
+    pub response: bool,
+    /// Server patterns; empty means every server.
+    pub servers: Vec<Pattern>,
+    /// Subject patterns (tool, prompt, URI); empty means every subject.
+    pub subjects: Vec<Pattern>,
+}
+
+impl Hook {
+    /// Whether this hook wants a message.
+    pub fn wants(&self, operation: &Operation, phase: Phase) -> bool {
+        let phase_fits = match phase {
+            Phase::Request => self.request,
+            Phase::Response => self.response,
+        };
+        let fits = |patterns: &[Pattern], text: Option<&str>| {
+            patterns.is_empty() || text.is_some_and(|text| patterns.iter().any(|p| p.matches(text)))
+        };
+        phase_fits
+            && self.events.iter().any(|p| p.matches(&operation.event))
+            && fits(&self.servers, operation.server.as_ref().map(crate::name::ServerName::as_str))
+            && fits(&self.subjects, operation.subject.as_deref())
+    }
+}
+
+/// A name pattern: `*` stands for any run of characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(Box<str>);
+
+impl Pattern {
+    /// Takes a pattern; every text is one.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether `text` fits, in time linear in both for each `*`.
+    pub fn matches(&self, text: &str) -> bool {
+        let mut parts = self.0.split('*');
+        let Some(first) = parts.next() else { return text.is_empty() };
+        let Some(mut rest) = text.strip_prefix(first) else { return false };
+        let mut last = None;
+        for part in parts {
+            if let Some(previous) = last.replace(part) {
+                match rest.find(previous) {
+                    Some(at) => rest = rest.get(at + str::len(previous)..).unwrap_or_default(),
+                    None => return false,
+                }
+            }
+        }
+        last.map_or(rest.is_empty(), |last| rest.ends_with(last))
+    }
+}
+
+/// What a stage made of a message.
+#[derive(Debug, Clone)]
+pub enum StageAnswer {
+    /// A validator's findings; none means valid.
+    Findings(Vec<Finding>),
+    /// A mutator left it alone.
+    Unchanged,
+    /// A mutator's whole new payload.
+    Changed(Json),
+    /// A mutator answers in the server's place with this result (request phase only).
+    Answer(Json),
+}
+
+/// One observation of a validator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// RFC 6901 pointer into the payload.
+    pub path: Option<String>,
+    /// What was found, in words for the client; never a value from the payload.
+    pub message: String,
+    /// How bad it is. Only `Error` refuses.
+    pub severity: Severity,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Worth looking at.
+    Warn,
+    /// Refuses the message.
+    Error,
+}
+
+/// The stage itself failed; not a finding.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// It trapped, panicked or returned what cannot be right.
+    #[error("failed: {0}")]
+    Failed(String),
+    /// It exceeded a budget of time, memory or output.
+    #[error("exceeded its {0}")]
+    Exceeded(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(pattern: &str, yes: &[&str], no: &[&str]) {
+        let pattern = Pattern::new(pattern);
+        for text in yes {
+            assert!(pattern.matches(text), "{pattern:?} should match {text:?}");
+        }
+        for text in no {
+            assert!(!pattern.matches(text), "{pattern:?} should not match {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run() {
+        check("*", &["", "tools/call"], &[]);
+        check("tools/*", &["tools/call", "tools/"], &["tools", "atools/call"]);
+        check("*/list", &["tools/list", "a/b/list"], &["tools/lists", "list"]);
+        check("a*b*a", &["aba", "axxbyya"], &["ab", "aa", "abab"]);
+        check("ab*ba", &["abba", "abxba"], &["aba"]);
+        check("exact", &["exact"], &["exact ", "exac", ""]);
+    }
+}

@@ -1,0 +1,1 @@
+//! Sealed tokens: everything a client keeps for us.
