@@ -62,7 +62,13 @@ impl Sealer {
     ///
     /// # Errors
     /// [`BadToken`], whatever is wrong.
-    pub fn open(&self, purpose: Purpose, principal: &str, now: u64, token: &str) -> Result<Vec<u8>, BadToken> {
+    pub fn open(
+        &self,
+        purpose: Purpose,
+        principal: &str,
+        now: u64,
+        token: &str,
+    ) -> Result<Vec<u8>, BadToken> {
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| BadToken)?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE>().ok_or(BadToken)?;
         let aad = associated(purpose, principal);

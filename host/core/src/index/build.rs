@@ -95,7 +95,9 @@ pub(super) fn build(sources: &[Source<'_>], naming: Naming, page: usize) -> Inde
 fn prefix(source: &Source<'_>, naming: Naming, servers: usize) -> String {
     match (source.prefix, naming) {
         (Some(prefix), Naming::Prefixed) => format!("{prefix}{}", names::SEPARATOR),
-        (None, Naming::Prefixed) if servers > 1 => format!("{}{}", source.server.canonical(), names::SEPARATOR),
+        (None, Naming::Prefixed) if servers > 1 => {
+            format!("{}{}", source.server.canonical(), names::SEPARATOR)
+        }
         _ => String::new(),
     }
 }
@@ -131,7 +133,8 @@ impl Merging<'_> {
             let name = own.into_owned();
             return self.warnings.push(Warning::Taken { server: server.clone(), kind, name });
         };
-        let item = if public == own { item.clone() } else { item.with_member(kind.key(), &Json::of(&public)) };
+        let item =
+            if public == own { item.clone() } else { item.with_member(kind.key(), &Json::of(&public)) };
         let public: Arc<str> = public.into();
         self.list.by_public.insert(Arc::clone(&public), self.list.entries.len());
         self.list.entries.push(Entry { public, server: server.clone(), own: own.as_ref().into(), item });

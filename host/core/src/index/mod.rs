@@ -189,7 +189,9 @@ impl Index {
 
     /// The server whose prefix a public name has, and the rest of the name: for names that are not listed (yet).
     pub fn by_prefix<'n>(&self, public: &'n str) -> Option<(&ServerName, &'n str)> {
-        self.prefixes.iter().find_map(|(prefix, server)| Some((server, public.strip_prefix(prefix.as_str())?)))
+        self.prefixes
+            .iter()
+            .find_map(|(prefix, server)| Some((server, public.strip_prefix(prefix.as_str())?)))
     }
 
     fn only_user_of_scheme(&self, uri: &str) -> Option<&ServerName> {

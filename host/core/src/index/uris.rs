@@ -6,7 +6,8 @@ use crate::name::ServerName;
 
 /// Everything that would end or split a path segment, and the percent sign itself, so that decoding gives back exactly
 /// what was encoded.
-const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'/').add(b'?').add(b'#').add(b'%').add(b'"').add(b'<').add(b'>');
+const SEGMENT: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'/').add(b'?').add(b'#').add(b'%').add(b'"').add(b'<').add(b'>');
 
 /// A URI of `server` that another server offers too, made unique and reversible. MCP Apps need their scheme, so `ui:`
 /// stays `ui:`.
@@ -26,8 +27,9 @@ pub(super) fn take_apart(uri: &str) -> Option<(ServerName, String)> {
 /// The scheme of a URI.
 pub(super) fn scheme(uri: &str) -> Option<&str> {
     let (scheme, _) = uri.split_once(':')?;
-    (!scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')))
-        .then_some(scheme)
+    (!scheme.is_empty()
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')))
+    .then_some(scheme)
 }
 
 /// Whether `uri` can be an expansion of `template` (RFC 6570): its literal parts occur in order, an expression being
@@ -37,7 +39,8 @@ pub(super) fn fits(template: &str, uri: &str) -> bool {
     let mut anchored = true;
     let mut left = template;
     loop {
-        let (literal, after) = left.split_once('{').map_or((left, None), |(literal, after)| (literal, Some(after)));
+        let (literal, after) =
+            left.split_once('{').map_or((left, None), |(literal, after)| (literal, Some(after)));
         let Some(after) = after else {
             return if anchored { rest == literal } else { rest.ends_with(literal) };
         };
@@ -45,7 +48,8 @@ pub(super) fn fits(template: &str, uri: &str) -> bool {
             (true, Some(0)) | (false, Some(_)) => {}
             _ => return false,
         }
-        rest = rest.split_once(literal).map_or(rest, |(_, tail)| if literal.is_empty() { rest } else { tail });
+        rest =
+            rest.split_once(literal).map_or(rest, |(_, tail)| if literal.is_empty() { rest } else { tail });
         let Some((_, next)) = after.split_once('}') else { return false };
         left = next;
         anchored = false;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use wasmgate_core::index::{Index, Subject, Target};
 use wasmgate_core::json::Json;
-use wasmgate_core::mcp::{code, method};
 use wasmgate_core::jsonrpc::error_object;
+use wasmgate_core::mcp::{code, method};
 use wasmgate_core::pipeline::{Exchange, Operation, Pipeline, Verdict};
 
 use super::snapshot::Snapshot;
-use super::{CallError, Gateway, Request, State, View};
+use super::{CallError, Gateway, Request, View};
 use crate::upstream::{Answer, Ask};
 
 impl Gateway {
@@ -34,14 +34,15 @@ impl Gateway {
         }
         let mut exchange = Exchange::new(operation);
         exchange.attributes = attributes(&request);
-        let outcome = match towards_server(pipeline, &mut exchange, params.unwrap_or_else(Json::empty_object)).await? {
-            Sent::Answered(result) => Ok(result),
-            // Stages say what is asked, never who is asked: the name is put back whatever they wrote.
-            Sent::Params(params) => {
-                let params = asked.in_own_words(Some(params));
-                self.pool.call(&permit, ask(params)).await.map_err(CallError::from).and_then(result)
-            }
-        };
+        let outcome =
+            match towards_server(pipeline, &mut exchange, params.unwrap_or_else(Json::empty_object)).await? {
+                Sent::Answered(result) => Ok(result),
+                // Stages say what is asked, never who is asked: the name is put back whatever they wrote.
+                Sent::Params(params) => {
+                    let params = asked.in_own_words(Some(params));
+                    self.pool.call(&permit, ask(params)).await.map_err(CallError::from).and_then(result)
+                }
+            };
         asked.in_public_words(towards_client(pipeline, &mut exchange, outcome).await?)
     }
 }
@@ -89,8 +90,9 @@ impl Asked {
     /// A method the gateway does not know goes to a server that is alone; with several nobody can say which is meant.
     /// Subscriptions and tasks are not forwarded: they need routes back, which a later version brings.
     fn unlisted_method(method: &str, view: &View) -> Result<Self, CallError> {
-        let stateful = matches!(method, method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE | method::LISTEN)
-            || method.starts_with("tasks/");
+        let stateful =
+            matches!(method, method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE | method::LISTEN)
+                || method.starts_with("tasks/");
         match view {
             View::One(server) if !stateful => {
                 let target = Target { server: server.clone(), subject: Subject::Server };
@@ -118,7 +120,8 @@ impl Asked {
             Place::Ref(member) => member,
             Place::Nowhere => return Some(params),
         };
-        let reference = params.member("ref").unwrap_or_else(Json::empty_object).with_member(member, &Json::of(&**own));
+        let reference =
+            params.member("ref").unwrap_or_else(Json::empty_object).with_member(member, &Json::of(&**own));
         Some(params.with_member("ref", &reference))
     }
 

@@ -58,20 +58,24 @@ impl Gateway {
 
     /// Waits until the servers have settled and the snapshot shows it.
     async fn until_listed(&self) {
-        self.until_settled().await;
-        let listed = || self.current.load().servers.iter().zip(self.pool.status()).all(|(a, b)| {
-            super::snapshot::same_offer(&a.offer, &b.offer)
-        });
-        while !listed() {
-            tokio::task::yield_now().await;
+        let mut refreshed = self.refreshed.subscribe();
+        while !(self.settled() && self.is_fresh()) {
+            if refreshed.changed().await.is_err() {
+                return;
+            }
         }
     }
 
     fn page_asked_for(&self, request: &Request, kind: Kind) -> Result<usize, CallError> {
-        let Some(cursor) = request.params.as_ref().and_then(|params| params.member("cursor")) else { return Ok(0) };
+        let Some(cursor) = request.params.as_ref().and_then(|params| params.member("cursor")) else {
+            return Ok(0);
+        };
         let bad = || CallError::InvalidParams("cursor: not one of ours, or too old".into());
         let token = cursor.string().ok_or_else(bad)?;
-        let opened = self.sealer.open(Purpose::Cursor, &request.principal, seconds_now(), &token).map_err(|_| bad())?;
+        let opened = self
+            .sealer
+            .open(Purpose::Cursor, &request.principal, seconds_now(), &token)
+            .map_err(|_| bad())?;
         let text = String::from_utf8(opened).map_err(|_| bad())?;
         let (listed, page) = text.split_once(' ').ok_or_else(bad)?;
         if listed != kind.member() {

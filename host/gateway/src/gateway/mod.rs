@@ -77,6 +77,8 @@ pub struct Gateway {
     pool: Arc<Pool>,
     sealer: Sealer,
     revisions: watch::Sender<Revisions>,
+    /// Ticks after every look at the servers, whether or not the snapshot changed.
+    refreshed: watch::Sender<()>,
     started: Instant,
 }
 
@@ -91,6 +93,7 @@ impl Gateway {
             pool,
             sealer: Sealer::new(key),
             revisions: watch::Sender::new(Revisions::default()),
+            refreshed: watch::Sender::new(()),
             started: Instant::now(),
         });
         tasks.spawn("gateway-refresh", refresh::keep_fresh(Arc::clone(&gateway), tasks.stopping()));

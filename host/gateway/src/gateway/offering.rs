@@ -40,10 +40,15 @@ impl Gateway {
         now.index(view)?;
         let servers = self.pool.status();
         let visible: Vec<&Status> = servers.iter().filter(|status| shows(view, status)).collect();
-        let starting = visible.iter().any(|status| status.offer.is_none() && !matches!(status.state, State::Failed { .. }));
+        let starting = visible
+            .iter()
+            .any(|status| status.offer.is_none() && !matches!(status.state, State::Failed { .. }));
         let has = |name: &str| {
             starting
-                || visible.iter().filter_map(|status| status.offer.as_ref()).any(|o| o.capabilities.member(name).is_some())
+                || visible
+                    .iter()
+                    .filter_map(|status| status.offer.as_ref())
+                    .any(|o| o.capabilities.member(name).is_some())
         };
         let mut capabilities = Map::new();
         for list in ["tools", "prompts", "resources"] {
@@ -56,7 +61,10 @@ impl Gateway {
                 capabilities.insert(plain.into(), json!({}));
             }
         }
-        Some(Offering { capabilities: Json::of(&Value::Object(capabilities)), instructions: instructions(view, &visible) })
+        Some(Offering {
+            capabilities: Json::of(&Value::Object(capabilities)),
+            instructions: instructions(view, &visible),
+        })
     }
 
     /// Every enabled server with its state, in configuration order, those that cannot be started last.
@@ -107,7 +115,8 @@ fn shows(view: &View, status: &Status) -> bool {
 
 /// A server alone keeps its instructions as they are; several stand under their names.
 fn instructions(view: &View, visible: &[&Status]) -> Option<String> {
-    let given = visible.iter().filter_map(|status| Some((status, status.offer.as_ref()?.instructions.as_ref()?)));
+    let given =
+        visible.iter().filter_map(|status| Some((status, status.offer.as_ref()?.instructions.as_ref()?)));
     let texts: Vec<String> = match view {
         View::One(_) => given.map(|(_, text)| text.clone()).collect(),
         View::All => given.map(|(status, text)| format!("## {}\n\n{text}", status.server.name)).collect(),

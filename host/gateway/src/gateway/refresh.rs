@@ -52,25 +52,36 @@ impl Gateway {
     fn refresh(&self, revisions: &mut Revisions) {
         let now = self.current.load_full();
         let servers = self.pool.status();
-        let next = if same_offers(&now.servers, &servers) {
-            // Only states changed: every reader of states asks the pool.
-            return;
-        } else {
-            Snapshot::build(Arc::clone(&now.generation), servers, Some(&now))
-        };
+        // Where only states changed nothing is rebuilt: every reader of states asks the pool.
+        if !same_offers(&now.servers, &servers) {
+            let next = Snapshot::build(Arc::clone(&now.generation), servers, Some(&now));
+            revisions.count(&now, &next);
+            self.current.store(Arc::new(next));
+        }
+        self.refreshed.send_replace(());
+    }
+
+    /// Whether the snapshot shows what the servers offer now.
+    pub(super) fn is_fresh(&self) -> bool {
+        same_offers(&self.current.load().servers, &self.pool.status())
+    }
+}
+
+impl Revisions {
+    fn count(&mut self, now: &Snapshot, next: &Snapshot) {
         let changed = |kind: Kind| !same_list(now.all.list(kind), next.all.list(kind));
-        revisions.tools += u64::from(changed(Kind::Tools));
-        revisions.prompts += u64::from(changed(Kind::Prompts));
-        revisions.resources += u64::from(changed(Kind::Resources) || changed(Kind::Templates));
+        self.tools += u64::from(changed(Kind::Tools));
+        self.prompts += u64::from(changed(Kind::Prompts));
+        self.resources += u64::from(changed(Kind::Resources) || changed(Kind::Templates));
         for warning in next.all.warnings.iter().filter(|warning| !now.all.warnings.contains(warning)) {
             tracing::warn!(%warning, "list entry");
         }
-        self.current.store(Arc::new(next));
     }
 }
 
 fn same_offers(a: &[Status], b: &[Status]) -> bool {
-    let same = |(a, b): (&Status, &Status)| Arc::ptr_eq(&a.server, &b.server) && same_offer(&a.offer, &b.offer);
+    let same =
+        |(a, b): (&Status, &Status)| Arc::ptr_eq(&a.server, &b.server) && same_offer(&a.offer, &b.offer);
     a.len() == b.len() && a.iter().zip(b).all(same)
 }
 

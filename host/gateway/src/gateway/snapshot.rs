@@ -64,13 +64,15 @@ impl Snapshot {
             .iter()
             .zip(&sources)
             .map(|(status, source)| {
-                let build = || Arc::new(Index::build(std::slice::from_ref(source), Naming::Plain, generation.page));
+                let build =
+                    || Arc::new(Index::build(std::slice::from_ref(source), Naming::Plain, generation.page));
                 let index = known(status).unwrap_or_else(build);
                 (status.server.name.clone(), Alone { offer: status.offer.clone(), index })
             })
             .collect();
-        let policy =
-            Policy::new(servers.iter().map(|status| (status.server.name.clone(), status.server.tools.clone())));
+        let policy = Policy::new(
+            servers.iter().map(|status| (status.server.name.clone(), status.server.tools.clone())),
+        );
         drop(sources);
         Self { generation, policy, servers, all, single }
     }
@@ -81,14 +83,6 @@ impl Snapshot {
             View::All => Some(&self.all),
             View::One(name) => self.single.get(name).map(|alone| &*alone.index),
         }
-    }
-
-    /// The servers a view shows.
-    pub(super) fn visible<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Status> {
-        self.servers.iter().filter(move |status| match view {
-            View::All => true,
-            View::One(name) => status.server.name == *name,
-        })
     }
 
     /// One server's status.
