@@ -174,4 +174,8 @@ impl fmt::Debug for Json {
 const DEBUG_BYTES: usize = 256;
 
 #[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
