@@ -91,7 +91,9 @@ fn outcome(call: &Call<'_>) -> &'static str {
 fn without_credentials(subject: &str) -> &str {
     let subject = subject.split(['?', '#']).next().unwrap_or_default();
     match subject.split_once("://") {
-        Some((scheme, rest)) if rest.split('/').next().is_some_and(|authority| authority.contains('@')) => scheme,
+        Some((scheme, rest)) if rest.split('/').next().is_some_and(|authority| authority.contains('@')) => {
+            scheme
+        }
         _ => subject,
     }
 }
