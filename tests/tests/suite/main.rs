@@ -1,3 +1,6 @@
-//! The integration suite: one program, every test against the real binary and real peers.
-
-mod layering;
+//! tmp
+use wasmgate_tests::*;
+#[tokio::test(flavor="multi_thread")]
+async fn images() { 
+  println!("{:?}", docker::scratch().await); println!("{:?}", docker::everything().await);
+}

@@ -117,7 +117,11 @@ impl Pool {
     ///
     /// # Errors
     /// [`UpstreamError`] when no answer of the server's own can be had.
-    pub async fn call(&self, _server: &ServerName, _ask: Ask) -> Result<Answer, UpstreamError> {
+    pub async fn call(
+        &self,
+        _permit: &wasmgate_core::policy::Permit,
+        _ask: Ask,
+    ) -> Result<Answer, UpstreamError> {
         todo!()
     }
     /// Asks every server that offers logging for this level from now on (`logging/setLevel` towards legacy servers).
