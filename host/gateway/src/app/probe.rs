@@ -8,7 +8,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use url::Url;
 use wasmgate_core::catalog::{About, Deadlines, Launch, Protocol, Remote, RemoteTransport, Server, ToolFilter};
-use wasmgate_core::index::Naming;
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::{V2025_11_25, method};
 use wasmgate_core::name::ServerName;
@@ -46,7 +45,7 @@ impl Probe {
     ///
     /// # Errors
     /// [`StartError`] when the system has no randomness.
-    pub async fn of_running(config: &Config, url: Url, token: Option<&SecretString>) -> Result<Self, StartError> {
+    pub async fn of_running(url: Url, token: Option<&SecretString>) -> Result<Self, StartError> {
         let tasks = Tasks::new();
         let name = ServerName::new("gateway").map_err(|error| StartError::System(error.to_string()))?;
         let server = Server {
@@ -65,7 +64,7 @@ impl Probe {
             long_lived: false,
             required: true,
         };
-        let alone = Config { servers: vec![Arc::new(server)], unavailable: Vec::new(), names: Naming::Plain, ..config.clone() };
+        let alone = Config::of_servers(vec![Arc::new(server)]);
         let gateway = assemble_with(&alone, Pipeline::default(), &tasks)?;
         gateway.until_settled().await;
         Ok(Self { gateway, tasks, view: View::One(name) })

@@ -3,6 +3,15 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
+use secrecy::SecretString;
+use url::Url;
+
+use super::Failed;
+use crate::app::{self, Probe};
+use crate::config::{self, Config, Flags};
+use crate::document::{Diagnostic, render};
+use crate::gateway::ServerState;
+use crate::telemetry;
 
 /// Which servers, from where, with which values.
 #[derive(Debug, Clone, Default, Args)]
@@ -45,4 +54,95 @@ pub(super) struct Bundled {
     /// Block calls and results that carry secrets.
     #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     pub(super) block_secrets: bool,
+}
+
+/// What a command looks at: a running gateway, or servers that it starts itself for as long as it takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Reached {
+    #[command(flatten)]
+    sources: Sources,
+    /// A running gateway [default: http://127.0.0.1:8811/mcp, unless catalogs or a configuration are named].
+    #[arg(long, conflicts_with_all = ["catalog", "config"])]
+    url: Option<Url>,
+    /// The running gateway's token [default: WASMGATE_AUTH_TOKEN].
+    #[arg(long, requires = "url")]
+    token: Option<String>,
+}
+
+impl Reached {
+    /// Runs `look` on what was reached, and stops what was started for it.
+    pub(super) fn probe<F>(self, look: F) -> Result<(), Failed>
+    where
+        F: AsyncFnOnce(&Probe) -> Result<(), Failed>,
+    {
+        runtime(async {
+            let probe = self.reach().await?;
+            let done = look(&probe).await;
+            probe.close().await;
+            done
+        })
+    }
+
+    /// Runs `show` on the states of the servers reached.
+    pub(super) fn states(self, show: impl FnOnce(Vec<ServerState>)) -> Result<(), Failed> {
+        runtime(async {
+            let states = match self.running() {
+                Some((url, token)) => app::ready(&url, token.as_ref()).await.map_err(Failed::Work)?,
+                None => {
+                    let probe = self.reach().await?;
+                    let states = probe.states();
+                    probe.close().await;
+                    states
+                }
+            };
+            show(states);
+            Ok(())
+        })
+    }
+
+    async fn reach(&self) -> Result<Probe, Failed> {
+        telemetry::start(Some(config::env::log_filter().as_deref().unwrap_or("error")));
+        let reached = match self.running() {
+            Some((url, token)) => Probe::of_running(url, token.as_ref()).await,
+            None => Probe::of_config(&self.sources.load(None)?).await,
+        };
+        reached.map_err(|error| Failed::Work(error.to_string()))
+    }
+
+    /// The running gateway meant, if one is.
+    fn running(&self) -> Option<(Url, Option<SecretString>)> {
+        let own = !self.sources.catalog.is_empty() || self.sources.config.is_some();
+        let usual = || (!own).then(|| Url::parse("http://127.0.0.1:8811/mcp").ok()).flatten();
+        let url = self.url.clone().or_else(usual)?;
+        let token = self.token.clone().map(SecretString::from).or_else(config::env::auth_token);
+        Some((url, token))
+    }
+}
+
+fn runtime(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    app::block_on(work).map_err(|error| Failed::Work(format!("no runtime: {error}")))?
+}
+
+impl Sources {
+    /// The configuration that these flags, the file and the environment make.
+    pub(super) fn load(&self, bundled: Option<&Bundled>) -> Result<Config, Failed> {
+        let flags = Flags {
+            catalogs: self.catalog.clone(),
+            servers: self.servers.clone(),
+            enable_all: self.enable_all_servers,
+            registries: self.registry.clone(),
+            values: self.server_config.clone(),
+            tools_files: self.tools_config.clone(),
+            tools: self.tools.clone(),
+            secrets: self.secrets.clone(),
+            log_calls: bundled.is_none_or(|bundled| bundled.log_calls),
+            block_secrets: bundled.is_none_or(|bundled| bundled.block_secrets),
+        };
+        config::load(self.config.as_deref(), flags).map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))
+    }
+}
+
+/// Diagnostics as the terminal shows them.
+pub(super) fn wording(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(render).collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
