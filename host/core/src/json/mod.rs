@@ -12,6 +12,7 @@
 mod edit; // Edit, Json::apply
 mod error; // JsonError
 mod names; // members that appear twice
+mod places; // many pointers at once
 mod pointer; // RFC 6901, string leaves
 mod scan; // the strict pass
 mod splice; // with_members, ObjectWriter
