@@ -57,10 +57,18 @@ impl Json {
     /// # Errors
     /// [`EditError`] names the first edit that cannot be made; malformed pointers are found before all else.
     pub fn apply(&self, edits: &[Edit]) -> Result<Self, EditError> {
+        self.apply_within(MAX_COPIED, edits)
+    }
+
+    /// Like [`Json::apply`], copying at most about `budget` bytes.
+    pub(super) fn apply_within(&self, budget: usize, edits: &[Edit]) -> Result<Self, EditError> {
         let paths = edits.iter().map(|edit| path(edit.pointer())).collect::<Result<Vec<_>, _>>()?;
         let mut draft = Draft::new(self.clone());
         for (number, edit) in edits.iter().enumerate() {
             draft.edit(edit, paths.get(number..).unwrap_or_default())?;
+            if draft.copied > budget {
+                return Err(EditError::TooMany);
+            }
         }
         draft.settle();
         Ok(draft.base)
@@ -104,7 +112,6 @@ impl Draft {
             Edit::Remove(_) => self.remove(path),
         };
         match made {
-            Ok(()) if self.copied > MAX_COPIED => Err(EditError::TooMany),
             Ok(()) => Ok(()),
             Err(Impossible::Missing) => Err(EditError::Missing(edit.pointer().to_owned())),
             Err(Impossible::TooDeep) => Err(EditError::TooDeep(edit.pointer().to_owned())),
