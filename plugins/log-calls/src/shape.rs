@@ -50,7 +50,10 @@ mod tests {
             ("[1,{\"a\":1}]", ""),
             ("\"a:b\"", ""),
             (r#"{"a":"b"}"#, "string"),
-            (r#" { "a" : -1.5e3 , "b" : [ {"c":1} , 2 ], "d":null,"e":true,"f":{"g":{"h":"i"}}}"#, "number array null boolean object"),
+            (
+                r#" { "a" : -1.5e3 , "b" : [ {"c":1} , 2 ], "d":null,"e":true,"f":{"g":{"h":"i"}}}"#,
+                "number array null boolean object",
+            ),
             (r#"{"q\"uo:te\\":"\\\"}:{","b":false}"#, "string boolean"),
         ] {
             assert_eq!(of(json).join(" "), expected, "{json}");

@@ -10,7 +10,9 @@ macro_rules! export_validator {
             $crate::__configured!(Validator, $plugin);
 
             impl $crate::guest::ValidatorGuest for Exported {
-                fn validate(op: $crate::guest::ValidatedOperation) -> Result<Vec<$crate::guest::RawFinding>, String> {
+                fn validate(
+                    op: $crate::guest::ValidatedOperation,
+                ) -> Result<Vec<$crate::guest::RawFinding>, String> {
                     CONFIGURED.with_borrow(|plugin| match plugin {
                         Some(plugin) => $crate::guest::validate(plugin, op),
                         None => Err(String::from("not configured")),
@@ -18,7 +20,7 @@ macro_rules! export_validator {
                 }
             }
 
-            $crate::guest::validates::export!(Exported with_types_in $crate::guest::validates);
+    $crate::guest::validates::export!(Exported with_types_in $crate::guest::validates);
         };
     };
 }
@@ -40,7 +42,7 @@ macro_rules! export_mutator {
                 }
             }
 
-            $crate::guest::mutates::export!(Exported with_types_in $crate::guest::mutates);
+    $crate::guest::mutates::export!(Exported with_types_in $crate::guest::mutates);
         };
     };
 }
@@ -79,8 +81,8 @@ macro_rules! __configured {
 pub mod guest {
     use crate::log::Level;
     use crate::{
-        Call, Descriptor, Draft, Edit, Edits, Finding, Hook, Isolation, Leaf, Mutator, Operation, Outcome, Payload,
-        Phase, Problem, Severity, Validator,
+        Call, Descriptor, Draft, Edit, Edits, Finding, Hook, Isolation, Leaf, Mutator, Operation, Outcome,
+        Payload, Phase, Problem, Severity, Validator,
     };
 
     #[allow(unsafe_code, reason = "generated")]
@@ -88,6 +90,7 @@ pub mod guest {
         wit_bindgen::generate!({
             path: "../../wit",
             inline: "package wasmgate:guest; world imports {
+                import wasmgate:plugin/clock@0.1.0;
                 import wasmgate:plugin/log@0.1.0;
                 import wasmgate:plugin/messages@0.1.0;
                 import wasmgate:plugin/edits@0.1.0;
@@ -138,13 +141,13 @@ pub mod guest {
         Problem as RawProblem,
     };
     pub use imports::wasmgate::plugin::types::{
-        Finding as RawFinding, Operation as MutatedOperation, Operation as ValidatedOperation, Phase as RawPhase,
-        Severity as RawSeverity,
+        Finding as RawFinding, Operation as MutatedOperation, Operation as ValidatedOperation,
+        Phase as RawPhase, Severity as RawSeverity,
     };
     pub use mutates::exports::wasmgate::plugin::mutator::{Guest as MutatorGuest, Outcome as RawOutcome};
     pub use validates::exports::wasmgate::plugin::validator::Guest as ValidatorGuest;
 
-    use imports::wasmgate::plugin::{edits, log as host_log, messages};
+    use imports::wasmgate::plugin::{clock, edits, log as host_log, messages};
 
     pub fn validate<V: Validator>(plugin: &V, op: ValidatedOperation) -> Result<Vec<RawFinding>, String> {
         let payload = HostPayload(op.message);
@@ -173,8 +176,13 @@ pub mod guest {
             Level::Warn => host_log::Level::Warn,
             Level::Error => host_log::Level::Error,
         };
-        let fields: Vec<_> = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         host_log::log(level, message, &fields);
+    }
+
+    pub(crate) fn monotonic_ms() -> u64 {
+        clock::monotonic_ms()
     }
 
     pub(crate) fn count(name: &str, delta: u64) {

@@ -6,7 +6,9 @@ use std::cell::{Cell, RefCell};
 use serde_json::Value;
 
 use crate::log::Level;
-use crate::{Call, Draft, Edit, Edits, Finding, Leaf, Mutator, Operation, Outcome, Payload, Phase, Validator};
+use crate::{
+    Call, Draft, Edit, Edits, Finding, Leaf, Mutator, Operation, Outcome, Payload, Phase, Validator,
+};
 
 /// Runs one hook of a validator on `payload`, JSON text.
 ///
@@ -70,7 +72,12 @@ impl Exchange {
     ///
     /// # Errors
     /// The payload is not JSON, or the plugin's own failure.
-    pub fn validate<V: Validator>(&self, plugin: &V, phase: Phase, payload: &str) -> Result<Vec<Finding>, String> {
+    pub fn validate<V: Validator>(
+        &self,
+        plugin: &V,
+        phase: Phase,
+        payload: &str,
+    ) -> Result<Vec<Finding>, String> {
         let held = Held::new(self, payload)?;
         let operation = Operation { phase, ..self.operation.clone() };
         let findings = plugin.validate(&Call::new(&operation, &held))?;
@@ -82,7 +89,12 @@ impl Exchange {
     ///
     /// # Errors
     /// The payload is not JSON, or the plugin's own failure.
-    pub fn mutate<M: Mutator>(&self, plugin: &M, phase: Phase, payload: &str) -> Result<(Outcome, String), String> {
+    pub fn mutate<M: Mutator>(
+        &self,
+        plugin: &M,
+        phase: Phase,
+        payload: &str,
+    ) -> Result<(Outcome, String), String> {
         let held = Held::new(self, payload)?;
         let operation = Operation { phase, ..self.operation.clone() };
         let outcome = plugin.mutate(&Draft::new(&operation, &held))?;
