@@ -1,42 +1,88 @@
-//! The JSON-RPC 2.0 envelope.
+//! The JSON-RPC 2.0 envelope: what is around `params`, `result` and `error`, read strictly and written compactly.
+//!
+//! [`read`] checks a whole message in one pass and cuts it into slices; nothing inside `params` or `result` is
+//! interpreted or changed. The writers make one message, on one line, in one allocation.
+//!
+//! Not here: what methods mean (`mcp`), and which answer belongs to which question (the gateway's connections).
+
+mod id;
+mod peek; // ids of messages that cannot be read
+mod read;
+mod write;
 
 use crate::json::Json;
-use bytes::Bytes;
 
-/// A request id exactly as it was written: a string or an integer.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Id(Bytes);
-impl Id {
-    pub fn number(_n: u64) -> Self { todo!() }
-    pub fn raw(&self) -> &[u8] { &self.0 }
-    /// as u64 when it is one of our own upstream ids
-    pub fn as_u64(&self) -> Option<u64> { todo!() }
-}
+pub use id::Id;
+pub use peek::peek_id;
+pub use read::{MAX_BATCH, read, read_batch};
+pub use write::{error_object, write_error, write_notification, write_request, write_result};
 
+/// The text is not JSON.
+pub const PARSE_ERROR: i64 = -32700;
+/// The text is JSON, but not one JSON-RPC message of ours.
+pub const INVALID_REQUEST: i64 = -32600;
+
+/// One message.
 #[derive(Debug, Clone)]
 pub enum Message {
-    Request { id: Id, method: Box<str>, params: Option<Json> },
-    Notification { method: Box<str>, params: Option<Json> },
-    Response { id: Option<Id>, outcome: Result<Json, Json> },
+    /// A question; it will be answered.
+    Request {
+        /// What the answer will carry.
+        id: Id,
+        /// What is asked.
+        method: Box<str>,
+        /// An object, where there is one.
+        params: Option<Json>,
+    },
+    /// A remark; nobody answers.
+    Notification {
+        /// What it is about.
+        method: Box<str>,
+        /// An object, where there is one.
+        params: Option<Json>,
+    },
+    /// An answer.
+    Response {
+        /// The question's. None only for an error about a question whose id could not be read.
+        id: Option<Id>,
+        /// The `result`, or else the `error` object.
+        outcome: Result<Json, Json>,
+    },
 }
 
-/// Why bytes are not one JSON-RPC message.
-#[derive(Debug, Clone, thiserror::Error)]
+impl Message {
+    /// The id of a request, or of the request that a response answers.
+    pub const fn id(&self) -> Option<&Id> {
+        match self {
+            Self::Request { id, .. } => Some(id),
+            Self::Response { id, .. } => id.as_ref(),
+            Self::Notification { .. } => None,
+        }
+    }
+
+    /// The method of a request or notification.
+    pub fn method(&self) -> Option<&str> {
+        match self {
+            Self::Request { method, .. } | Self::Notification { method, .. } => Some(method),
+            Self::Response { .. } => None,
+        }
+    }
+}
+
+/// Why bytes are not one JSON-RPC message. The text never quotes them: they may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct ReadError {
-    /// -32700 or -32600
+    /// [`PARSE_ERROR`] or [`INVALID_REQUEST`].
     pub code: i64,
-    /// the id, where it could be read
+    /// The id, where it could be read. Never with [`PARSE_ERROR`]: a reply then carries null (JSON-RPC 2.0 section 5).
+    /// Whoever wants to know which of its own questions such bytes answered asks [`peek_id`].
     pub id: Option<Id>,
+    /// What is wrong, in words for the sender.
     pub detail: String,
 }
 
-pub fn read(_bytes: Bytes) -> Result<Message, ReadError> { todo!() }
-
-/// Writers: each returns one complete message without a trailing newline.
-pub fn write_request(_id: &Id, _method: &str, _params: Option<&Json>) -> Vec<u8> { todo!() }
-pub fn write_notification(_method: &str, _params: Option<&Json>) -> Vec<u8> { todo!() }
-pub fn write_result(_id: &Id, _result: &Json) -> Vec<u8> { todo!() }
-pub fn write_error(_id: Option<&Id>, _error: &Json) -> Vec<u8> { todo!() }
-/// An error object.
-pub fn error_object(_code: i64, _message: &str, _data: Option<&Json>) -> Json { todo!() }
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

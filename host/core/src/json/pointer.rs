@@ -1,0 +1,152 @@
+//! Places inside a value, named by RFC 6901 pointers: `/arguments/items/0`.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::walk::{Elements, Members, skip_space, string_end};
+use super::{Json, is_name, unescape};
+
+impl Json {
+    /// The value a pointer names (RFC 6901); `""` is the whole. None when there is none, also for a malformed pointer.
+    pub fn pointer(&self, pointer: &str) -> Option<Self> {
+        let mut place = 0..self.0.len();
+        for token in tokens(pointer)? {
+            place = child(&self.0, &place, &token?)?;
+        }
+        Some(self.cut(place))
+    }
+
+    /// String leaves at and below `under` of at least `min_bytes` bytes: (pointer, unescaped text), in document order.
+    /// Member names are not leaves. Empty when `under` names nothing.
+    pub fn strings(&self, under: &str, min_bytes: usize) -> Vec<(String, String)> {
+        let Some(root) = self.pointer(under) else { return Vec::new() };
+        let mut leaves = Leaves { bytes: &root.0, at: 0, pointer: under.to_owned(), open: Vec::new() };
+        let mut found = Vec::new();
+        while let Some(raw) = leaves.next_string() {
+            // What it means is never longer than how it is written.
+            if raw.len() < min_bytes {
+                continue;
+            }
+            let text = unescape(raw);
+            if text.len() >= min_bytes {
+                found.push((leaves.pointer.clone(), text.into_owned()));
+            }
+        }
+        found
+    }
+}
+
+/// The unescaped reference tokens of a pointer; None for a token with a wrong `~`. None in all when the pointer neither
+/// is empty nor starts with `/`.
+pub(super) fn tokens(pointer: &str) -> Option<impl DoubleEndedIterator<Item = Option<Cow<'_, str>>>> {
+    let rest = match pointer.strip_prefix('/') {
+        Some(rest) => Some(rest),
+        None if pointer.is_empty() => None,
+        None => return None,
+    };
+    Some(rest.into_iter().flat_map(|rest| rest.split('/')).map(unescape_token))
+}
+
+fn unescape_token(token: &str) -> Option<Cow<'_, str>> {
+    if !token.contains('~') {
+        return Some(Cow::Borrowed(token));
+    }
+    let mut parts = token.split('~');
+    let mut text = parts.next()?.to_owned();
+    for part in parts {
+        let (meant, rest) = match part.as_bytes().first()? {
+            b'0' => ('~', part.get(1..)?),
+            b'1' => ('/', part.get(1..)?),
+            _ => return None,
+        };
+        text.push(meant);
+        text.push_str(rest);
+    }
+    Some(Cow::Owned(text))
+}
+
+/// Where the member or element `token` of the container at `place` is.
+pub(super) fn child(bytes: &[u8], place: &Range<usize>, token: &str) -> Option<Range<usize>> {
+    let container = bytes.get(place.clone())?;
+    let found = match Members::of(container) {
+        Some(mut members) => {
+            members.find(|m| is_name(container.get(m.name.clone()).unwrap_or_default(), token))?.value
+        }
+        None => Elements::of(container)?.nth(index(token)?)?,
+    };
+    Some(place.start + found.start..place.start + found.end)
+}
+
+/// An array index as RFC 6901 section 4 writes it: no sign, no leading zero.
+pub(super) fn index(token: &str) -> Option<usize> {
+    let plain = token.bytes().all(|byte| byte.is_ascii_digit()) && (token == "0" || !token.starts_with('0'));
+    if plain { token.parse().ok() } else { None }
+}
+
+/// Walks all string leaves of a checked value in one pass and keeps the pointer to where it is.
+struct Leaves<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    pointer: String,
+    open: Vec<Open>,
+}
+
+/// A container the walk is inside of, and how long the pointer to it is.
+enum Open {
+    Array { pointer_len: usize, index: usize },
+    Object { pointer_len: usize },
+}
+
+impl<'a> Leaves<'a> {
+    /// The next string leaf, as written, without its quotes. `self.pointer` then points to it.
+    fn next_string(&mut self) -> Option<&'a [u8]> {
+        loop {
+            self.at = skip_space(self.bytes, self.at);
+            let byte = *self.bytes.get(self.at)?;
+            if byte == b'"' {
+                let start = self.at;
+                self.at = string_end(self.bytes, start)?;
+                let raw = self.bytes.get(start + 1..self.at - 1)?;
+                let after = skip_space(self.bytes, self.at);
+                if self.bytes.get(after) != Some(&b':') {
+                    return Some(raw);
+                }
+                // A name: a colon follows only those.
+                self.at = after + 1;
+                self.point_to_member(raw);
+                continue;
+            }
+            self.at += 1;
+            match byte {
+                b'{' => self.open.push(Open::Object { pointer_len: self.pointer.len() }),
+                b'[' => {
+                    self.open.push(Open::Array { pointer_len: self.pointer.len(), index: 0 });
+                    self.point_to_element(0);
+                }
+                b'}' | b']' => {
+                    let (Open::Array { pointer_len, .. } | Open::Object { pointer_len }) = self.open.pop()?;
+                    self.pointer.truncate(pointer_len);
+                }
+                b',' => self.point_to_element(1),
+                _ => {}
+            }
+        }
+    }
+
+    fn point_to_member(&mut self, raw: &[u8]) {
+        if let Some(Open::Object { pointer_len }) = self.open.last() {
+            self.pointer.truncate(*pointer_len);
+            self.pointer.push('/');
+            self.pointer.push_str(&unescape(raw).replace('~', "~0").replace('/', "~1"));
+        }
+    }
+
+    fn point_to_element(&mut self, step: usize) {
+        if let Some(Open::Array { pointer_len, index }) = self.open.last_mut() {
+            *index += step;
+            self.pointer.truncate(*pointer_len);
+            self.pointer.push('/');
+            self.pointer.push_str(&index.to_string());
+        }
+    }
+}
