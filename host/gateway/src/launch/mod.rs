@@ -1,10 +1,25 @@
 //! Makes a server run: a container or a process becomes a pair of pipes or a URL. Knows nothing of MCP.
+//!
+//! [`Launcher::start`] hands back an [`Instance`]; a task behind it is the only owner of the child or container, from
+//! its creation to its removal. Remotes are not started and never come here.
 
-use std::time::Duration;
+use std::ffi::OsString;
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
-use wasmgate_core::catalog::RemoteTransport;
+use wasmgate_core::catalog::{Launch, RemoteTransport, Server};
+
+use crate::shutdown::Tasks;
+
+mod error;
+mod instance;
+mod process;
+mod stderr;
+mod stdin;
+
+pub use error::LaunchError;
+pub use instance::{Exit, Instance};
 
 /// Bytes from a server.
 pub type Output = Box<dyn AsyncRead + Send + Unpin>;
@@ -15,7 +30,7 @@ pub type Input = Box<dyn AsyncWrite + Send + Unpin>;
 pub enum Channel {
     /// Newline-delimited messages.
     Stdio {
-        /// The server's stdin.
+        /// The server's stdin; dropping it closes the server's end.
         input: Input,
         /// The server's stdout.
         output: Output,
@@ -38,63 +53,47 @@ pub enum Progress {
     Starting,
 }
 
-/// How a server ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Exit {
-    /// Exit code, when it exited by itself.
-    pub code: Option<i64>,
-    /// Signal that ended it.
-    pub signal: Option<i32>,
-    /// The kernel killed it for memory.
-    pub out_of_memory: bool,
-    /// Its last lines on stderr, control characters neutralised, at most 4 KiB.
-    pub last_stderr: String,
-}
-
-/// A started server. Dropping it stops the server in the background; prefer [`Instance::stop`].
-pub struct Instance {
-    _private: (),
-}
-
-impl Instance {
-    /// The channel, once.
-    pub fn take_channel(&mut self) -> Option<Channel> {
-        todo!()
-    }
-    /// Resolves when the server has ended, and says how. May be called again; safe to drop half-way.
-    pub async fn ended(&mut self) -> Exit {
-        todo!()
-    }
-    /// Closes stdin, waits `grace`, then SIGTERM, waits `grace`, then SIGKILL; the container is removed.
-    pub async fn stop(self, _grace: Duration) -> Exit {
-        todo!()
-    }
+/// What a [`Launcher`] is built from.
+#[derive(Debug, Clone, Default)]
+pub struct LaunchSettings {
+    /// The gateway's own environment. Only `PATH`, `HOME`, `LANG` and `TMPDIR` are ever used or handed to a process.
+    pub environment: Vec<(OsString, OsString)>,
 }
 
 /// Starts servers. Cheap to clone.
 #[derive(Clone)]
 pub struct Launcher {
-    _private: (),
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    environment: process::BaseEnv,
+    tasks: Tasks,
 }
 
 impl Launcher {
+    /// Takes the settings; never fails and touches nothing.
+    pub fn new(settings: LaunchSettings, tasks: Tasks) -> Self {
+        let environment = process::BaseEnv::of(settings.environment);
+        Self { inner: Arc::new(Inner { environment, tasks }) }
+    }
+
     /// Starts a container or process (never a remote). `progress` is called as the start advances.
     ///
     /// # Errors
     /// [`LaunchError`] with a sentence for people.
     pub async fn start(
         &self,
-        _server: &wasmgate_core::catalog::Server,
-        _progress: &(dyn Fn(Progress) + Send + Sync),
+        server: &Server,
+        progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Instance, LaunchError> {
-        todo!()
+        match &server.launch {
+            Launch::Process(process) => {
+                progress(Progress::Starting);
+                process::start(&server.name, process, &self.inner.environment, &self.inner.tasks)
+            }
+            Launch::Container(_) => Err(LaunchError::NotStartable("a container")),
+            Launch::Remote(_) => Err(LaunchError::NotStartable("a remote")),
+        }
     }
-}
-
-/// Why a server could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum LaunchError {
-    /// (launch owns the real list)
-    #[error("could not be started")]
-    Failed,
 }
