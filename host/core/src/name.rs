@@ -25,7 +25,11 @@ impl ServerName {
     pub fn new(name: &str) -> Result<Self, BadName> {
         let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
         let rest = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-        if first && rest && name.len() <= Self::MAX { Ok(Self(name.into())) } else { Err(BadName(name.to_owned())) }
+        if first && rest && name.len() <= Self::MAX {
+            Ok(Self(name.into()))
+        } else {
+            Err(BadName(name.to_owned()))
+        }
     }
 
     /// The name as text.

@@ -13,5 +13,6 @@ mod stage;
 pub use exchange::{Exchange, Operation};
 pub use run::{Blocked, Pipeline, Remark, Verdict};
 pub use stage::{
-    Finding, Hook, Kind, Mode, Pattern, Phase, Severity, Stage, StageAnswer, StageError, StageFuture, StageInfo,
+    Finding, Hook, Kind, Mode, Pattern, Phase, Severity, Stage, StageAnswer, StageError, StageFuture,
+    StageInfo,
 };

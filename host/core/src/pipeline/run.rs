@@ -184,7 +184,9 @@ impl Pipeline {
         let info = stage.info();
         let fits = |answer: &StageAnswer| match answer {
             StageAnswer::Findings(_) => info.kind == Kind::Validator,
-            StageAnswer::Unchanged | StageAnswer::Changed(_) | StageAnswer::Answer(_) => info.kind == Kind::Mutator,
+            StageAnswer::Unchanged | StageAnswer::Changed(_) | StageAnswer::Answer(_) => {
+                info.kind == Kind::Mutator
+            }
         };
         let error = match answer {
             Ok(answer) if fits(&answer) => return Ok(Some(answer)),

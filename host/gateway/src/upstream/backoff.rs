@@ -57,9 +57,8 @@ mod tests {
     #[test]
     fn pauses_double_within_their_bounds() {
         let (start, mut backoff) = (Instant::now(), Backoff::default());
-        let pauses: Vec<u64> = (0..9)
-            .map(|n| backoff.failed(start + MINUTE * 2 * n, 0.5).length.as_millis() as u64)
-            .collect();
+        let pauses: Vec<u64> =
+            (0..9).map(|n| backoff.failed(start + MINUTE * 2 * n, 0.5).length.as_millis() as u64).collect();
         assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
     }
 

@@ -39,7 +39,7 @@ pub(super) struct Framer {
 /// An over-long line whose end has not come yet.
 #[derive(Debug)]
 struct Skipped {
-    head: Bytes,
+    head: Vec<u8>,
     tail: Vec<u8>,
 }
 
@@ -103,20 +103,21 @@ impl Framer {
 
 impl Skipped {
     fn of(start: &[u8]) -> Self {
-        let head = Bytes::copy_from_slice(start.get(..KEPT).unwrap_or(start));
-        let mut skipped = Self { head, tail: Vec::new() };
+        let mut skipped = Self { head: Vec::new(), tail: Vec::new() };
         skipped.absorb(start);
         skipped
     }
 
     fn absorb(&mut self, bytes: &[u8]) {
+        let missing = KEPT - self.head.len();
+        self.head.extend_from_slice(bytes.get(..missing).unwrap_or(bytes));
         self.tail.extend_from_slice(last(bytes, KEPT));
         let surplus = self.tail.len().saturating_sub(KEPT);
         self.tail.drain(..surplus);
     }
 
     fn frame(self) -> Frame {
-        Frame::TooLong { head: self.head, tail: self.tail.into() }
+        Frame::TooLong { head: self.head.into(), tail: self.tail.into() }
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) enum Incoming {
     /// It asks something itself.
     Question(Id, Box<str>),
     /// A notification nobody here waits for.
-    Other(Box<str>),
+    Other,
     /// It ought to be an answer to this request but is not a valid message.
     Broken(Id, String),
     /// Not a message.
@@ -59,7 +59,8 @@ impl Kinds {
 
 /// Reads one message, or a batch as servers of protocol version 2025-03-26 may send it.
 pub(super) fn read(bytes: &Bytes, each: &mut dyn FnMut(Incoming)) {
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").map_or_else(|| bytes.clone(), |rest| bytes.slice_ref(rest));
+    let text =
+        bytes.strip_prefix(b"\xef\xbb\xbf").map_or_else(|| bytes.clone(), |rest| bytes.slice_ref(rest));
     match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => each(one(jsonrpc::read(text.clone()), &text)),
         Some(b'[') => match jsonrpc::read_batch(text.clone()) {
@@ -77,7 +78,7 @@ fn one(message: Result<Message, jsonrpc::ReadError>, text: &[u8]) -> Incoming {
         Ok(Message::Response { id, outcome: Err(error) }) => Incoming::Answer(id, Answer::Error(error)),
         Ok(Message::Request { id, method, .. }) => Incoming::Question(id, method),
         Ok(Message::Notification { method, params }) => {
-            notification(method, params.unwrap_or_else(Json::empty_object))
+            notification(&method, params.unwrap_or_else(Json::empty_object))
         }
         Err(error) => match error.id.or_else(|| jsonrpc::peek_id(text)) {
             Some(id) => Incoming::Broken(id, error.detail),
@@ -86,8 +87,8 @@ fn one(message: Result<Message, jsonrpc::ReadError>, text: &[u8]) -> Incoming {
     }
 }
 
-fn notification(method: Box<str>, params: Json) -> Incoming {
-    match &*method {
+fn notification(method: &str, params: Json) -> Incoming {
+    match method {
         "notifications/progress" => {
             let token = params.member("progressToken").and_then(|token| token.as_str().parse().ok());
             Incoming::Progress(token, params)
@@ -96,13 +97,38 @@ fn notification(method: Box<str>, params: Json) -> Incoming {
         "notifications/tools/list_changed" => Incoming::Changed(Kinds::TOOLS),
         "notifications/prompts/list_changed" => Incoming::Changed(Kinds::PROMPTS),
         "notifications/resources/list_changed" => Incoming::Changed(Kinds::RESOURCES),
-        _ => Incoming::Other(method),
+        _ => Incoming::Other,
     }
 }
 
-/// The id in what is left of an over-long message: near its start, or as the last members of the whole.
-pub(super) fn id_of_remains(head: &[u8], tail: &[u8]) -> Option<u64> {
-    jsonrpc::peek_id(head).and_then(|id| id.as_u64()).or_else(|| id_at_end(tail))
+/// Whom an over-long message concerned, as far as what is left of it tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Concern {
+    /// It answered this request.
+    Request(u64),
+    /// No request: it was a notification, or no message at all.
+    Nobody,
+    /// It may have answered any.
+    Unknown,
+}
+
+/// Says whom an over-long message concerned. An answer's id stands near its start, or among the last members of the whole.
+pub(super) fn concern(head: &[u8], tail: &[u8]) -> Concern {
+    if !head.trim_ascii_start().starts_with(b"{") || is_notification(head) {
+        return Concern::Nobody;
+    }
+    let id = jsonrpc::peek_id(head).and_then(|id| id.as_u64()).or_else(|| id_at_end(tail));
+    id.map_or(Concern::Unknown, Concern::Request)
+}
+
+/// Whether a message begins with its method, an id not having come before.
+fn is_notification(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let after = |text: &str, token: &str| text.trim_start().strip_prefix(token).map(str::to_owned);
+    let Some(members) = after(&text, "{") else { return false };
+    let version = ["\"jsonrpc\"", ":", "\"2.0\"", ","];
+    let rest = version.iter().try_fold(members.clone(), |text, token| after(&text, token)).unwrap_or(members);
+    after(&rest, "\"method\"").is_some()
 }
 
 /// The id of a message that ends `..."id":7}`, with `"jsonrpc":"2.0"` perhaps behind it. Because only the closing brace of
@@ -169,9 +195,17 @@ mod tests {
 
     #[test]
     fn garbage_is_no_message_and_a_broken_answer_names_its_request() {
-        for garbage in
-            ["Listening on 3000", "\u{1b}[31mred", "\0\0", "{", "[INFO] up", "[]", "{\"a\":1}", "\"text\"", "7"]
-        {
+        for garbage in [
+            "Listening on 3000",
+            "\u{1b}[31mred",
+            "\0\0",
+            "{",
+            "[INFO] up",
+            "[]",
+            "{\"a\":1}",
+            "\"text\"",
+            "7",
+        ] {
             check(
                 garbage,
                 expect![[r#"
@@ -184,7 +218,7 @@ mod tests {
         check(
             r#"{"jsonrpc":"2.0","id":9,"result":{"a":}}"#,
             expect![[r#"
-                Broken(Id(b"9"), "not valid JSON at byte 37: expected a value")
+                Broken(Id(b"9"), "expected a value at byte 38")
             "#]],
         );
     }
@@ -202,12 +236,15 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_long_answer_names_its_request() {
-        let remains = |head: &str, tail: &str| id_of_remains(head.as_bytes(), tail.as_bytes());
-        assert_eq!(remains(r#"{"jsonrpc":"2.0","id":12,"result":{"#, "xxx"), Some(12));
-        assert_eq!(remains(r#"{"jsonrpc":"2.0","result":{"#, r#"x"}]},"id":34}"#), Some(34));
-        assert_eq!(remains(r#"{"result":{"#, "x\"},\"id\": 5 , \"jsonrpc\" : \"2.0\" }\r"), Some(5));
-        assert_eq!(remains(r#"{"result":{"#, r#"x","id":34}}"#), None, "an id inside the result");
-        assert_eq!(remains(r#"{"result":{"#, r#"\"id\":34"}"#), None, "an id inside a string");
-        assert_eq!(remains("xxxx", "xxxx"), None);
+        let remains = |head: &str, tail: &str| concern(head.as_bytes(), tail.as_bytes());
+        assert_eq!(remains(r#"{"jsonrpc":"2.0","id":12,"result":{"#, "xxx"), Concern::Request(12));
+        assert_eq!(remains(r#"{"jsonrpc":"2.0","result":{"#, r#"x"}]},"id":34}"#), Concern::Request(34));
+        let tail = "x\"},\"id\": 5 , \"jsonrpc\" : \"2.0\" }\r";
+        assert_eq!(remains(r#"{"result":{"#, tail), Concern::Request(5));
+        assert_eq!(remains(r#"{"result":{"#, r#"x","id":34}}"#), Concern::Unknown, "an id inside the result");
+        assert_eq!(remains(r#"{"result":{"#, r#"\"id\":34"}"#), Concern::Unknown, "an id inside a string");
+        assert_eq!(remains("xxxx", "xxxx"), Concern::Nobody);
+        assert_eq!(remains(r#" { "jsonrpc" : "2.0" , "method": "notifications/x""#, ""), Concern::Nobody);
+        assert_eq!(remains(r#"{"method":"notifications/x""#, ""), Concern::Nobody);
     }
 }

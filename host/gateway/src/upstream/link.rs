@@ -71,6 +71,13 @@ impl Link {
         }
     }
 
+    /// How the connection ended, when it has.
+    pub(super) fn how_it_ended(&self) -> Option<Ending> {
+        match self {
+            Self::Pipe(pipe) => pipe.how_it_ended(),
+        }
+    }
+
     /// Lets calls in flight finish within `grace`, then ends the connection and stops the server.
     pub(super) async fn close(&self, grace: Duration) {
         match self {
@@ -172,7 +179,8 @@ mod tests {
 
     #[test]
     fn endings_are_worded() {
-        let exit = |code, signal, text: &str| Exit { code, signal, last_stderr: text.into(), ..Exit::default() };
+        let exit =
+            |code, signal, text: &str| Exit { code, signal, last_stderr: text.into(), ..Exit::default() };
         check(exit(Some(3), None, "first\nno disk \n\n"), "exited", " with exit code 3: no disk");
         check(exit(None, Some(9), ""), "exited", " by signal 9");
         check(exit(None, None, ""), "exited", "");

@@ -11,9 +11,6 @@ use super::{ClientFacts, Identity};
 /// The version spoken.
 pub(super) const VERSION: &str = "2026-07-28";
 
-/// Errors only a modern server sends (2026-07-28, basic, Error Codes).
-pub(super) const MODERN_ERRORS: std::ops::RangeInclusive<i64> = -32022..=-32020;
-
 /// The params of a request as they go out, with the protocol fields of 2026-07-28 basic "Per-request protocol fields", and
 /// the progress token its client knows. Of the client's capabilities none is declared: see `questions.rs`.
 pub(super) fn dress(
@@ -29,8 +26,11 @@ pub(super) fn dress(
     let info = client.and_then(|client| client.info.clone()).unwrap_or_else(|| identity.to_json());
     let (version, ours) = (Json::of(VERSION), Json::of(&id));
     let level = client.and_then(|client| client.log_level.as_deref()).map(Json::of);
-    let mut changes =
-        vec![(PROTOCOL_VERSION, Some(&version)), (CLIENT_CAPABILITIES, Some(&empty)), (CLIENT_INFO, Some(&info))];
+    let mut changes = vec![
+        (PROTOCOL_VERSION, Some(&version)),
+        (CLIENT_CAPABILITIES, Some(&empty)),
+        (CLIENT_INFO, Some(&info)),
+    ];
     if let Some(level) = &level {
         changes.push((LOG_LEVEL, Some(level)));
     }
@@ -102,7 +102,10 @@ mod tests {
     fn check(params: Option<&str>, client: Option<&ClientFacts>, sent: &str) {
         let params = params.map(|text| Json::parse(text.to_owned()).unwrap());
         let (dressed, _) = dress(params.as_ref(), 7, client, &identity());
-        assert_eq!(dressed.unwrap().as_str(), sent.replace("VERSION", PROTOCOL_VERSION).replace("NS", "io.modelcontextprotocol"));
+        assert_eq!(
+            dressed.unwrap().as_str(),
+            sent.replace("VERSION", PROTOCOL_VERSION).replace("NS", "io.modelcontextprotocol")
+        );
     }
 
     #[test]

@@ -180,7 +180,10 @@ mod tests {
     fn check(stream: &str, expected: &[(&str, &str)]) {
         let expected: Vec<_> = expected
             .iter()
-            .map(|(name, data)| SseFrame::Event { name: (*name).into(), data: Bytes::copy_from_slice(data.as_bytes()) })
+            .map(|(name, data)| SseFrame::Event {
+                name: (*name).into(),
+                data: Bytes::copy_from_slice(data.as_bytes()),
+            })
             .collect();
         assert_eq!(parse(100, &[stream.as_bytes()]).0, expected, "at once");
         let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();

@@ -112,7 +112,9 @@ impl Pipe {
             Ok(Err(_)) => return Err(self.over().unavailable()),
             Err(_) => return Err(Fault::Unavailable("it does not read its input".into())),
         }
-        let cancel = CancelOnDrop { id, controls: &self.controls, is_armed: true };
+        // `initialize` must not be cancelled (2025-11-25, basic/utilities/cancellation).
+        let is_armed = question.method != "initialize";
+        let cancel = CancelOnDrop { id, controls: &self.controls, is_armed };
         let answer = answer.await.unwrap_or_else(|_| Err(self.over().crashed()));
         cancel.disarm();
         answer
@@ -139,20 +141,21 @@ impl Pipe {
         ending.unwrap_or_else(Ending::closed)
     }
 
+    /// See [`super::link::Link::how_it_ended`].
+    pub(super) fn how_it_ended(&self) -> Option<Ending> {
+        self.ended.borrow().clone()
+    }
+
     /// See [`super::link::Link::close`].
     pub(super) async fn close(&self, grace: Duration) {
         let _ = self.controls.send(Control::Close(grace));
-        self.orders_closed().await;
-    }
-
-    /// Resolves when the owner is gone and the server with it.
-    async fn orders_closed(&self) {
+        // The owner keeps its end until the server has been stopped.
         self.controls.closed().await;
     }
 
     /// How it ended, for a request that came too late.
     fn over(&self) -> Ending {
-        self.ended.borrow().clone().unwrap_or_else(Ending::closed)
+        self.how_it_ended().unwrap_or_else(Ending::closed)
     }
 }
 

@@ -9,6 +9,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc;
 use wasmgate_core::name::ServerName;
 
@@ -17,7 +18,7 @@ use super::{Behind, Control, Ends, Order, Ticket};
 use crate::launch::{Input, Output};
 use crate::upstream::correlator::Correlator;
 use crate::upstream::framer::{Frame, Framer, MAX_MESSAGE};
-use crate::upstream::incoming::{self, Incoming};
+use crate::upstream::incoming::{self, Concern, Incoming};
 use crate::upstream::link::{Ending, Signals, cancelled};
 use crate::upstream::{Answer, Fault, questions};
 
@@ -30,6 +31,8 @@ pub(super) struct Owner {
     orders: mpsc::Receiver<Order>,
     controls: mpsc::UnboundedReceiver<Control>,
     timer: Pin<Box<Sleep>>,
+    /// As good as never; a timer cannot be armed for longer than a few years.
+    never: Instant,
     desk: Desk,
     /// Set when we are to end: the latest moment for calls in flight.
     closing: Option<Instant>,
@@ -53,15 +56,23 @@ impl Owner {
         controls: mpsc::UnboundedReceiver<Control>,
         signals: Arc<Signals>,
     ) -> Self {
+        let never = Instant::now() + Duration::from_secs(365 * 86400);
         Self {
+            never,
             output: ends.output,
             framer: Framer::new(MAX_MESSAGE),
             writer: Writer { input: Some(ends.input), out: BytesMut::new(), is_unflushed: false },
             behind: ends.behind,
             orders,
             controls,
-            timer: Box::pin(sleep_until(far_future())),
-            desk: Desk { server, signals, waiting: Correlator::new(), garbage: Garbage::default(), dropped: 0 },
+            timer: Box::pin(sleep_until(never)),
+            desk: Desk {
+                server,
+                signals,
+                waiting: Correlator::new(),
+                garbage: Garbage::default(),
+                dropped: 0,
+            },
             closing: None,
         }
     }
@@ -92,8 +103,8 @@ impl Owner {
     }
 
     async fn step(&mut self) -> Step {
-        let Self { output, framer, writer, behind, orders, controls, timer, .. } = self;
-        let has_room = writer.out.len() < MAX_UNWRITTEN;
+        let Self { output, framer, writer, behind, orders, controls, timer, closing, .. } = self;
+        let has_room = writer.out.len() < MAX_UNWRITTEN && closing.is_none();
         let is_writing = writer.is_writing();
         tokio::select! {
             read = output.read_buf(framer.spare()) => Step::Read(read),
@@ -109,16 +120,22 @@ impl Owner {
         match step {
             Step::Read(Ok(0)) => return Some(Over::Broken("it closed its output".into())),
             Step::Read(Ok(_)) => self.take_lines(),
-            Step::Read(Err(error)) => return Some(Over::Broken(format!("its output cannot be read: {error}"))),
+            Step::Read(Err(error)) => {
+                return Some(Over::Broken(format!("its output cannot be read: {error}")));
+            }
             Step::Written(Ok(())) => {}
             Step::Written(Err(_)) => return Some(Over::Broken("it closed its input".into())),
-            Step::Ordered(order) => self.take_orders(order),
-            Step::Controlled(control) => self.take_control(control.unwrap_or(Control::Close(Duration::ZERO))),
+            Step::Ordered(Some(order)) => self.take_orders(order),
+            // Nobody holds a handle any more.
+            Step::Ordered(None) => self.close(Duration::ZERO),
+            Step::Controlled(Some(control)) => self.take_control(control),
+            Step::Controlled(None) => self.close(Duration::ZERO),
             Step::Due => self.expire(),
             Step::Ended(ending) => return Some(Over::Ended(ending)),
         }
         self.set_timer();
-        let is_over = self.closing.is_some_and(|latest| self.desk.waiting.len() == 0 || Instant::now() >= latest);
+        let is_over =
+            self.closing.is_some_and(|latest| self.desk.waiting.len() == 0 || Instant::now() >= latest);
         is_over.then_some(Over::Closed)
     }
 
@@ -129,8 +146,7 @@ impl Owner {
     }
 
     /// Takes this request and those that wait behind it, so that they go out in one write.
-    fn take_orders(&mut self, first: Option<Order>) {
-        let Some(first) = first else { return };
+    fn take_orders(&mut self, first: Order) {
         self.desk.order(first, &mut self.writer);
         while self.writer.out.len() < MAX_UNWRITTEN
             && let Ok(order) = self.orders.try_recv()
@@ -148,12 +164,17 @@ impl Owner {
             }
             Control::Fail(id, fault) => self.desk.finish(id, Err(fault)),
             Control::Tell(line) => self.writer.out.extend_from_slice(&line),
-            Control::Close(grace) => {
-                self.orders.close();
-                self.take_orders(self.orders.try_recv().ok());
-                self.closing = Some(Instant::now() + grace);
-            }
+            Control::Close(grace) => self.close(grace),
         }
+    }
+
+    /// Takes no more requests but those already handed over, and gives all of them so long to finish.
+    fn close(&mut self, grace: Duration) {
+        self.orders.close();
+        while let Ok(order) = self.orders.try_recv() {
+            self.desk.order(order, &mut self.writer);
+        }
+        self.closing = Some(Instant::now() + grace);
     }
 
     fn expire(&mut self) {
@@ -165,7 +186,7 @@ impl Owner {
 
     fn set_timer(&mut self) {
         let check_at = self.desk.waiting.check_at().map(Instant::from_std);
-        let next = [check_at, self.closing].into_iter().flatten().min().unwrap_or_else(far_future);
+        let next = [check_at, self.closing].into_iter().flatten().min().unwrap_or(self.never);
         if self.timer.deadline() != next {
             self.timer.as_mut().reset(next);
         }
@@ -264,7 +285,7 @@ impl Desk {
             },
             Incoming::Changed(kinds) => self.signals.raise(kinds),
             Incoming::Question(id, method) => writer.answer(&id, &method),
-            Incoming::Other(_) => self.dropped += 1,
+            Incoming::Other => self.dropped += 1,
             Incoming::Garbage => self.garbage.add(&self.server, line, now),
         }
     }
@@ -285,9 +306,10 @@ impl Desk {
     fn too_long(&mut self, head: &[u8], tail: &[u8]) {
         let fault = Fault::TooLarge(MAX_MESSAGE);
         tracing::warn!(server = %self.server, limit = MAX_MESSAGE, "message longer than the limit: dropped");
-        match incoming::id_of_remains(head, tail) {
-            Some(id) => self.finish(id, Err(fault)),
-            None => self.fail_all(&fault),
+        match incoming::concern(head, tail) {
+            Concern::Request(id) => self.finish(id, Err(fault)),
+            Concern::Nobody => self.dropped += 1,
+            Concern::Unknown => self.fail_all(&fault),
         }
     }
 
@@ -299,13 +321,13 @@ impl Desk {
 }
 
 impl Ticket {
-    fn progress(&mut self, params: &wasmgate_core::json::Json, known: &wasmgate_core::json::Json) {
+    fn progress(&mut self, params: &Json, known: &Json) {
         if let Some(events) = &mut self.events {
             events.progress(params, known);
         }
     }
 
-    fn log(&mut self, params: wasmgate_core::json::Json) {
+    fn log(&mut self, params: Json) {
         if let Some(events) = &mut self.events {
             events.log(params);
         }
@@ -375,11 +397,6 @@ impl Behind {
             instance.stop(STOP_GRACE).await;
         }
     }
-}
-
-/// About "never"; a timer cannot be armed for longer than a few years.
-fn far_future() -> Instant {
-    Instant::now() + Duration::from_secs(365 * 86400)
 }
 
 /// No more requests are taken while so much waits for the server to read it.
