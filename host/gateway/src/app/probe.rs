@@ -8,15 +8,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use url::Url;
 use wasmgate_core::catalog::{About, Deadlines, Launch, Protocol, Remote, RemoteTransport, Server, ToolFilter};
+use wasmgate_core::index::Naming;
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::{V2025_11_25, method};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Pipeline;
 
-use super::{StartError, assemble, assemble_with};
+use super::{StartError, assemble, connect};
 use crate::config::Config;
 use crate::egress::Egress;
-use crate::gateway::{CallError, ClientFacts, Event, Gateway, Request, ServerState, View};
+use crate::gateway::{CallError, ClientFacts, Event, Gateway, Generation, Request, ServerState, View};
+use crate::launch::LaunchSettings;
 use crate::shutdown::Tasks;
 
 /// How long servers may take to come up before the probe goes on without them.
@@ -64,8 +66,14 @@ impl Probe {
             long_lived: false,
             required: true,
         };
-        let alone = Config::of_servers(vec![Arc::new(server)]);
-        let gateway = assemble_with(&alone, Pipeline::default(), &tasks)?;
+        let generation = Generation {
+            servers: vec![Arc::new(server)],
+            unavailable: Vec::new(),
+            naming: Naming::Plain,
+            page: usize::MAX,
+            pipeline: Pipeline::default(),
+        };
+        let gateway = connect(generation, LaunchSettings::default(), &tasks)?;
         gateway.until_settled().await;
         Ok(Self { gateway, tasks, view: View::One(name) })
     }
