@@ -17,7 +17,12 @@ const OURSELVES: &str = "wasmgate";
 ///
 /// # Errors
 /// A refusal, or the grant it needs.
-pub(super) fn build(image: &str, entry: &Entry, scope: &Scope<'_>, binds: &Binds) -> Result<Container, Resolution> {
+pub(super) fn build(
+    image: &str,
+    entry: &Entry,
+    scope: &Scope<'_>,
+    binds: &Binds,
+) -> Result<Container, Resolution> {
     if image.starts_with('-') || image.contains(char::is_whitespace) {
         return Err(Refusal::new(format!("`{image}` is not an image reference")).into());
     }

@@ -179,10 +179,13 @@ mod tests {
                 a Some("ia") None tools=None values={}
             "#]],
         );
-        check(r#"{"servers": [{"name": "a", "image": "ia"}, {"image": "nameless"}]}"#, expect![[r#"
+        check(
+            r#"{"servers": [{"name": "a", "image": "ia"}, {"image": "nameless"}]}"#,
+            expect![[r#"
             a Some("ia") None tools=None values={}
             warning: an entry is left out: `(number 2)` cannot name a server: use 1 to 128 letters, digits, `.`, `_` or `-`, a letter or digit first
-        "#]]);
+        "#]],
+        );
         check(
             "title: t\nservers:\n- type: image\n  image: x\n  tools: [one]\n  config: {k: 1}\n  snapshot: {server: {name: a}}\n- type: remote\n  endpoint: https://e\n  tools: null\n  snapshot: {server: {name: b}}\n",
             expect![[r#"
@@ -207,28 +210,40 @@ mod tests {
 
     #[test]
     fn a_broken_file_is_a_diagnostic() {
-        check("registry:\n  a: {image: x\n", expect![[r#"
+        check(
+            "registry:\n  a: {image: x\n",
+            expect![[r#"
             c.yaml:2:6: unclosed bracket '{'
               |
             2 |   a: {image: x
               |      ^
-        "#]]);
-        check("registry: {}\nregistry: {}\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "registry: {}\nregistry: {}\n",
+            expect![[r#"
             c.yaml:2:1: the key `registry` appears twice
               |
             2 | registry: {}
               | ^^^^^^^^
               remove one of the two: which one counts would be a guess
-        "#]]);
-        check("other: 1\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "other: 1\n",
+            expect![[r#"
             c.yaml: is not a catalog: it has neither `registry` nor `servers`
               a catalog is `registry: {name: {image: ...}}` or `servers: [{name: ..., image: ...}]`
-        "#]]);
-        check("registry: [a]\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "registry: [a]\n",
+            expect![[r#"
             c.yaml:1:11: expected a map
               |
             1 | registry: [a]
               |           ^
-        "#]]);
+        "#]],
+        );
     }
 }

@@ -16,6 +16,8 @@ mod requirements;
 mod resolve;
 mod scope;
 mod template;
+#[cfg(test)]
+mod tests;
 pub mod tools;
 pub mod values;
 mod vars;

@@ -93,7 +93,7 @@ impl Resolution {
     }
 }
 
-impl std::convert::From<Refusal> for Resolution {
+impl From<Refusal> for Resolution {
     fn from(refusal: Refusal) -> Self {
         Self::Refused { reason: refusal.0 }
     }

@@ -3,7 +3,8 @@
 //! A template is parsed once, from catalog text only. What is put into it is data: it is never parsed again, so a value
 //! can become neither a template, nor a `$VAR`, nor (see [`super::argv`] and [`super::mount`]) a second argument, an
 //! option or a mount flag. Filters: `into`, `first`, `last`, `or:x`, `or:[a,b]`, `volume`, `volume-target`,
-//! `mount_as:/path[:ro]`; unknown ones are passed over, lone braces are dropped, a missing key is the empty text.
+//! `mount_as:/path[:ro]`; unknown ones are passed over, lone braces are dropped
+//! (those of `${VAR}` are not), a missing key is the empty text.
 //!
 //! Where Docker's gateway (v0.43) does something else:
 //! - **typed scalars**: a number or boolean alone in an argument is its text, not `<int Value>`;
@@ -83,9 +84,11 @@ impl Template {
             } else if matches!(first, '{' | '}') {
                 rest = rest.get(1..).unwrap_or_default();
             } else {
-                let end = rest.find(['{', '}']).unwrap_or(rest.len());
-                let (literal, after) = rest.split_at(end);
-                parts.push(Part::Literal(literal.to_owned()));
+                let (literal, after) = rest.split_at(literal_end(rest));
+                match parts.last_mut() {
+                    Some(Part::Literal(before)) => before.push_str(literal),
+                    _ => parts.push(Part::Literal(literal.to_owned())),
+                }
                 rest = after;
             }
         }
@@ -177,6 +180,19 @@ pub(super) fn to_text(pieces: &[Piece]) -> String {
     }
 }
 
+/// Where the text before the next brace ends; the braces of `${VAR}` are part of it.
+fn literal_end(text: &str) -> usize {
+    let brace = text.find(['{', '}']).unwrap_or(text.len());
+    let (before, after) = text.split_at(brace);
+    let inner = after.strip_prefix('{').filter(|inner| before.ends_with('$') && !inner.starts_with('{'));
+    match inner.and_then(|inner| {
+        inner.find(['{', '}']).filter(|end| inner.get(*end..).is_some_and(|e| e.starts_with('}')))
+    }) {
+        Some(end) => brace + end + 2,
+        None => brace,
+    }
+}
+
 /// Splits `{{inside}}after`; a term never spans lines.
 fn term(text: &str) -> Option<(&str, &str)> {
     let body = text.strip_prefix("{{")?;
@@ -251,7 +267,7 @@ impl Filter {
                 Value::List(default.iter().cloned().map(Value::Text).collect())
             }
             Self::Or(_) | Self::OrList(_) => value,
-            Self::Volume => value.each(|one| mounted(one, |source| linux_path(source), None)),
+            Self::Volume => value.each(|one| mounted(one, linux_path, None)),
             Self::VolumeTarget => value.each(|one| Value::Text(linux_path(&one.to_text()))),
             Self::MountAs { target, option } => {
                 let first = Self::First.apply(value);
@@ -335,6 +351,7 @@ mod tests {
         check(r#"{"a": "{{k}}"}"#, json!({"k": "v"}), r#""\"a\": \"v\"""#);
         check("a}b{c", json!({}), r#""abc""#);
         check("{{k", json!({"k": "v"}), r#""k""#);
+        check("a${V}b}{{k}}${{k}}", json!({"k": "v"}), r#""a${V}bv$v""#);
     }
 
     #[test]

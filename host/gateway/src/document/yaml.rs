@@ -165,68 +165,99 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "most of them are golden text")]
     fn what_is_wrong_is_shown_where_it_is() {
-        check("image: x\nimgae: y\n", expect![[r#"
+        check(
+            "image: x\nimgae: y\n",
+            expect![[r#"
             f.yaml:2:1: unknown key `imgae`
               |
             2 | imgae: y
               | ^^^^^
               did you mean `image`?
-        "#]]);
-        check("{\"image\": \"x\", \"zzz\": 1}", expect![[r#"
+        "#]],
+        );
+        check(
+            "{\"image\": \"x\", \"zzz\": 1}",
+            expect![[r#"
             f.yaml:1:16: unknown key `zzz`
               |
             1 | {"image": "x", "zzz": 1}
               |                ^^^^^
               known here: `image`, `limit`, `mode`
-        "#]]);
-        check("image: x\nimage: y\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "image: x\nimage: y\n",
+            expect![[r#"
             f.yaml:2:1: the key `image` appears twice
               |
             2 | image: y
               | ^^^^^
               remove one of the two: which one counts would be a guess
-        "#]]);
-        check("limit: soon\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "limit: soon\n",
+            expect![[r#"
             f.yaml:1:8: `soon` is not a length of time: write a number and a unit, such as `500ms`, `30s` or `2m`
               |
             1 | limit: soon
               |        ^
-        "#]]);
-        check("mode: enfroce\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "mode: enfroce\n",
+            expect![[r#"
             f.yaml:1:7: `enfroce` is not a choice here
               |
             1 | mode: enfroce
               |       ^^^^^^^
               did you mean `enforce`?
-        "#]]);
-        check("image: [a]\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "image: [a]\n",
+            expect![[r#"
             f.yaml:1:8: expected a text
               |
             1 | image: [a]
               |        ^
-        "#]]);
-        check("image: 'a\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "image: 'a\n",
+            expect![[r#"
             f.yaml:2:1: invalid indentation in multiline quoted scalar
               |
             2 | 
               | ^
-        "#]]);
-        check("image: a\n\tb: c\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "image: a\n\tb: c\n",
+            expect![[r#"
             f.yaml:1:8: while scanning a plain scalar, found a tab
               |
             1 | image: a
               |        ^
-        "#]]);
+        "#]],
+        );
         check("", expect![[r#"Sample { image: "", limit: None, mode: None }"#]]);
-        check("image: a\n---\nimage: b\n", expect![[r#"
+        check(
+            "image: a\n---\nimage: b\n",
+            expect![[r#"
             f.yaml:2:1: a second document begins
               |
             2 | ---
               | ^^^
               keep one document a file: remove the `---` and what belongs elsewhere
-        "#]]);
-        check("image: a\nlimit: 5s\nmode: audit\n", expect![[r#"Sample { image: "a", limit: Some(Span(5s)), mode: Some(Audit) }"#]]);
+        "#]],
+        );
+        check(
+            "image: a\nlimit: 5s\nmode: audit\n",
+            expect![[r#"Sample { image: "a", limit: Some(Span(5s)), mode: Some(Audit) }"#]],
+        );
     }
 
     #[test]
