@@ -1,6 +1,3 @@
-//! tmp
-use wasmgate_tests::*;
-#[tokio::test(flavor="multi_thread")]
-async fn images() { 
-  println!("{:?}", docker::scratch().await); println!("{:?}", docker::everything().await);
-}
+//! The integration suite: one program, every test against the real binary and real peers.
+
+mod layering;

@@ -39,5 +39,8 @@ fn again(message: &Message) {
         Message::Response { outcome: Ok(value) | Err(value), .. } => Some(value.clone()),
     };
     let on_one_line = |text: &str| text.replace(['\n', '\r'], " ");
-    assert_eq!(payload(message).map(|p| on_one_line(p.as_str())), payload(&second).map(|p| p.as_str().to_owned()));
+    assert_eq!(
+        payload(message).map(|p| on_one_line(p.as_str())),
+        payload(&second).map(|p| p.as_str().to_owned())
+    );
 }

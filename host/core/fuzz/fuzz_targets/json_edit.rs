@@ -7,7 +7,9 @@ use wasmgate_core::json::{Edit, Json};
 fuzz_target!(|data: &[u8]| {
     let mut lines = data.splitn(3, |byte| *byte == b'\n');
     let mut next = || lines.next().unwrap_or_default().to_vec();
-    let (Ok(value), Ok(pointer), Ok(new)) = (Json::parse(next()), String::from_utf8(next()), Json::parse(next())) else {
+    let (Ok(value), Ok(pointer), Ok(new)) =
+        (Json::parse(next()), String::from_utf8(next()), Json::parse(next()))
+    else {
         return;
     };
     let deep = new.bytes().iter().filter(|byte| matches!(byte, b'{' | b'[')).count() > 60;

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::run::Listen;
-use crate::config::Config;
+use tokio_util::sync::CancellationToken;
+
+use super::run::Access;
+use crate::config::{At, Config};
 use crate::gateway::{Gateway, ServerState};
 
 /// How long the list of servers waits for them to come up.
@@ -23,11 +25,11 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new(config: &Config, listen: &Listen, local: Option<SocketAddr>) -> Self {
+    pub(super) fn new(config: &Config, access: &Access, local: Option<SocketAddr>) -> Self {
         Self {
-            url: local.map(|address| format!("http://{address}/mcp")),
-            new_token: listen.new_token.clone(),
-            open: listen.settings.token.is_none(),
+            url: local.map(|address| format!("http://{address}/{}", if matches!(config.listen.at, At::Sse(_)) { "sse" } else { "mcp" })),
+            new_token: access.new_token.clone(),
+            open: access.token.is_none(),
             loopback: local.is_none_or(|address| address.ip().is_loopback()),
             warnings: config.warnings.clone(),
         }
@@ -35,7 +37,7 @@ impl Facts {
 }
 
 /// Says it: the address at once, the servers once they have settled or after three seconds.
-pub(super) async fn show(gateway: Arc<Gateway>, facts: Facts) {
+pub(super) async fn show(gateway: Arc<Gateway>, facts: Facts, stop: CancellationToken) {
     let terminal = std::io::stderr().is_terminal();
     for warning in &facts.warnings {
         tracing::warn!("{warning}");
@@ -50,7 +52,10 @@ pub(super) async fn show(gateway: Arc<Gateway>, facts: Facts) {
             tracing::warn!("anyone who can reach {url} can use every server: no token is asked for");
         }
     }
-    let _in_time = tokio::time::timeout(PATIENCE, gateway.until_settled()).await;
+    let settled = tokio::time::timeout(PATIENCE, gateway.until_settled());
+    if stop.run_until_cancelled(settled).await.is_none() {
+        return;
+    }
     let states = gateway.states();
     if terminal && facts.url.is_some() {
         say(&servers(&states));

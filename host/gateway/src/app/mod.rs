@@ -8,17 +8,18 @@ mod run;
 
 use std::sync::Arc;
 
-use wasmgate_core::pipeline::Pipeline;
+use wasmgate_core::name::ServerName;
 
+use crate::catalog::Resolution;
 use crate::config::Config;
 use crate::egress::Egress;
 use crate::gateway::{Gateway, Generation, Unavailable};
-use crate::launch::{LaunchSettings, Launcher};
+use crate::launch::{BindPolicy, LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 use crate::upstream::{Identity, Pool};
 
 pub use probe::{Probe, ready};
-pub use run::{Listen, Transport, run};
+pub use run::{Access, run};
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,27 +54,31 @@ pub fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
 /// # Errors
 /// [`StartError`] when a configured plugin cannot run or the system has no randomness.
 pub async fn assemble(config: &Config, tasks: &Tasks) -> Result<Arc<Gateway>, StartError> {
-    let pipeline = plugins::pipeline(config).await?;
-    assemble_with(config, pipeline, tasks)
-}
-
-fn assemble_with(config: &Config, pipeline: Pipeline, tasks: &Tasks) -> Result<Arc<Gateway>, StartError> {
-    let settings = LaunchSettings {
-        gateway: "wasmgate".into(),
-        docker_host: config.docker_host.clone(),
-        binds: config.binds.clone(),
-    };
-    let launcher = Launcher::new(settings, tasks.clone());
-    let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
-    let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity);
     let generation = Generation {
         servers: config.servers.clone(),
         unavailable: config.unavailable.iter().map(unavailable).collect(),
         naming: config.names,
         page: config.page,
-        pipeline,
+        pipeline: plugins::pipeline(config).await?,
     };
+    let launch = LaunchSettings {
+        docker_host: config.environment.docker_host.clone(),
+        binds: BindPolicy { allow: config.binds.allow.clone(), allow_writable: config.binds.allow_writable.clone() },
+        ..LaunchSettings::default()
+    };
+    connect(generation, launch, tasks)
+}
+
+/// The gateway of a generation, on parts made for it.
+fn connect(generation: Generation, launch: LaunchSettings, tasks: &Tasks) -> Result<Arc<Gateway>, StartError> {
+    let launcher = Launcher::new(launch, tasks.clone());
+    let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
+    let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity);
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| StartError::System(format!("no randomness: {error}")))?;
     Ok(Gateway::start(generation, pool, key, tasks))
+}
+
+fn unavailable((name, resolution): &(ServerName, Resolution)) -> Unavailable {
+    Unavailable { name: name.clone(), state: resolution.status(), reason: resolution.reason() }
 }

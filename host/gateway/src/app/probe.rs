@@ -14,10 +14,11 @@ use wasmgate_core::mcp::{V2025_11_25, method};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Pipeline;
 
-use super::{StartError, assemble, assemble_with};
+use super::{StartError, assemble, connect};
 use crate::config::Config;
 use crate::egress::Egress;
-use crate::gateway::{CallError, ClientFacts, Event, Gateway, Request, ServerState, View};
+use crate::gateway::{CallError, ClientFacts, Event, Gateway, Generation, Request, ServerState, View};
+use crate::launch::LaunchSettings;
 use crate::shutdown::Tasks;
 
 /// How long servers may take to come up before the probe goes on without them.
@@ -46,7 +47,7 @@ impl Probe {
     ///
     /// # Errors
     /// [`StartError`] when the system has no randomness.
-    pub async fn of_running(config: &Config, url: Url, token: Option<&SecretString>) -> Result<Self, StartError> {
+    pub async fn of_running(url: Url, token: Option<&SecretString>) -> Result<Self, StartError> {
         let tasks = Tasks::new();
         let name = ServerName::new("gateway").map_err(|error| StartError::System(error.to_string()))?;
         let server = Server {
@@ -65,8 +66,14 @@ impl Probe {
             long_lived: false,
             required: true,
         };
-        let alone = Config { servers: vec![Arc::new(server)], unavailable: Vec::new(), names: Naming::Plain, ..config.clone() };
-        let gateway = assemble_with(&alone, Pipeline::default(), &tasks)?;
+        let generation = Generation {
+            servers: vec![Arc::new(server)],
+            unavailable: Vec::new(),
+            naming: Naming::Plain,
+            page: usize::MAX,
+            pipeline: Pipeline::default(),
+        };
+        let gateway = connect(generation, LaunchSettings::default(), &tasks)?;
         gateway.until_settled().await;
         Ok(Self { gateway, tasks, view: View::One(name) })
     }

@@ -3,13 +3,15 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{StartError, assemble, banner};
-use crate::config::Config;
+use crate::config::{Address, At, Config, Listen};
 use crate::front;
 use crate::shutdown::Tasks;
 
@@ -18,22 +20,11 @@ const GRACE: Duration = Duration::from_secs(25);
 /// How long everything else may take to end after that.
 const LAST: Duration = Duration::from_secs(10);
 
-/// Where clients come in.
-#[derive(Debug, Clone)]
-pub enum Transport {
-    /// HTTP: streamable HTTP and HTTP+SSE on one port.
-    Http(SocketAddr),
-    /// This process's own stdin and stdout.
-    Stdio,
-}
-
-/// Where clients come in and who may.
-pub struct Listen {
-    /// The transport.
-    pub transport: Transport,
-    /// Who may talk, and limits.
-    pub settings: front::Settings,
-    /// The token, when it was made for this run and nobody knows it yet.
+/// Who may talk to the gateway.
+pub struct Access {
+    /// The token to ask for; `None` asks for none.
+    pub token: Option<SecretString>,
+    /// The token as text, when it was made for this run and nobody knows it yet.
     pub new_token: Option<String>,
 }
 
@@ -41,20 +32,21 @@ pub struct Listen {
 ///
 /// # Errors
 /// [`StartError`] before anything is served.
-pub async fn run(config: Config, listen: Listen) -> Result<(), StartError> {
+pub async fn run(config: Config, access: Access) -> Result<(), StartError> {
     let mut signals = Signals::new()?;
     // Fronts have tasks of their own: they end first, while the servers still answer what is in flight.
     let (fronts, tasks) = (Tasks::new(), Tasks::new());
     let (fill, slot) = watch::channel(None);
-    let gone = front(&listen, slot, &fronts).await?;
+    let up = front(&config.listen, &access, slot, &fronts).await?;
     let gateway = tokio::select! {
         built = assemble(&config, &tasks) => built?,
         () = signals.next() => return Ok(()),
     };
-    fill.send_replace(Some(std::sync::Arc::clone(&gateway)));
-    tasks.spawn("banner", banner::show(std::sync::Arc::clone(&gateway), banner::Facts::new(&config, &listen, gone.local)));
+    fill.send_replace(Some(Arc::clone(&gateway)));
+    let facts = banner::Facts::new(&config, &access, up.local);
+    tasks.spawn("banner", banner::show(Arc::clone(&gateway), facts, tasks.stopping()));
 
-    let mut gone = pin!(gone.ended);
+    let mut gone = pin!(up.ended);
     tokio::select! {
         () = signals.next() => tracing::info!("stopping: finishing the calls in flight"),
         () = &mut gone => tracing::info!("the client is gone: stopping"),
@@ -78,41 +70,45 @@ struct Up<F> {
 
 async fn front(
     listen: &Listen,
+    access: &Access,
     slot: front::Slot,
     fronts: &Tasks,
 ) -> Result<Up<impl Future<Output = ()> + use<>>, StartError> {
     let (tell, ended) = tokio::sync::oneshot::channel::<()>();
+    let settings = front::Settings {
+        token: access.token.clone(),
+        allowed_origins: listen.allowed_origins.clone(),
+        allowed_hosts: listen.allowed_hosts.clone(),
+        limits: front::Limits::default(),
+    };
     let mut local = None;
-    match listen.transport {
-        Transport::Http(address) => {
-            let bound = front::bind(address, listen.settings.clone()).await?;
+    match &listen.at {
+        At::Http(address) | At::Sse(address) => {
+            let bound = front::bind(resolve(address).await?, settings, fronts.clone()).await?;
             local = Some(bound.local_addr());
-            let serving = bound.serve(slot, fronts.clone());
             fronts.spawn("http", async move {
-                serving.await;
+                bound.serve(slot).await;
                 drop(tell);
             });
         }
-        Transport::Stdio => {
-            let serving = front::stdio::serve(
-                slot,
-                tokio::io::stdin(),
-                tokio::io::stdout(),
-                listen.settings.limits.clone(),
-                fronts.clone(),
-            );
+        At::Stdio => {
+            let serving = front::stdio::serve(slot, tokio::io::stdin(), tokio::io::stdout(), fronts.clone());
             fronts.spawn("stdio", async move {
                 serving.await;
                 drop(tell);
             });
         }
     }
-    Ok(Up {
-        local,
-        ended: async move {
-            let _dropped = ended.await;
-        },
-    })
+    let ended = async move {
+        let _dropped = ended.await;
+    };
+    Ok(Up { local, ended })
+}
+
+async fn resolve(address: &Address) -> Result<SocketAddr, StartError> {
+    let Address { host, port } = address;
+    let found = tokio::net::lookup_host((host.as_str(), *port)).await.ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| StartError::System(format!("cannot listen on `{host}`: it is not a name or address of this machine")))
 }
 
 fn report(what: &str, left: &[&str]) {
