@@ -3,6 +3,13 @@
 //! Needs a Docker engine. Without one every test says so and passes, unless `WASMGATE_REQUIRE_DOCKER=1`. The image is
 //! made here, FROM scratch, of one static program; nothing is pulled from anywhere but this machine.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "everything here is a test, and a surprise is to end it"
+)]
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +20,7 @@ use bollard::Docker;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, InspectContainerOptions, KillContainerOptions, ListContainersOptionsBuilder,
+    RemoveImageOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -142,10 +150,6 @@ impl Bench {
             found.extend(inspected.ok());
         }
         found
-    }
-
-    async fn id(&self) -> String {
-        self.containers().await.remove(0).id.unwrap()
     }
 
     /// Ends everything; nothing may be left of tasks or containers.
@@ -437,7 +441,7 @@ async fn one_image_is_pulled_once_and_shows_how_far_it_is() {
     bench.container.image = format!("{}/private:1", registry.address());
     let (code, sentence) = bench.refused().await;
     assert_eq!(code, "image_denied", "{sentence}");
-    let options = bollard::query_parameters::RemoveImageOptionsBuilder::default().force(true).build();
+    let options = RemoveImageOptionsBuilder::default().force(true).build();
     bench.docker.remove_image(&format!("{}/probe:1", registry.address()), Some(options), None).await.unwrap();
     bench.finish().await;
 }
