@@ -72,6 +72,9 @@ async fn build(docker: &Docker) -> String {
     assert!(built.success());
     let tar = Command::new("tar").arg("-C").arg(dir).args(["-c", "probe"]).output().unwrap();
     assert!(tar.status.success());
+    // An import always makes a new image; the one before would stay without a name.
+    let force = RemoveImageOptionsBuilder::default().force(true).build();
+    let _ = docker.remove_image("wasmgate-test/probe:latest", Some(force), None).await;
     let options =
         CreateImageOptionsBuilder::default().from_src("-").repo("wasmgate-test/probe").tag("latest");
     let options = options.changes(vec!["ENTRYPOINT [\"/probe\"]".to_owned()]).build();
