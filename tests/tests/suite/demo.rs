@@ -100,5 +100,5 @@ fn token_in(text: &str) -> Option<String> {
         .flat_map(|line| {
             line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).map(ToOwned::to_owned)
         });
-    words.filter(|word| word.len() >= 20 && !word.to_uppercase().contains("WASMGATE")).last()
+    words.filter(|word| word.len() >= 20 && !word.to_uppercase().contains("WASMGATE")).next_back()
 }

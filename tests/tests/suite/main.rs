@@ -2,6 +2,8 @@
 //!
 //! The modules follow the promises of the product, not its code; `layering` alone looks at the sources.
 
+#![expect(clippy::disallowed_methods, reason = "tests read their own environment and spawn their own tasks")]
+
 mod bad_input;
 mod catalogs;
 mod cli;

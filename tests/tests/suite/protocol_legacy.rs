@@ -17,7 +17,7 @@ async fn every_legacy_version_is_spoken() {
     for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
         let client = Legacy::connect(gw.door("/servers/fx/mcp"), version).await;
         assert_eq!(client.version, version);
-        assert_eq!(client.initialized["capabilities"]["tools"].is_object(), true, "{}", client.initialized);
+        assert!(client.initialized["capabilities"]["tools"].is_object(), "{}", client.initialized);
         let answer = client.call("text", json!({"text": version})).await;
         assert_eq!(answer["content"][0]["text"], version);
         assert!(answer.get("resultType").is_none(), "nothing of the modern era in an older result: {answer}");
