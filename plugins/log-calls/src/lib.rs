@@ -40,7 +40,7 @@ impl Validator for LogCalls {
 wasmgate_plugin::export_validator!(LogCalls);
 
 fn request(call: &Call<'_>) {
-    call.put_note(&clock::monotonic_ns().to_string());
+    call.put_note(&clock::monotonic_ms().to_string());
     let arguments = call.get("/arguments");
     let shape = shape::of(arguments.as_deref().unwrap_or("{}"));
     let bytes = call.size().to_string();
@@ -53,7 +53,7 @@ fn request(call: &Call<'_>) {
 
 fn response(call: &Call<'_>) {
     let started = call.note().and_then(|note| note.parse().ok());
-    let duration = started.map(|started| milliseconds(clock::monotonic_ns().saturating_sub(started)));
+    let duration = started.map(|started| clock::monotonic_ms().saturating_sub(started).to_string());
     let bytes = call.size().to_string();
     let mut fields = common(call.operation());
     fields.extend([("outcome", outcome(call)), ("bytes", &bytes)]);
@@ -96,11 +96,6 @@ fn without_credentials(subject: &str) -> &str {
         }
         _ => subject,
     }
-}
-
-/// Whole milliseconds.
-fn milliseconds(ns: u64) -> String {
-    (ns / 1_000_000).to_string()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ macro_rules! export_validator {
                 }
     }
 
-            $crate::guest::validates::export!(Exported with_types_in $crate::guest::validates);
+    $crate::guest::validates::export!(Exported with_types_in $crate::guest::validates);
         };
     };
 }
@@ -90,6 +90,7 @@ pub mod guest {
         wit_bindgen::generate!({
             path: "../../wit",
             inline: "package wasmgate:guest; world imports {
+                import wasmgate:plugin/clock@0.1.0;
                 import wasmgate:plugin/log@0.1.0;
                 import wasmgate:plugin/messages@0.1.0;
                 import wasmgate:plugin/edits@0.1.0;
@@ -146,7 +147,7 @@ pub mod guest {
     pub use mutates::exports::wasmgate::plugin::mutator::{Guest as MutatorGuest, Outcome as RawOutcome};
     pub use validates::exports::wasmgate::plugin::validator::Guest as ValidatorGuest;
 
-    use imports::wasmgate::plugin::{edits, log as host_log, messages};
+    use imports::wasmgate::plugin::{clock, edits, log as host_log, messages};
 
     pub fn validate<V: Validator>(plugin: &V, op: ValidatedOperation) -> Result<Vec<RawFinding>, String> {
         let payload = HostPayload(op.message);
@@ -178,6 +179,10 @@ pub mod guest {
         let fields: Vec<_> =
             fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         host_log::log(level, message, &fields);
+    }
+
+    pub(crate) fn monotonic_ms() -> u64 {
+        clock::monotonic_ms()
     }
 
     pub(crate) fn count(name: &str, delta: u64) {

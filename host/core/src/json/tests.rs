@@ -196,6 +196,24 @@ fn edits_are_made_in_order_or_not_at_all() {
 }
 
 #[test]
+fn many_edits_take_few_passes() {
+    let many = 2_000;
+    let whole = Json::of(&vec![["a long text"]; many]);
+    let edits = |step: usize| {
+        (0..many).map(move |n| n * step % many).map(|n| Edit::SetString(format!("/{n}/0"), "x".into()))
+    };
+    for step in [1, 791] {
+        let edited = whole.apply(&edits(step).collect::<Vec<_>>()).unwrap();
+        assert_eq!(edited, Json::of(&vec![["x"]; many]));
+    }
+    // Additions and removals take a copy each, and those have a budget.
+    let additions = vec![Edit::Set("/-".to_owned(), Json::null()); 10];
+    let long = Json::of(&["x".repeat(1_000)]);
+    assert!(long.apply_within(11_000, &additions).is_ok());
+    assert_eq!(long.apply_within(9_000, &additions), Err(EditError::TooMany));
+}
+
+#[test]
 fn objects_are_written_member_by_member() {
     let object = ObjectWriter::new().member("a", &json("[ 1 ]")).string("b\"", "\n").finish();
     assert_eq!(object.as_str(), r#"{"a":[ 1 ],"b\"":"\n"}"#);
