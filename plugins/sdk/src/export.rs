@@ -18,7 +18,7 @@ macro_rules! export_validator {
                         None => Err(String::from("not configured")),
                     })
                 }
-            }
+    }
 
     $crate::guest::validates::export!(Exported with_types_in $crate::guest::validates);
         };

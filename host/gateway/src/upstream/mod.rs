@@ -1,0 +1,173 @@
+//! MCP towards servers: connections, their pool, what each server offers.
+//!
+//! [`Pool`] holds one [`slot`] per server; a slot starts its server, shakes hands ([`handshake`]), reads its lists
+//! ([`lists`]) and starts it again when it ends. A [`link`] carries requests: over pipes ([`stdio`], one owner task), over
+//! streamable HTTP ([`http`], in the caller's own future) or over HTTP+SSE of 2024-11-05 ([`bridge`], which turns it into
+//! pipes). [`legacy`] and [`modern`] are the only places that know what an era looks like on the wire.
+//!
+//! Knows nothing of clients, plugins, policy or catalogs.
+
+mod backoff; // how long to wait before a restart
+mod correlator; // answers to questions
+mod era; // what a request looks like, by era
+mod framer; // lines of stdio
+mod handshake; // initialize or discover
+mod incoming; // what a message is
+mod legacy; // 2025-11-25 and earlier
+mod link; // one connection, whatever its transport
+mod lists; // all pages of every list
+mod modern; // 2026-07-28
+mod outlet; // notifications on their way to a call
+mod pool; // all servers
+mod questions; // what servers ask of us
+mod slot; // the life of one server
+mod sse; // event streams
+mod stdio; // pipes
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use wasmgate_core::catalog::Server;
+use wasmgate_core::json::Json;
+use wasmgate_core::name::ServerName;
+
+pub use pool::Pool;
+
+/// Who the gateway says it is to servers.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// A request to one server, in that server's own names.
+pub struct Ask {
+    /// The MCP method.
+    pub method: Arc<str>,
+    /// Params without the client's per-request protocol fields (`io.modelcontextprotocol/*` are stripped by the front);
+    /// `_meta.progressToken` is the client's: the connection replaces it with its own and restores it in events.
+    pub params: Option<Json>,
+    /// What the end client said of itself (for modern servers).
+    pub client: Arc<ClientFacts>,
+    /// Where notifications that belong to this request go. Full means drop (progress: keep latest is fine).
+    pub events: mpsc::Sender<Event>,
+}
+
+/// What the end client said of itself.
+#[derive(Debug, Clone)]
+pub struct ClientFacts {
+    /// `clientInfo`.
+    pub info: Option<Json>,
+    /// `clientCapabilities`.
+    pub capabilities: Json,
+    /// Log level wanted for this request.
+    pub log_level: Option<Box<str>>,
+}
+
+/// A notification that belongs to one request: `notifications/progress` with the client's own token, or
+/// `notifications/message`.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The method.
+    pub method: Box<str>,
+    /// The params as the client will see them.
+    pub params: Json,
+}
+
+/// What the server answered.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// A result, as it came.
+    Result(Json),
+    /// A JSON-RPC error object, as it came.
+    Error(Json),
+}
+
+/// What a server offers, all pages of every list.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// Negotiated protocol version.
+    pub version: Box<str>,
+    /// Its capabilities object.
+    pub capabilities: Json,
+    /// Its serverInfo, when given.
+    pub info: Option<Json>,
+    /// Its instructions.
+    pub instructions: Option<String>,
+    /// `tools/list` items in its order, as they came.
+    pub tools: Vec<Json>,
+    /// `prompts/list` items.
+    pub prompts: Vec<Json>,
+    /// `resources/list` items.
+    pub resources: Vec<Json>,
+    /// `resources/templates/list` items.
+    pub templates: Vec<Json>,
+}
+
+/// Where a server is in its life, shown everywhere the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Not started yet.
+    Pending,
+    /// Its image is being pulled.
+    Pulling(Option<u8>),
+    /// Starting or in its handshake.
+    Starting,
+    /// Serving.
+    Ready,
+    /// Could not be started or has ended; retried after a while when `retry` says so.
+    Failed {
+        /// A stable code (`image_missing`, `docker_unavailable`, `exited`, `initialize_timeout`, ...).
+        code: &'static str,
+        /// A sentence.
+        reason: String,
+        /// Last lines of its stderr.
+        stderr: Option<String>,
+    },
+}
+
+/// One server as the pool knows it.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The server.
+    pub server: Arc<Server>,
+    /// Its state.
+    pub state: State,
+    /// What it offers, or offered when it was last ready.
+    pub offer: Option<Arc<Offer>>,
+}
+
+/// A request that got no answer of the server's own.
+#[derive(Debug, thiserror::Error)]
+#[error("server `{server}` {fault}")]
+pub struct UpstreamError {
+    /// Whose fault.
+    pub server: ServerName,
+    /// What happened.
+    pub fault: Fault,
+}
+
+/// What happened to a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Never reached the server: safe to try again.
+    #[error("is not available: {0}")]
+    Unavailable(String),
+    /// The server ended while the request was in flight.
+    #[error("ended during the call{0}")]
+    Crashed(String),
+    /// No answer within the deadline.
+    #[error("did not answer within {0} s")]
+    Timeout(u64),
+    /// Something that is not MCP came back.
+    #[error("sent something that is not MCP: {0}")]
+    Misbehaved(String),
+    /// A message larger than allowed came back.
+    #[error("sent a message larger than {0} bytes")]
+    TooLarge(usize),
+    /// The remote wants (other) credentials.
+    #[error("refused our credentials (HTTP {0})")]
+    Unauthorized(u16),
+}
