@@ -12,6 +12,7 @@ use wasmgate_core::name::ServerName;
 
 use super::slot::{Shared, Slot};
 use super::{Answer, Ask, Fault, Identity, Status, UpstreamError};
+use crate::egress::Egress;
 use crate::launch::Launcher;
 use crate::shutdown::Tasks;
 
@@ -33,9 +34,10 @@ struct Slots {
 
 impl Pool {
     /// A pool without servers: see [`Pool::apply`].
-    pub fn new(launcher: Launcher, tasks: Tasks, identity: Identity) -> Arc<Self> {
+    pub fn new(launcher: Launcher, egress: Egress, tasks: Tasks, identity: Identity) -> Arc<Self> {
         let shared = Shared {
             launcher,
+            egress,
             tasks,
             identity: Arc::new(identity),
             changed: watch::Sender::new(0),
@@ -132,6 +134,3 @@ impl Drop for Pool {
 
 /// How many servers are started at once.
 const STARTING_AT_ONCE: usize = 8;
-
-#[cfg(test)]
-mod tests;
