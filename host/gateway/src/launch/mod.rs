@@ -12,14 +12,21 @@ use wasmgate_core::catalog::{Launch, RemoteTransport, Server};
 
 use crate::shutdown::Tasks;
 
+mod binds; // which host paths a container may see
+mod container; // bollard
 mod error;
-mod instance;
-mod process;
+mod identity; // whose containers are whose
+mod instance; // what the user holds, what the owner holds
+mod process; // tokio
 mod stderr;
 mod stdin;
 
-pub use error::LaunchError;
+pub use binds::BindPolicy;
+pub use error::{LaunchError, PullFault};
 pub use instance::{Exit, Instance};
+
+use container::Containers;
+use process::BaseEnv;
 
 /// Bytes from a server.
 pub type Output = Box<dyn AsyncRead + Send + Unpin>;
@@ -56,29 +63,53 @@ pub enum Progress {
 /// What a [`Launcher`] is built from.
 #[derive(Debug, Clone, Default)]
 pub struct LaunchSettings {
+    /// The name of this gateway, written on its containers.
+    pub gateway: String,
+    /// Where the container engine listens, as in `DOCKER_HOST`; only `unix://`. `None` is Docker's default.
+    pub docker_host: Option<String>,
+    /// Which paths of this machine containers may see.
+    pub binds: BindPolicy,
+    /// Limits of containers whose entry has none.
+    pub limits: Limits,
     /// The gateway's own environment. Only `PATH`, `HOME`, `LANG` and `TMPDIR` are ever used or handed to a process.
     pub environment: Vec<(OsString, OsString)>,
+}
+
+/// What a container may use when its entry does not say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Memory in bytes; there is no swap on top.
+    pub memory: u64,
+    /// Processor time in cores.
+    pub cpus: f64,
+    /// Processes and threads.
+    pub pids: i64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 512 * 1024 * 1024, cpus: 1.0, pids: 128 }
+    }
 }
 
 /// Starts servers. Cheap to clone.
 #[derive(Clone)]
 pub struct Launcher {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    environment: process::BaseEnv,
+    containers: Containers,
+    environment: Arc<BaseEnv>,
     tasks: Tasks,
 }
 
 impl Launcher {
-    /// Takes the settings; never fails and touches nothing.
+    /// Takes the settings; never fails and never touches the container engine.
     pub fn new(settings: LaunchSettings, tasks: Tasks) -> Self {
-        let environment = process::BaseEnv::of(settings.environment);
-        Self { inner: Arc::new(Inner { environment, tasks }) }
+        let LaunchSettings { gateway, docker_host, binds, limits, environment } = settings;
+        let containers = Containers::new(docker_host, &gateway, binds, limits, tasks.clone());
+        Self { containers, environment: Arc::new(BaseEnv::of(environment)), tasks }
     }
 
-    /// Starts a container or process (never a remote). `progress` is called as the start advances.
+    /// Starts a container or process (never a remote). `progress` is called as the start advances. Dropping the
+    /// future gives the start up and leaves nothing behind; a pull that has begun goes on for the next start.
     ///
     /// # Errors
     /// [`LaunchError`] with a sentence for people.
@@ -90,10 +121,28 @@ impl Launcher {
         match &server.launch {
             Launch::Process(process) => {
                 progress(Progress::Starting);
-                process::start(&server.name, process, &self.inner.environment, &self.inner.tasks)
+                process::start(&server.name, process, &self.environment, &self.tasks)
             }
-            Launch::Container(_) => Err(LaunchError::NotStartable("a container")),
-            Launch::Remote(_) => Err(LaunchError::NotStartable("a remote")),
+            Launch::Container(container) => self.containers.start(server, container, progress).await,
+            Launch::Remote(_) => Err(LaunchError::NotStartable),
         }
+    }
+
+    /// Removes the containers that dead gateways of this machine left, and says how many. Containers of gateways that
+    /// live, or about which nothing is known, stay. Worth calling only when a container is configured.
+    ///
+    /// # Errors
+    /// [`LaunchError::DockerUnavailable`] and its like: reasons to log, not to stop.
+    pub async fn sweep(&self) -> Result<usize, LaunchError> {
+        self.containers.sweep().await
+    }
+
+    /// Removes every container this launcher has started and that is still there, and says how many there were. The
+    /// last step of the drain; asks nothing of an engine that was never needed.
+    ///
+    /// # Errors
+    /// When the engine does not answer any more.
+    pub async fn stop_all(&self) -> Result<usize, LaunchError> {
+        self.containers.remove_own().await
     }
 }

@@ -128,7 +128,7 @@ impl State {
 }
 
 /// Replaces what a terminal or a log viewer would obey instead of show.
-fn neutralise(text: &str) -> String {
+pub(super) fn neutralise(text: &str) -> String {
     let obeyed = |c: char| {
         let direction =
             matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmgate_core::catalog::Server;
 use wasmgate_core::name::ServerName;
+use wasmgate_core::policy::Permit;
 
 use super::slot::{Shared, Slot};
 use super::{Answer, Ask, Fault, Identity, Status, UpstreamError};
@@ -95,12 +96,16 @@ impl Pool {
         self.shared.changed.subscribe()
     }
 
-    /// Asks one server. A server that is starting is waited for, within its initialize deadline; dropping the future
-    /// cancels upstream.
+    /// Asks the server that the permit is for. A server that is starting is waited for, within its initialize deadline;
+    /// dropping the future cancels upstream.
     ///
     /// # Errors
     /// [`UpstreamError`] when no answer of the server's own can be had.
-    pub async fn call(&self, server: &ServerName, ask: Ask) -> Result<Answer, UpstreamError> {
+    pub async fn call(&self, permit: &Permit, ask: Ask) -> Result<Answer, UpstreamError> {
+        self.ask(permit.server(), ask).await
+    }
+
+    pub(super) async fn ask(&self, server: &ServerName, ask: Ask) -> Result<Answer, UpstreamError> {
         let slot = self.slots.load().by_name.get(server).cloned();
         let answer = match slot {
             Some(slot) => slot.call(ask).await,

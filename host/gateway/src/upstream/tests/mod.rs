@@ -62,7 +62,7 @@ async fn ask(
     let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
     let params = Some(Json::parse(params.to_owned()).unwrap());
     let ask = Ask { method: method.into(), params, client: Arc::new(client), events };
-    pool.call(&ServerName::new(server).unwrap(), ask).await.map_err(|error| error.fault)
+    pool.ask(&ServerName::new(server).unwrap(), ask).await.map_err(|error| error.fault)
 }
 
 async fn tool(pool: &Pool, server: &str, name: &str) -> Result<Answer, Fault> {

@@ -1,0 +1,209 @@
+//! The merged lists: what clients see of all servers together, and which server a name means.
+//!
+//! An [`Index`] is built from what servers offer, in configuration order, and never changed. The same servers offering
+//! the same things give the same index, byte for byte, whichever was ready first. Names do not depend on which servers
+//! happen to be up. Nothing here asks a server anything.
+
+mod build;
+mod names;
+mod uris;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::json::Json;
+use crate::name::ServerName;
+
+pub use build::{Naming, Source, Warning};
+
+/// What a request is about, at the server it goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A tool, by the server's own name.
+    Tool(Arc<str>),
+    /// A prompt, by the server's own name.
+    Prompt(Arc<str>),
+    /// A resource, by the server's own URI.
+    Resource(Arc<str>),
+    /// The server as a whole: a method the gateway does not know.
+    Server,
+}
+
+impl Subject {
+    /// The name or URI, when there is one.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Tool(name) | Self::Prompt(name) | Self::Resource(name) => Some(name),
+            Self::Server => None,
+        }
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The server.
+    pub server: ServerName,
+    /// What is meant there.
+    pub subject: Subject,
+}
+
+/// The four lists of MCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `tools/list`.
+    Tools,
+    /// `prompts/list`.
+    Prompts,
+    /// `resources/list`.
+    Resources,
+    /// `resources/templates/list`.
+    Templates,
+}
+
+impl Kind {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+
+    /// The member of the list result that holds the items.
+    pub fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+        }
+    }
+
+    /// The member of an item that identifies it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Tools | Self::Prompts => "name",
+            Self::Resources => "uri",
+            Self::Templates => "uriTemplate",
+        }
+    }
+}
+
+/// One line of a list.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The name or URI clients use.
+    pub public: Arc<str>,
+    /// The server it belongs to.
+    pub server: ServerName,
+    /// The server's own name or URI for it.
+    pub own: Arc<str>,
+    /// The item as clients see it: the server's bytes, only the key member replaced.
+    pub item: Json,
+}
+
+/// One merged list.
+#[derive(Debug, Default)]
+pub struct List {
+    entries: Vec<Entry>,
+    by_public: HashMap<Arc<str>, usize>,
+    pages: Vec<Json>,
+}
+
+impl List {
+    /// Every entry, in configuration order, then in the server's.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry of a public name.
+    pub fn find(&self, public: &str) -> Option<&Entry> {
+        self.entries.get(*self.by_public.get(public)?)
+    }
+
+    /// Page number `page` as a list result without `nextCursor`, and whether another follows. Page 0 always exists.
+    pub fn page(&self, page: usize) -> Option<(&Json, bool)> {
+        Some((self.pages.get(page)?, page + 1 < self.pages.len()))
+    }
+}
+
+/// The merged lists of one moment.
+#[derive(Debug)]
+pub struct Index {
+    tools: List,
+    prompts: List,
+    resources: List,
+    templates: List,
+    /// Prefixes of public names, longest first.
+    prefixes: Vec<(String, ServerName)>,
+    /// What could not be listed as the server gave it.
+    pub warnings: Vec<Warning>,
+}
+
+impl Index {
+    /// Merges what the servers offer, in the order given. `page` is the most items a page holds.
+    pub fn build(sources: &[Source<'_>], naming: Naming, page: usize) -> Self {
+        build::build(sources, naming, page)
+    }
+
+    /// One of the lists.
+    pub fn list(&self, kind: Kind) -> &List {
+        match kind {
+            Kind::Tools => &self.tools,
+            Kind::Prompts => &self.prompts,
+            Kind::Resources => &self.resources,
+            Kind::Templates => &self.templates,
+        }
+    }
+
+    /// The listed tool of this public name.
+    pub fn tool(&self, public: &str) -> Option<Target> {
+        let entry = self.tools.find(public)?;
+        Some(Target { server: entry.server.clone(), subject: Subject::Tool(Arc::clone(&entry.own)) })
+    }
+
+    /// The listed prompt of this public name.
+    pub fn prompt(&self, public: &str) -> Option<Target> {
+        let entry = self.prompts.find(public)?;
+        Some(Target { server: entry.server.clone(), subject: Subject::Prompt(Arc::clone(&entry.own)) })
+    }
+
+    /// The server a URI belongs to: a listed resource, a template that fits, or the only server that uses the scheme.
+    pub fn resource(&self, uri: &str) -> Option<Target> {
+        let target = |server: &ServerName, own: Arc<str>| Target {
+            server: server.clone(),
+            subject: Subject::Resource(own),
+        };
+        if let Some(entry) = self.resources.find(uri) {
+            return Some(target(&entry.server, Arc::clone(&entry.own)));
+        }
+        if let Some((server, own)) = uris::take_apart(uri) {
+            return Some(target(&server, own.into()));
+        }
+        let fitting = self.templates.entries.iter().find(|entry| uris::fits(&entry.own, uri));
+        let owner = fitting.map(|entry| &entry.server).or_else(|| self.only_user_of_scheme(uri))?;
+        Some(target(owner, uri.into()))
+    }
+
+    /// The template's server, for completions.
+    pub fn template(&self, template: &str) -> Option<Target> {
+        let entry = self.templates.find(template)?;
+        Some(Target { server: entry.server.clone(), subject: Subject::Resource(Arc::clone(&entry.own)) })
+    }
+
+    /// The server whose prefix a public name has, and the rest of the name: for names that are not listed (yet).
+    pub fn by_prefix<'n>(&self, public: &'n str) -> Option<(&ServerName, &'n str)> {
+        self.prefixes
+            .iter()
+            .find_map(|(prefix, server)| Some((server, public.strip_prefix(prefix.as_str())?)))
+    }
+
+    fn only_user_of_scheme(&self, uri: &str) -> Option<&ServerName> {
+        let scheme = uris::scheme(uri)?;
+        let mut users = self
+            .resources
+            .entries
+            .iter()
+            .chain(&self.templates.entries)
+            .filter(|entry| uris::scheme(&entry.own) == Some(scheme))
+            .map(|entry| &entry.server);
+        let first = users.next()?;
+        users.all(|other| other == first).then_some(first)
+    }
+}

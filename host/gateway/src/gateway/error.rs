@@ -1,0 +1,37 @@
+//! Why a request has no result.
+
+use std::sync::Arc;
+
+use wasmgate_core::json::Json;
+use wasmgate_core::pipeline::Blocked;
+
+/// Why a request has no result. `front::render` words it for clients.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Not a method of this gateway.
+    #[error("method `{0}` is not served")]
+    UnknownMethod(Arc<str>),
+    /// No such tool, prompt or resource, or not for this caller: deliberately one case.
+    #[error("unknown {kind}: {name}")]
+    Unknown {
+        /// `tool`, `prompt`, `resource`.
+        kind: &'static str,
+        /// As the client wrote it.
+        name: String,
+    },
+    /// Params that cannot be right.
+    #[error("{0}")]
+    InvalidParams(String),
+    /// An interceptor stopped it.
+    #[error("blocked by an interceptor")]
+    Blocked(Blocked),
+    /// The server answered with an error of its own: this error object, as it came.
+    #[error("the server answered with an error")]
+    Answered(Json),
+    /// The server did not answer.
+    #[error(transparent)]
+    Upstream(#[from] crate::upstream::UpstreamError),
+    /// The gateway is still loading its configuration or is stopping.
+    #[error("the gateway is {0}")]
+    NotServing(&'static str),
+}

@@ -1,0 +1,133 @@
+//! The life of a call: from a request to its outcome. Knows no HTTP, no sessions, no image names, no eras.
+//!
+//! Read [`Gateway::request`] first, then `call.rs`. What the gateway knows of its servers at one moment is a
+//! [`Snapshot`]; `refresh.rs` builds the next one when a server's offer changes.
+
+mod call;
+mod error;
+mod lists;
+mod offering;
+mod refresh;
+mod snapshot;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+use wasmgate_core::index::Kind;
+use wasmgate_core::json::Json;
+use wasmgate_core::mcp::method;
+use wasmgate_core::name::ServerName;
+use wasmgate_core::seal::Sealer;
+
+use crate::shutdown::Tasks;
+use crate::upstream::Pool;
+pub use crate::upstream::{ClientFacts, Event, Fault, State, UpstreamError};
+pub use error::CallError;
+pub use offering::{Offering, ServerState};
+pub use snapshot::{Generation, Unavailable};
+
+/// Which servers a client sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum View {
+    /// All of them, names prefixed as configured (`/mcp`).
+    All,
+    /// One alone, names as it gives them (`/servers/<name>/mcp`).
+    One(ServerName),
+}
+
+/// One request of a client, freed of everything that belongs to a transport or an era.
+pub struct Request {
+    /// What it may see.
+    pub view: View,
+    /// Unique request id for logs and errors.
+    pub id: Arc<str>,
+    /// Who asks.
+    pub principal: Arc<str>,
+    /// The session it came in, when there is one.
+    pub session: Option<Arc<str>>,
+    /// The MCP method.
+    pub method: Arc<str>,
+    /// Params without the modern protocol fields of `_meta` (`io.modelcontextprotocol/protocolVersion`,
+    /// `clientCapabilities`, `clientInfo`, `logLevel`); everything else as it came.
+    pub params: Option<Json>,
+    /// What the client said of itself.
+    pub client: Arc<ClientFacts>,
+    /// Protocol version of the client.
+    pub version: &'static str,
+    /// Where progress and log notifications of this request go.
+    pub events: mpsc::Sender<Event>,
+}
+
+/// Revisions of the merged lists; a change means `list_changed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Revisions {
+    /// Of the tools.
+    pub tools: u64,
+    /// Of the prompts.
+    pub prompts: u64,
+    /// Of the resources and templates.
+    pub resources: u64,
+}
+
+/// The gateway. Shared by every front.
+pub struct Gateway {
+    current: ArcSwap<snapshot::Snapshot>,
+    pool: Arc<Pool>,
+    sealer: Sealer,
+    revisions: watch::Sender<Revisions>,
+    /// Ticks after every look at the servers, whether or not the snapshot changed.
+    refreshed: watch::Sender<()>,
+    started: Instant,
+}
+
+impl Gateway {
+    /// A gateway for one generation of configuration: its servers start at once, behind it. `key` seals what clients
+    /// keep for us.
+    pub fn start(generation: Generation, pool: Arc<Pool>, key: [u8; 32], tasks: &Tasks) -> Arc<Self> {
+        pool.apply(generation.servers.clone());
+        let first = snapshot::Snapshot::build(Arc::new(generation), pool.status(), None);
+        let gateway = Arc::new(Self {
+            current: ArcSwap::from_pointee(first),
+            pool,
+            sealer: Sealer::new(key),
+            revisions: watch::Sender::new(Revisions::default()),
+            refreshed: watch::Sender::new(()),
+            started: Instant::now(),
+        });
+        tasks.spawn("gateway-refresh", refresh::keep_fresh(Arc::clone(&gateway), tasks.stopping()));
+        gateway
+    }
+
+    /// Answers one request: the four lists, `tools/call`, `prompts/get`, `resources/read`, `completion/complete`, and
+    /// on a server alone every method the gateway does not know. The result is the server's own, or a list; fronts add
+    /// what their era needs. Dropping the future cancels the request upstream.
+    ///
+    /// # Errors
+    /// [`CallError`]; `front::render` words it.
+    pub async fn request(&self, request: Request) -> Result<Json, CallError> {
+        match &*request.method {
+            method::TOOLS_LIST => self.list(request, Kind::Tools).await,
+            method::PROMPTS_LIST => self.list(request, Kind::Prompts).await,
+            method::RESOURCES_LIST => self.list(request, Kind::Resources).await,
+            method::TEMPLATES_LIST => self.list(request, Kind::Templates).await,
+            _ => self.call(request).await,
+        }
+    }
+
+    /// Changes with the merged lists, at most once in 250 ms.
+    pub fn revisions(&self) -> watch::Receiver<Revisions> {
+        self.revisions.subscribe()
+    }
+
+    /// A client wants log messages of this level from now on.
+    pub fn want_log_level(&self, level: &str) {
+        self.pool.want_log_level(level);
+    }
+
+    /// Ends every connection and stops every server.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

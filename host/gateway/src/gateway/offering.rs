@@ -1,0 +1,143 @@
+//! What clients are told about the servers: capabilities and instructions at the start, states for people.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+use wasmgate_core::json::Json;
+
+use super::{Gateway, State, View};
+use crate::upstream::Status;
+
+/// What the visible servers offer together, for `initialize` and `server/discover`.
+#[derive(Debug, Clone)]
+pub struct Offering {
+    /// Capabilities object: the union of what visible servers offer. While one of them is still starting it names all
+    /// we could come to serve, because a legacy client never asks twice.
+    pub capabilities: Json,
+    /// Instructions under server names.
+    pub instructions: Option<String>,
+}
+
+/// One line of `/ready`.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct ServerState {
+    /// The server.
+    pub name: String,
+    /// `pending`, `pulling`, `starting`, `ready`, `needs-config`, `needs-secret`, `needs-auth`, `needs-grant`,
+    /// `refused` or `failed`.
+    pub state: Cow<'static, str>,
+    /// What is wrong or going on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many tools it offers.
+    pub tools: usize,
+    /// Whether the gateway counts as not ready without it.
+    pub required: bool,
+}
+
+impl Gateway {
+    /// What a client is told at the start. `None` when the view names no configured server.
+    pub fn offering(&self, view: &View) -> Option<Offering> {
+        let now = self.current.load();
+        now.index(view)?;
+        let servers = self.pool.status();
+        let visible: Vec<&Status> = servers.iter().filter(|status| shows(view, status)).collect();
+        let starting = visible
+            .iter()
+            .any(|status| status.offer.is_none() && !matches!(status.state, State::Failed { .. }));
+        let has = |name: &str| {
+            starting
+                || visible
+                    .iter()
+                    .filter_map(|status| status.offer.as_ref())
+                    .any(|o| o.capabilities.member(name).is_some())
+        };
+        let mut capabilities = Map::new();
+        for list in ["tools", "prompts", "resources"] {
+            if has(list) {
+                capabilities.insert(list.into(), json!({ "listChanged": true }));
+            }
+        }
+        for plain in ["completions", "logging"] {
+            if has(plain) {
+                capabilities.insert(plain.into(), json!({}));
+            }
+        }
+        Some(Offering {
+            capabilities: Json::of(&Value::Object(capabilities)),
+            instructions: instructions(view, &visible),
+        })
+    }
+
+    /// Every enabled server with its state, in configuration order, those that cannot be started last.
+    pub fn states(&self) -> Vec<ServerState> {
+        let running = self.pool.status().into_iter().map(|status| {
+            let (state, reason) = words(&status.state);
+            ServerState {
+                name: status.server.name.to_string(),
+                state: state.into(),
+                reason,
+                tools: status.offer.as_ref().map_or(0, |offer| offer.tools.len()),
+                required: status.server.required,
+            }
+        });
+        let now = self.current.load();
+        let unavailable = now.generation.unavailable.iter().map(|unavailable| ServerState {
+            name: unavailable.name.to_string(),
+            state: unavailable.state.into(),
+            reason: Some(unavailable.reason.clone()),
+            tools: 0,
+            required: false,
+        });
+        running.chain(unavailable).collect()
+    }
+
+    /// Whether every server has either become ready or failed at least once.
+    pub fn settled(&self) -> bool {
+        self.pool.status().iter().all(|status| matches!(status.state, State::Ready | State::Failed { .. }))
+    }
+
+    /// Resolves when [`Gateway::settled`] holds.
+    pub async fn until_settled(&self) {
+        let mut changed = self.pool.changed();
+        while !self.settled() {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn shows(view: &View, status: &Status) -> bool {
+    match view {
+        View::All => true,
+        View::One(name) => status.server.name == *name,
+    }
+}
+
+/// A server alone keeps its instructions as they are; several stand under their names.
+fn instructions(view: &View, visible: &[&Status]) -> Option<String> {
+    let given =
+        visible.iter().filter_map(|status| Some((status, status.offer.as_ref()?.instructions.as_ref()?)));
+    let texts: Vec<String> = match view {
+        View::One(_) => given.map(|(_, text)| text.clone()).collect(),
+        View::All => given.map(|(status, text)| format!("## {}\n\n{text}", status.server.name)).collect(),
+    };
+    (!texts.is_empty()).then(|| texts.join("\n\n"))
+}
+
+/// A state's word and what to say beside it.
+fn words(state: &State) -> (&'static str, Option<String>) {
+    match state {
+        State::Pending => ("pending", None),
+        State::Pulling(None) => ("pulling", None),
+        State::Pulling(Some(percent)) => ("pulling", Some(format!("{percent} %"))),
+        State::Starting => ("starting", None),
+        State::Ready => ("ready", None),
+        State::Failed { code, reason, stderr } => {
+            let tail = stderr.as_deref().map(str::trim).filter(|tail| !tail.is_empty());
+            let last = tail.map(|tail| format!("; it last wrote: {tail}")).unwrap_or_default();
+            ("failed", Some(format!("{code}: {reason}{last}")))
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Keeps the snapshot in step with what servers offer, and tells clients of changed lists once per burst.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use wasmgate_core::index::{Kind, List};
+
+use super::snapshot::{Snapshot, same_offer};
+use super::{Gateway, Revisions};
+use crate::upstream::Status;
+
+/// Changes within this time of the first are told together (protocol.md: one `list_changed` per burst).
+const BURST: Duration = Duration::from_millis(250);
+
+/// Rebuilds the snapshot at every change of a server until the process stops.
+pub(super) async fn keep_fresh(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut changed = gateway.pool.changed();
+    let mut revisions = Revisions::default();
+    let mut tell_at: Option<Instant> = None;
+    gateway.refresh(&mut revisions);
+    loop {
+        let tell = async {
+            match tell_at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tell => {
+                tell_at = None;
+                gateway.revisions.send_replace(revisions);
+            }
+            seen = changed.changed() => {
+                if seen.is_err() {
+                    return;
+                }
+                let before = revisions;
+                gateway.refresh(&mut revisions);
+                if revisions != before {
+                    tell_at.get_or_insert_with(|| Instant::now() + BURST);
+                }
+            }
+        }
+    }
+}
+
+impl Gateway {
+    /// Swaps in a snapshot of what the servers offer now.
+    fn refresh(&self, revisions: &mut Revisions) {
+        let now = self.current.load_full();
+        let servers = self.pool.status();
+        // Where only states changed nothing is rebuilt: every reader of states asks the pool.
+        if !same_offers(&now.servers, &servers) {
+            let next = Snapshot::build(Arc::clone(&now.generation), servers, Some(&now));
+            revisions.count(&now, &next);
+            self.current.store(Arc::new(next));
+        }
+        self.refreshed.send_replace(());
+    }
+
+    /// Whether the snapshot shows what the servers offer now.
+    pub(super) fn is_fresh(&self) -> bool {
+        same_offers(&self.current.load().servers, &self.pool.status())
+    }
+}
+
+impl Revisions {
+    fn count(&mut self, now: &Snapshot, next: &Snapshot) {
+        let changed = |kind: Kind| !same_list(now.all.list(kind), next.all.list(kind));
+        self.tools += u64::from(changed(Kind::Tools));
+        self.prompts += u64::from(changed(Kind::Prompts));
+        self.resources += u64::from(changed(Kind::Resources) || changed(Kind::Templates));
+        for warning in next.all.warnings.iter().filter(|warning| !now.all.warnings.contains(warning)) {
+            tracing::warn!(%warning, "list entry");
+        }
+    }
+}
+
+fn same_offers(a: &[Status], b: &[Status]) -> bool {
+    let same =
+        |(a, b): (&Status, &Status)| Arc::ptr_eq(&a.server, &b.server) && same_offer(&a.offer, &b.offer);
+    a.len() == b.len() && a.iter().zip(b).all(same)
+}
+
+fn same_list(a: &List, b: &List) -> bool {
+    let (a, b) = (a.entries(), b.entries());
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.item == b.item && a.server == b.server)
+}

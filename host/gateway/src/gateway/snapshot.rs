@@ -1,0 +1,114 @@
+//! One generation of configuration and what its servers offer at one moment. Never changed after it is built.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasmgate_core::catalog::Server;
+use wasmgate_core::index::{Index, Naming, Source};
+use wasmgate_core::name::ServerName;
+use wasmgate_core::pipeline::Pipeline;
+use wasmgate_core::policy::Policy;
+
+use super::View;
+use crate::upstream::{Offer, Status};
+
+/// One generation of configuration, complete and validated.
+pub struct Generation {
+    /// The servers, in configuration order.
+    pub servers: Vec<Arc<Server>>,
+    /// Enabled servers that cannot be started, with what they need.
+    pub unavailable: Vec<Unavailable>,
+    /// How public names are made.
+    pub naming: Naming,
+    /// The most items a page of a list holds.
+    pub page: usize,
+    /// The interceptors.
+    pub pipeline: Pipeline,
+}
+
+/// An enabled server that cannot be started.
+#[derive(Debug, Clone)]
+pub struct Unavailable {
+    /// Its name.
+    pub name: ServerName,
+    /// `needs-config`, `needs-secret`, `needs-auth`, `needs-grant` or `refused`.
+    pub state: &'static str,
+    /// What to do about it.
+    pub reason: String,
+}
+
+pub(super) struct Snapshot {
+    pub(super) generation: Arc<Generation>,
+    pub(super) policy: Policy,
+    pub(super) servers: Vec<Status>,
+    pub(super) all: Index,
+    pub(super) single: HashMap<ServerName, Alone>,
+}
+
+/// A server's own lists, unprefixed.
+pub(super) struct Alone {
+    offer: Option<Arc<Offer>>,
+    index: Arc<Index>,
+}
+
+impl Snapshot {
+    /// Builds the next snapshot; what did not change since `previous` is shared with it.
+    pub(super) fn build(generation: Arc<Generation>, servers: Vec<Status>, previous: Option<&Self>) -> Self {
+        let sources: Vec<Source<'_>> = servers.iter().map(source).collect();
+        let all = Index::build(&sources, generation.naming, generation.page);
+        let known = |status: &Status| {
+            let alone = previous?.single.get(&status.server.name)?;
+            same_offer(&alone.offer, &status.offer).then(|| Arc::clone(&alone.index))
+        };
+        let single = servers
+            .iter()
+            .zip(&sources)
+            .map(|(status, source)| {
+                let build =
+                    || Arc::new(Index::build(std::slice::from_ref(source), Naming::Plain, generation.page));
+                let index = known(status).unwrap_or_else(build);
+                (status.server.name.clone(), Alone { offer: status.offer.clone(), index })
+            })
+            .collect();
+        let policy = Policy::new(
+            servers.iter().map(|status| (status.server.name.clone(), status.server.tools.clone())),
+        );
+        drop(sources);
+        Self { generation, policy, servers, all, single }
+    }
+
+    /// The lists a view shows; `None` when it names no configured server.
+    pub(super) fn index(&self, view: &View) -> Option<&Index> {
+        match view {
+            View::All => Some(&self.all),
+            View::One(name) => self.single.get(name).map(|alone| &*alone.index),
+        }
+    }
+
+    /// One server's status.
+    pub(super) fn status(&self, name: &ServerName) -> Option<&Status> {
+        self.servers.iter().find(|status| status.server.name == *name)
+    }
+}
+
+/// Whether two statuses come from one and the same listing.
+pub(super) fn same_offer(a: &Option<Arc<Offer>>, b: &Option<Arc<Offer>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+fn source(status: &Status) -> Source<'_> {
+    let offer = status.offer.as_deref();
+    Source {
+        server: &status.server.name,
+        prefix: status.server.prefix.as_deref(),
+        filter: &status.server.tools,
+        tools: offer.map_or(&[], |offer| &offer.tools),
+        prompts: offer.map_or(&[], |offer| &offer.prompts),
+        resources: offer.map_or(&[], |offer| &offer.resources),
+        templates: offer.map_or(&[], |offer| &offer.templates),
+    }
+}
