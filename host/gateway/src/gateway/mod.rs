@@ -23,7 +23,7 @@ use wasmgate_core::seal::Sealer;
 
 use crate::shutdown::Tasks;
 use crate::upstream::Pool;
-pub use crate::upstream::{ClientFacts, Event, Fault, State};
+pub use crate::upstream::{ClientFacts, Event, Fault, State, UpstreamError};
 pub use error::CallError;
 pub use offering::{Offering, ServerState};
 pub use snapshot::{Generation, Unavailable};

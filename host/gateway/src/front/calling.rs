@@ -1,0 +1,300 @@
+//! One call: its notifications as they come, then its reply. Every transport takes these and frames them its own way.
+
+use std::fmt::Write as _;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use tokio::sync::mpsc;
+use wasmgate_core::json::Json;
+use wasmgate_core::jsonrpc::{Id, write_error, write_notification};
+use wasmgate_core::mcp::{log_level_passes, method};
+
+use super::batch::Batch;
+use super::render::{self, Refusal, Wire, Worded};
+use super::session::{Caller, InFlight};
+use super::{legacy, modern};
+use crate::gateway::{CallError, ClientFacts, Event, Gateway, Request};
+use crate::shutdown::Tasks;
+
+/// What a message comes to.
+pub(super) enum Step {
+    /// Nobody waits for an answer.
+    Nothing,
+    /// Answered on the spot.
+    Reply(Reply),
+    /// The gateway is asked.
+    Call(Calling),
+    /// The gateway is asked several things at once.
+    Batch(Batch),
+}
+
+/// The answer to one request.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// The HTTP status, where there is HTTP and nothing was sent yet.
+    pub(super) status: u16,
+    /// The whole message; None when the client cancelled and must not be answered.
+    pub(super) message: Option<Vec<u8>>,
+}
+
+/// One part of a call.
+pub(super) enum Part {
+    /// A notification, as a whole message.
+    Event(Vec<u8>),
+    /// The end.
+    Reply(Reply),
+}
+
+/// A request and all that is needed to word its answer.
+pub(super) struct Question {
+    pub(super) wire: Wire,
+    pub(super) id: Id,
+    pub(super) method: Arc<str>,
+    pub(super) params: Option<Json>,
+    pub(super) version: &'static str,
+    pub(super) client: Arc<ClientFacts>,
+}
+
+/// Which notifications of a call its client gets.
+#[derive(Debug, Clone)]
+pub(super) enum Wants {
+    /// The client cannot be sent any.
+    Nothing,
+    /// Progress alone.
+    Progress,
+    /// Progress, and log messages; of one level and worse when one is named.
+    Logs(Option<Box<str>>),
+}
+
+/// One call on its way. Dropping it cancels it, unless it was told to outlive its client.
+pub(super) struct Calling {
+    future: Pin<Box<dyn Future<Output = Reply> + Send>>,
+    events: Option<mpsc::Receiver<Event>>,
+    wants: Wants,
+    state: State,
+    outlives: Option<Tasks>,
+}
+
+enum State {
+    Running,
+    /// Answered; what came before the answer goes out first.
+    Answered(Reply),
+    Over,
+}
+
+impl Calling {
+    /// Puts a question to the gateway. Nothing happens before the first poll.
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        caller: &Caller,
+        question: Question,
+        wants: Wants,
+        in_flight: Option<(Arc<str>, InFlight)>,
+    ) -> Self {
+        let (events, receiver) = channel(&wants);
+        let (session, in_flight) = in_flight.unzip();
+        let request = Request {
+            view: caller.view.clone(),
+            id: next_id(),
+            principal: Arc::clone(&caller.principal),
+            session,
+            method: Arc::clone(&question.method),
+            params: question.params,
+            client: question.client,
+            version: question.version,
+            events,
+        };
+        let answer = Answer { wire: question.wire, id: question.id, method: question.method };
+        let future = Box::pin(run(gateway, request, answer, in_flight));
+        Self { future, events: receiver, wants, state: State::Running, outlives: None }
+    }
+
+    /// See [`Step::outliving`].
+    #[must_use]
+    pub(super) fn outliving(mut self, tasks: &Tasks) -> Self {
+        self.outlives = Some(tasks.clone());
+        self
+    }
+
+    fn next_event(&mut self, cx: &mut Context<'_>) -> Option<Vec<u8>> {
+        let events = self.events.as_mut()?;
+        loop {
+            let event = match self.state {
+                State::Running => match events.poll_recv(cx) {
+                    Poll::Ready(event) => event?,
+                    Poll::Pending => return None,
+                },
+                // Without a look at the task's budget: no event may come after the answer.
+                _ => events.try_recv().ok()?,
+            };
+            if self.wants.takes(&event) {
+                return Some(write_notification(&event.method, Some(&event.params)));
+            }
+        }
+    }
+}
+
+impl Stream for Calling {
+    type Item = Part;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Part>> {
+        let this = &mut *self;
+        loop {
+            if let Some(event) = this.next_event(cx) {
+                return Poll::Ready(Some(Part::Event(event)));
+            }
+            match std::mem::replace(&mut this.state, State::Over) {
+                State::Over => return Poll::Ready(None),
+                State::Answered(reply) => return Poll::Ready(Some(Part::Reply(reply))),
+                State::Running => {
+                    let Poll::Ready(reply) = this.future.as_mut().poll(cx) else {
+                        this.state = State::Running;
+                        return Poll::Pending;
+                    };
+                    this.state = State::Answered(reply);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        if let (State::Running, Some(tasks)) = (&self.state, self.outlives.take()) {
+            let nothing: Pin<Box<dyn Future<Output = Reply> + Send>> =
+                Box::pin(std::future::pending::<Reply>());
+            let future = std::mem::replace(&mut self.future, nothing);
+            tasks.spawn("unheard-call", async move { drop(future.await) });
+        }
+    }
+}
+
+impl Step {
+    /// Lets calls go on when their client is gone: for legacy HTTP, "disconnection SHOULD NOT be interpreted as the
+    /// client cancelling its request" (2025-11-25 basic/transports). They run to their end, unheard.
+    #[must_use]
+    pub(super) fn outliving(self, tasks: &Tasks) -> Self {
+        match self {
+            Self::Call(calling) => Self::Call(calling.outliving(tasks)),
+            Self::Batch(batch) => Self::Batch(batch.outliving(tasks)),
+            answered => answered,
+        }
+    }
+}
+
+impl Reply {
+    /// No answer at all.
+    pub(super) const fn silence() -> Self {
+        Self { status: 200, message: None }
+    }
+
+    /// A whole message.
+    pub(super) const fn message(message: Vec<u8>) -> Self {
+        Self { status: 200, message: Some(message) }
+    }
+
+    /// A failure in words.
+    pub(super) fn error(id: Option<&Id>, worded: &Worded) -> Self {
+        Self { status: worded.status, message: Some(write_error(id, &worded.error)) }
+    }
+
+    /// A message the front refuses.
+    pub(super) fn refusal(wire: Wire, id: Option<&Id>, refusal: &Refusal) -> Self {
+        Self::error(id, &render::refusal(wire, refusal))
+    }
+}
+
+impl Wants {
+    fn takes(&self, event: &Event) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Progress => &*event.method != method::MESSAGE,
+            Self::Logs(None) => true,
+            Self::Logs(Some(wanted)) => {
+                let level = event.params.member("level");
+                let level = level.as_ref().and_then(Json::string);
+                &*event.method != method::MESSAGE
+                    || level.is_none_or(|level| log_level_passes(&level, wanted))
+            }
+        }
+    }
+}
+
+/// What is left of a question while the gateway works on it.
+struct Answer {
+    wire: Wire,
+    id: Id,
+    method: Arc<str>,
+}
+
+async fn run(gateway: Arc<Gateway>, request: Request, answer: Answer, in_flight: Option<InFlight>) -> Reply {
+    let id = Arc::clone(&request.id);
+    let asked = gateway.request(request);
+    let outcome = match in_flight {
+        None => asked.await,
+        Some(mut in_flight) => tokio::select! {
+            biased;
+            () = in_flight.cancelled() => {
+                tracing::debug!(request = %id, method = %answer.method, "cancelled by the client");
+                return Reply::silence();
+            }
+            outcome = asked => outcome,
+        },
+    };
+    reply(&answer, outcome, &id)
+}
+
+fn reply(answer: &Answer, outcome: Result<Json, CallError>, request: &str) -> Reply {
+    let Answer { wire, id, method } = answer;
+    let result = match outcome {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::debug!(request, method = %method, %error, "no result");
+            return Reply::error(Some(id), &render::failure(*wire, &error, request));
+        }
+    };
+    match wire {
+        Wire::Modern => Reply::message(modern::write_result(id, method, &result)),
+        Wire::Legacy => match legacy::result(&result) {
+            Some(result) => Reply::message(wasmgate_core::jsonrpc::write_result(id, &result)),
+            None => Reply::message(write_error(Some(id), &render::unbridged(request))),
+        },
+    }
+}
+
+/// A channel for a call's notifications, or the end of one that nobody reads.
+fn channel(wants: &Wants) -> (mpsc::Sender<Event>, Option<mpsc::Receiver<Event>>) {
+    if matches!(wants, Wants::Nothing) {
+        return (NOBODY.clone(), None);
+    }
+    let (sender, receiver) = mpsc::channel(EVENTS);
+    (sender, Some(receiver))
+}
+
+/// An id that no other request of any run of the gateway has, for logs and errors.
+fn next_id() -> Arc<str> {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let mut id = String::with_capacity(BOOT.len() + 12);
+    id.push_str(&BOOT);
+    // Writing to a `String` cannot fail.
+    let _ = write!(id, "{:x}", NEXT.fetch_add(1, Ordering::Relaxed));
+    id.into()
+}
+
+static NOBODY: LazyLock<mpsc::Sender<Event>> = LazyLock::new(|| mpsc::channel(1).0);
+
+static BOOT: LazyLock<String> = LazyLock::new(|| {
+    let mut bytes = [0; 4];
+    // Without random numbers ids repeat over restarts, and nothing worse.
+    let _ = getrandom::fill(&mut bytes);
+    format!("{:08x}-", u32::from_ne_bytes(bytes))
+});
+
+/// How many notifications of a call wait for a client that reads slowly; more are dropped.
+const EVENTS: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! Everything a client is sent over one long stream (stdio, HTTP+SSE): the parts of all its calls, and list changes.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::stream::{self, BoxStream, SelectAll};
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::mpsc;
+use wasmgate_core::jsonrpc::write_notification;
+use wasmgate_core::mcp::method;
+
+use super::calling::{Part, Reply, Step};
+use super::session::Session;
+use crate::gateway::{Gateway, Revisions};
+
+/// The messages for one client, one at a time, as long as it is there.
+pub(super) struct Duplex {
+    calls: SelectAll<BoxStream<'static, Part>>,
+    ready: VecDeque<Vec<u8>>,
+    changes: BoxStream<'static, Vec<u8>>,
+    steps: Option<mpsc::Receiver<Step>>,
+}
+
+impl Duplex {
+    /// `changes` are the list changes for this client, `steps` what its messages come to when another task reads them.
+    pub(super) fn new(changes: BoxStream<'static, Vec<u8>>, steps: Option<mpsc::Receiver<Step>>) -> Self {
+        Self { calls: SelectAll::new(), ready: VecDeque::new(), changes, steps }
+    }
+
+    /// Takes what a message came to.
+    pub(super) fn push(&mut self, step: Step) {
+        match step {
+            Step::Nothing => {}
+            Step::Reply(Reply { message, .. }) => self.ready.extend(message),
+            Step::Call(calling) => self.calls.push(calling.boxed()),
+            Step::Batch(batch) => self.calls.push(batch.boxed()),
+        }
+    }
+
+    /// Whether nothing is left to be sent and nothing is being worked on.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.ready.is_empty() && self.calls.is_empty()
+    }
+}
+
+impl Stream for Duplex {
+    type Item = Vec<u8>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(message) = this.ready.pop_front() {
+                return Poll::Ready(Some(message));
+            }
+            let next = this.steps.as_mut().map_or(Poll::Pending, |steps| steps.poll_recv(cx));
+            match next {
+                Poll::Ready(Some(step)) => {
+                    this.push(step);
+                    continue;
+                }
+                Poll::Ready(None) => this.steps = None,
+                Poll::Pending => {}
+            }
+            match this.calls.poll_next_unpin(cx) {
+                Poll::Ready(Some(part)) => this.ready.extend(message(part)),
+                // Without calls the set is over; it is looked at again with the next one.
+                Poll::Ready(None) | Poll::Pending => return this.changes.poll_next_unpin(cx),
+            }
+        }
+    }
+}
+
+/// The message of a part; None when the client cancelled.
+pub(super) fn message(part: Part) -> Option<Vec<u8>> {
+    match part {
+        Part::Event(message) => Some(message),
+        Part::Reply(reply) => reply.message,
+    }
+}
+
+/// The list changes that a session has to be told, as they come; those it missed come first. Nothing while `hears` says
+/// no or nothing was agreed, and never an end.
+pub(super) fn list_changes(
+    gateway: &Gateway,
+    session: Arc<Session>,
+    hears: impl Fn() -> bool + Send + Sync + 'static,
+) -> BoxStream<'static, Vec<u8>> {
+    let mut revisions = gateway.revisions();
+    revisions.mark_changed();
+    let state = (revisions, session, hears);
+    let changed = stream::unfold(state, |(mut revisions, session, hears)| async move {
+        revisions.changed().await.ok()?;
+        let now = *revisions.borrow_and_update();
+        let hears_now = session.agreed().is_some() && hears();
+        let messages = if hears_now { changes(session.tell(now), now) } else { Vec::new() };
+        Some((stream::iter(messages), (revisions, session, hears)))
+    });
+    changed.flatten().chain(stream::pending()).boxed()
+}
+
+/// What to tell about a change.
+fn changes(told: Revisions, now: Revisions) -> Vec<Vec<u8>> {
+    let changed = [
+        (told.tools != now.tools, method::TOOLS_CHANGED),
+        (told.prompts != now.prompts, method::PROMPTS_CHANGED),
+        (told.resources != now.resources, method::RESOURCES_CHANGED),
+    ];
+    changed.iter().filter(|(is, _)| *is).map(|(_, method)| write_notification(method, None)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_list_by_list() {
+        let told = Revisions { tools: 1, prompts: 1, resources: 1 };
+        let lines = |now| {
+            let messages = changes(told, now);
+            messages.into_iter().map(|message| String::from_utf8(message).unwrap()).collect::<Vec<_>>()
+        };
+        assert!(lines(told).is_empty());
+        assert_eq!(
+            lines(Revisions { tools: 2, resources: 3, ..told }),
+            [
+                r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
+                r#"{"jsonrpc":"2.0","method":"notifications/resources/list_changed"}"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn answers_come_in_order_and_changes_between_them() {
+        let changes = stream::iter([b"changed".to_vec()]).chain(stream::pending()).boxed();
+        let (steps, receiver) = mpsc::channel(4);
+        let mut duplex = Duplex::new(changes, Some(receiver));
+        duplex.push(Step::Nothing);
+        duplex.push(Step::Reply(Reply::message(b"one".to_vec())));
+        duplex.push(Step::Reply(Reply::silence()));
+        steps.try_send(Step::Reply(Reply::message(b"two".to_vec()))).unwrap();
+        let mut next = || duplex.next().now_or_never().flatten();
+        assert_eq!(next(), Some(b"one".to_vec()));
+        assert_eq!(next(), Some(b"two".to_vec()));
+        assert_eq!(next(), Some(b"changed".to_vec()));
+        assert_eq!(next(), None);
+        drop(steps);
+        assert!(duplex.next().now_or_never().is_none(), "a stream stays open without senders");
+    }
+}

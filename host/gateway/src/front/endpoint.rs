@@ -1,0 +1,233 @@
+//! Streamable HTTP: one path that takes messages by POST and, for legacy sessions, streams by GET and their end by DELETE.
+//!
+//! An answer is JSON when nothing comes before it. A stream is opened when the first notification exists, or after a
+//! while of silence so that nobody between gives up; until then an error has its own HTTP status.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use hyper::body::Incoming;
+use wasmgate_core::jsonrpc::{Id, Message, read, write_result};
+use wasmgate_core::mcp::method;
+
+use super::accept::{self, Accepts};
+use super::batch::{self, Manner};
+use super::body::{self, Body};
+use super::calling::{Part, Reply, Step};
+use super::classify::{Era, Protocol, Seen, Shape, classify};
+use super::duplex::{list_changes, message};
+use super::headers::{Field, McpHeaders, SESSION, field};
+use super::http::Front;
+use super::render::{Refusal, Wire, failure};
+use super::session::{Caller, Session};
+use super::{legacy, modern, respond, sse};
+use crate::gateway::Gateway;
+
+/// One POST on its way.
+struct Posted<'a> {
+    front: &'a Front,
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    head: &'a Parts,
+    accepts: Accepts,
+}
+
+/// Takes a message.
+pub(super) async fn post(front: &Front, caller: Caller, head: &Parts, body: Incoming) -> Response<Body> {
+    let (bytes, accepts) = match take(front, head, body).await {
+        Ok(taken) => taken,
+        Err(response) => return response,
+    };
+    let gateway = match super::gateway(&front.slot, front.limits.patience).await {
+        Ok(gateway) => gateway,
+        Err(error) => return respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))),
+    };
+    let posted = Posted { front, gateway, caller, head, accepts };
+    match batch::looks_like_batch(&bytes) {
+        true => posted.batch(bytes).await,
+        false => posted.message(bytes).await,
+    }
+}
+
+/// The body, once it is known that it is JSON and that the client can read an answer.
+pub(super) async fn take(
+    front: &Front,
+    head: &Parts,
+    body: Incoming,
+) -> Result<(Bytes, Accepts), Response<Body>> {
+    if !accept::is_json(&head.headers) {
+        let what = "Content-Type must be application/json";
+        return Err(respond::refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, what));
+    }
+    let what = "Accept must list application/json and text/event-stream";
+    let accepts =
+        Accepts::of(&head.headers).ok_or_else(|| respond::refused(StatusCode::NOT_ACCEPTABLE, what))?;
+    let bytes = body::read(body, &front.limits).await.map_err(respond::broken_body)?;
+    Ok((bytes, accepts))
+}
+
+/// Opens a legacy session's stream for what belongs to no request.
+pub(super) async fn get(front: &Front, caller: &Caller, head: &Parts) -> Response<Body> {
+    let refuse = |refusal| respond::whole(Reply::refusal(Wire::Legacy, None, &refusal));
+    let session = match find(front, caller, head) {
+        Ok(session) => session,
+        Err(Refusal::NoSession) => return respond::not_allowed("POST"),
+        Err(refusal) => return refuse(refusal),
+    };
+    if !Accepts::of(&head.headers).is_some_and(|accepts| accepts.events) {
+        return respond::refused(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream");
+    }
+    let gateway = match super::gateway(&front.slot, front.limits.patience).await {
+        Ok(gateway) => gateway,
+        Err(error) => return respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))),
+    };
+    let listening = match session.listen(front.limits.streams) {
+        Ok(listening) => listening,
+        Err(refusal) => return refuse(refusal),
+    };
+    let ended = session.ended.clone();
+    let changes = list_changes(&gateway, session, move || listening.is_chosen());
+    let stream = changes.take_until(ended.cancelled_owned()).boxed();
+    respond::stream(stream, sse::COMMENT.to_vec())
+}
+
+/// Ends a legacy session.
+pub(super) fn delete(front: &Front, caller: &Caller, head: &Parts) -> Response<Body> {
+    match find(front, caller, head) {
+        Ok(session) => {
+            front.sessions.close(&session);
+            respond::empty(StatusCode::OK)
+        }
+        Err(Refusal::NoSession) => respond::not_allowed("POST"),
+        Err(refusal) => respond::whole(Reply::refusal(Wire::Legacy, None, &refusal)),
+    }
+}
+
+/// The caller's session that the headers name.
+fn find(front: &Front, caller: &Caller, head: &Parts) -> Result<Arc<Session>, Refusal> {
+    match field(&head.headers, SESSION) {
+        Field::Absent => Err(Refusal::NoSession),
+        Field::Unusable => Err(Refusal::UnknownSession),
+        Field::One(id) => front.sessions.find(id, caller, Instant::now()),
+    }
+}
+
+impl Posted<'_> {
+    async fn message(self, bytes: Bytes) -> Response<Body> {
+        let message = match read(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                let id = error.id.clone();
+                return refuse(Wire::Legacy, id.as_ref(), &Refusal::Unreadable(error));
+            }
+        };
+        let (shape, params) = match &message {
+            Message::Request { params, .. } => (Shape::Request, params.as_ref()),
+            Message::Notification { params, .. } => (Shape::Notification, params.as_ref()),
+            Message::Response { .. } => (Shape::Response, None),
+        };
+        let protocol = if shape == Shape::Request { Protocol::of(params) } else { Protocol::default() };
+        let method = message.method().unwrap_or_default();
+        let headers = Some(McpHeaders::of(&self.head.headers));
+        match (classify(&Seen { shape, method, protocol: &protocol, headers }), message) {
+            (Ok(Era::Modern(version)), Message::Request { id, method, params }) => {
+                let asked = modern::Asked { id, method, params, protocol, version };
+                let step = modern::receive(&self.gateway, &self.caller, asked, self.accepts.events, None);
+                self.respond(step).await
+            }
+            (Ok(Era::Initialize), Message::Request { id, params, .. }) => self
+                .initialize(&id, params.as_ref())
+                .unwrap_or_else(|refusal| refuse(Wire::Legacy, Some(&id), &refusal)),
+            (Ok(Era::Legacy | Era::Initialize | Era::Modern(_)), message) => self.legacy(message).await,
+            (Ok(Era::Ignored), _) => respond::empty(StatusCode::ACCEPTED),
+            (Err(misfit), message) => {
+                let id = if shape == Shape::Request { message.id() } else { None };
+                refuse(Wire::Modern, id, &Refusal::Misfit(misfit))
+            }
+        }
+    }
+
+    async fn legacy(self, message: Message) -> Response<Body> {
+        let session = match find(self.front, &self.caller, self.head) {
+            Ok(session) => session,
+            Err(refusal) => return refuse(Wire::Legacy, message.id(), &refusal),
+        };
+        let step =
+            legacy::receive(&self.gateway, &session, message, self.manner()).outliving(&self.front.tasks);
+        self.respond(step).await
+    }
+
+    /// Only a session of 2025-03-26 may send one; for everyone else `batch::receive` has the refusal.
+    async fn batch(self, bytes: Bytes) -> Response<Body> {
+        let step = match find(self.front, &self.caller, self.head) {
+            Ok(session) => {
+                let step = batch::receive(&self.gateway, &session, bytes, self.manner());
+                step.outliving(&self.front.tasks)
+            }
+            Err(refusal) => match read(bytes) {
+                Err(error) => return refuse(Wire::Legacy, None, &Refusal::Unreadable(error)),
+                Ok(_) => return refuse(Wire::Legacy, None, &refusal),
+            },
+        };
+        self.respond(step).await
+    }
+
+    fn initialize(
+        &self,
+        id: &Id,
+        params: Option<&wasmgate_core::json::Json>,
+    ) -> Result<Response<Body>, Refusal> {
+        let front = self.front;
+        let session = front.sessions.open(self.caller.clone(), Instant::now(), &front.tasks.stopping())?;
+        let result =
+            legacy::open(&self.gateway, &session, params).inspect_err(|_| front.sessions.close(&session))?;
+        tracing::debug!(method = method::INITIALIZE, principal = %self.caller.principal, "session opened");
+        let mut response = respond::whole(Reply::message(write_result(id, &result)));
+        // An id is visible ASCII.
+        if let Ok(value) = HeaderValue::from_str(&session.id) {
+            response.headers_mut().insert(SESSION, value);
+        }
+        Ok(response)
+    }
+
+    const fn manner(&self) -> Manner {
+        Manner { hears: self.accepts.events, most: self.front.limits.in_flight }
+    }
+
+    async fn respond(self, step: Step) -> Response<Body> {
+        match step {
+            Step::Nothing => respond::empty(StatusCode::ACCEPTED),
+            Step::Reply(reply) => respond::whole(reply),
+            Step::Call(calling) => self.stream_or_whole(calling).await,
+            Step::Batch(batch) => self.stream_or_whole(batch).await,
+        }
+    }
+
+    async fn stream_or_whole<S>(self, mut parts: S) -> Response<Body>
+    where
+        S: Stream<Item = Part> + Unpin + Send + 'static,
+    {
+        let mut opening = Vec::new();
+        if self.accepts.json {
+            let first = match self.accepts.events {
+                true => tokio::time::timeout(sse::KEEP_ALIVE, parts.next()).await,
+                false => Ok(parts.next().await),
+            };
+            match first {
+                Ok(Some(Part::Reply(reply))) => return respond::whole(reply),
+                Ok(Some(Part::Event(event))) => sse::push(&mut opening, "message", &event),
+                Ok(None) => return respond::empty(StatusCode::ACCEPTED),
+                Err(_) => opening.extend_from_slice(sse::COMMENT),
+            }
+        }
+        respond::stream(parts.filter_map(|part| std::future::ready(message(part))), opening)
+    }
+}
+
+fn refuse(wire: Wire, id: Option<&Id>, refusal: &Refusal) -> Response<Body> {
+    respond::whole(Reply::refusal(wire, id, refusal))
+}

@@ -1,0 +1,323 @@
+//! The HTTP server: accepts connections within limits, checks who may talk to us, and finds the path.
+//!
+//! The order is fixed: `Host` and `Origin`, then the path of `/health`, then the token, then everything else. Nothing of a
+//! request's body is read before.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmgate_core::name::ServerName;
+
+use super::auth::{Authority, Unauthenticated};
+use super::body::Body;
+use super::origin::{Foreign, Site};
+use super::session::Caller;
+use super::sessions::Sessions;
+use super::settings::{Limits, Settings};
+use super::stall::Unstalled;
+use super::{Slot, endpoint, old_sse, preflight, respond, status};
+use crate::gateway::View;
+use crate::shutdown::Tasks;
+
+/// Why no address could be reserved.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another program has it.
+    #[error(
+        "port {port} on {host} is already in use: stop the program that has it or choose another with `--port`"
+    )]
+    InUse {
+        /// As configured.
+        host: String,
+        /// As configured.
+        port: u16,
+    },
+    /// Not ours to take.
+    #[error("port {port} on {host} may not be used by this user: choose one above 1023 with `--port`")]
+    Forbidden {
+        /// As configured.
+        host: String,
+        /// As configured.
+        port: u16,
+    },
+    /// Not an address of this machine, or something else.
+    #[error("cannot listen on {host} port {port}: choose an address of this machine with `--host`")]
+    Other {
+        /// As configured.
+        host: String,
+        /// As configured.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A reserved address. Connections wait until [`Bound::serve`].
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Reserves `port` of `host`, a name or an address. Port 0 takes a free one.
+///
+/// # Errors
+/// [`BindError`], with the cure in its words.
+pub async fn bind(host: &str, port: u16) -> Result<Bound, BindError> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let bound = async {
+        let listener = TcpListener::bind((bare, port)).await?;
+        let address = listener.local_addr()?;
+        Ok(Bound { listener, address })
+    };
+    bound.await.map_err(|source: io::Error| {
+        let host = host.to_owned();
+        match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { host, port },
+            io::ErrorKind::PermissionDenied => BindError::Forbidden { host, port },
+            _ => BindError::Other { host, port, source },
+        }
+    })
+}
+
+impl Bound {
+    /// The address, with the port that was taken.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the process stops: no new connections then, and open ones end with their running requests.
+    pub async fn serve(self, settings: Settings, slot: Slot, tasks: Tasks) {
+        let front = Arc::new(Front::new(self.address, settings, slot, tasks));
+        front.tasks.spawn("session-sweeper", sweep(Arc::clone(&front)));
+        let places = Arc::new(Semaphore::new(front.limits.connections));
+        let stopping = front.tasks.stopping();
+        loop {
+            let accepted = async {
+                let place = Arc::clone(&places).acquire_owned().await.ok()?;
+                Some((self.listener.accept().await, place))
+            };
+            let (accepted, place) = tokio::select! {
+                () = stopping.cancelled() => return,
+                Some(accepted) = accepted => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    front.tasks.spawn("connection", connection(Arc::clone(&front), stream, place));
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: connections that end free some.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// What every request needs.
+pub(super) struct Front {
+    pub(super) site: Site,
+    pub(super) authority: Authority,
+    pub(super) sessions: Sessions,
+    pub(super) limits: Limits,
+    pub(super) slot: Slot,
+    pub(super) tasks: Tasks,
+}
+
+/// What a path stands for.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Health,
+    Ready,
+    Mcp(View),
+    Sse,
+    Messages,
+    Nowhere,
+}
+
+impl Place {
+    fn of(path: &str) -> Self {
+        match path {
+            "/health" => Self::Health,
+            "/ready" => Self::Ready,
+            "/mcp" => Self::Mcp(View::All),
+            "/sse" => Self::Sse,
+            "/messages" => Self::Messages,
+            _ => {
+                let name = path.strip_prefix("/servers/").and_then(|rest| rest.strip_suffix("/mcp"));
+                let name = name.and_then(|name| ServerName::new(name).ok());
+                name.map_or(Self::Nowhere, |name| Self::Mcp(View::One(name)))
+            }
+        }
+    }
+}
+
+impl Front {
+    fn new(address: SocketAddr, settings: Settings, slot: Slot, tasks: Tasks) -> Self {
+        let Settings { token, allowed_origins, allowed_hosts, limits } = settings;
+        Self {
+            site: Site::new(address.ip(), address.port(), &allowed_hosts, &allowed_origins),
+            authority: Authority::new(token),
+            sessions: Sessions::new(limits.clone()),
+            limits,
+            slot,
+            tasks,
+        }
+    }
+
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        if let Err(foreign) = self.site.admits(&head.uri, &head.headers) {
+            let malformed = matches!(foreign, Foreign::Host | Foreign::Target);
+            let status = if malformed { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
+            return respond::refused(status, &foreign.to_string());
+        }
+        let Some(origin) = self.site.configured_origin(&head.headers).cloned() else {
+            return self.route(&head, body).await;
+        };
+        let mut response = match head.method {
+            Method::OPTIONS => preflight::answer(),
+            _ => self.route(&head, body).await,
+        };
+        preflight::share(&mut response, origin);
+        response
+    }
+
+    async fn route(self: &Arc<Self>, head: &Parts, body: Incoming) -> Response<Body> {
+        let place = Place::of(head.uri.path());
+        if place == Place::Health {
+            return match head.method {
+                Method::GET | Method::HEAD => respond::json(StatusCode::OK, status::HEALTH.into()),
+                _ => respond::not_allowed("GET"),
+            };
+        }
+        let principal = match self.authority.principal(&head.headers) {
+            Ok(principal) => principal,
+            Err(Unauthenticated::Missing) if place == Place::Ready => return self.ready(head, false),
+            Err(why) => return respond::unauthenticated(why),
+        };
+        let caller = |view| Caller { principal, view };
+        match (place, &head.method) {
+            (Place::Ready, _) => self.ready(head, true),
+            (Place::Mcp(view), &Method::POST) => endpoint::post(self, caller(view), head, body).await,
+            (Place::Mcp(view), &Method::GET) => endpoint::get(self, &caller(view), head).await,
+            (Place::Mcp(view), &Method::DELETE) => endpoint::delete(self, &caller(view), head),
+            (Place::Mcp(_), _) => respond::not_allowed("GET, POST, DELETE"),
+            (Place::Sse, &Method::GET) => old_sse::open(self, caller(View::All), head).await,
+            (Place::Sse, _) => respond::not_allowed("GET"),
+            (Place::Messages, &Method::POST) => old_sse::post(self, &caller(View::All), head, body).await,
+            (Place::Messages, _) => respond::not_allowed("POST"),
+            (Place::Health | Place::Nowhere, _) => {
+                respond::refused(StatusCode::NOT_FOUND, "nothing is served here: MCP clients use /mcp")
+            }
+        }
+    }
+
+    fn ready(&self, head: &Parts, is_known: bool) -> Response<Body> {
+        match head.method {
+            Method::GET | Method::HEAD => {
+                let (status, body) = status::ready(&self.slot, is_known);
+                respond::json(status, body.into())
+            }
+            _ => respond::not_allowed("GET"),
+        }
+    }
+}
+
+async fn connection(front: Arc<Front>, stream: TcpStream, _place: OwnedSemaphorePermit) {
+    // Answers are written whole; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let io = TokioIo::new(Unstalled::new(stream, front.limits.stall));
+    let service = service_fn(|request| {
+        let front = &front;
+        async move { Ok::<_, Infallible>(front.answer(request).await) }
+    });
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(front.limits.headers)
+        .max_header_size(HEADERS)
+        .max_buf_size(BUFFER);
+    let mut serving = std::pin::pin!(server.serve_connection(io, service));
+    let stopping = front.tasks.stopping();
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stopping.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn sweep(front: Arc<Front>) {
+    let stopping = front.tasks.stopping();
+    while stopping.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+        let swept = front.sessions.sweep(Instant::now());
+        if swept > 0 {
+            tracing::debug!(swept, "unused sessions ended");
+        }
+    }
+}
+
+/// Largest headers of a request, in bytes.
+const HEADERS: usize = 32 << 10;
+/// Largest read of a connection, in bytes.
+const BUFFER: usize = 256 << 10;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const SWEEP: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stand_for_places() {
+        for (path, expected) in [
+            ("/mcp", Place::Mcp(View::All)),
+            ("/servers/time/mcp", Place::Mcp(View::One(ServerName::new("time").unwrap()))),
+            ("/servers/a.b-c_d/mcp", Place::Mcp(View::One(ServerName::new("a.b-c_d").unwrap()))),
+            ("/servers//mcp", Place::Nowhere),
+            ("/servers/../mcp", Place::Nowhere),
+            ("/servers/a/b/mcp", Place::Nowhere),
+            ("/servers/a%2fb/mcp", Place::Nowhere),
+            ("/servers/time", Place::Nowhere),
+            ("/", Place::Nowhere),
+            ("/MCP", Place::Nowhere),
+            ("/mcp/", Place::Nowhere),
+            ("/health", Place::Health),
+            ("/ready", Place::Ready),
+            ("/sse", Place::Sse),
+            ("/messages", Place::Messages),
+        ] {
+            assert_eq!(Place::of(path), expected, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_named_with_the_cure() {
+        let first = bind("127.0.0.1", 0).await.unwrap();
+        let port = first.address().port();
+        let error = bind("127.0.0.1", port).await.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "port {port} on 127.0.0.1 is already in use: stop the program that has it or choose another with `--port`"
+            )
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! 2024-11-05 to 2025-11-25: a session opened by `initialize`, and what it answers itself. The same for every transport.
+//!
+//! What a server asks of its client (sampling, elicitation, roots) has its place here, too, and is not carried yet: the
+//! capabilities for it are kept from servers, and a result that asks for input is an error.
+
+use std::sync::Arc;
+
+use wasmgate_core::json::Json;
+use wasmgate_core::jsonrpc::{Id, Message, write_result};
+use wasmgate_core::mcp::{LEGACY, LOG_LEVELS, V2025_11_25, method};
+
+use super::batch::Manner;
+use super::calling::{Calling, Question, Reply, Step, Wants};
+use super::offer;
+use super::render::{Refusal, Wire};
+use super::session::{Agreed, Session};
+use crate::gateway::{ClientFacts, Gateway};
+
+/// Serves one message of a session.
+pub(super) fn receive(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    message: Message,
+    manner: Manner,
+) -> Step {
+    match message {
+        // Nothing was asked: late answers and invented ones are dropped alike.
+        Message::Response { .. } => Step::Nothing,
+        Message::Notification { method, params } => {
+            if &*method == method::CANCELLED {
+                cancel(session, params.as_ref());
+            }
+            Step::Nothing
+        }
+        Message::Request { id, method, params } => {
+            let asked = Asked { id: id.clone(), method, params, manner };
+            request(gateway, session, asked)
+                .unwrap_or_else(|refusal| Step::Reply(Reply::refusal(Wire::Legacy, Some(&id), &refusal)))
+        }
+    }
+}
+
+/// The client no longer wants the answer to a request.
+pub(super) fn cancel(session: &Session, params: Option<&Json>) {
+    let id = params.and_then(|params| Id::of(&params.member("requestId")?));
+    if let Some(id) = id {
+        session.cancel(&id);
+    }
+}
+
+/// Opens a session: settles its version and who the client is, and returns the result of `initialize`.
+pub(super) fn open(gateway: &Gateway, session: &Session, params: Option<&Json>) -> Result<Json, Refusal> {
+    let agreed = agree(params)?;
+    let version = agreed.version;
+    let offering = gateway.offering(&session.caller.view).ok_or(Refusal::UnknownServer)?;
+    session.agree(agreed, *gateway.revisions().borrow())?;
+    Ok(offer::initialized(version, &offering))
+}
+
+/// A result as legacy clients know it: without what 2026-07-28 added. None when it asks for input.
+pub(super) fn result(result: &Json) -> Option<Json> {
+    let [kind, ttl, scope] = result.pick(["resultType", "ttlMs", "cacheScope"]);
+    if kind.as_ref().is_some_and(|kind| kind.string().as_deref() == Some("input_required")) {
+        return None;
+    }
+    if kind.is_none() && ttl.is_none() && scope.is_none() {
+        return Some(result.clone());
+    }
+    Some(result.with_members(&[("resultType", None), ("ttlMs", None), ("cacheScope", None)]))
+}
+
+struct Asked {
+    id: Id,
+    method: Box<str>,
+    params: Option<Json>,
+    manner: Manner,
+}
+
+fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Result<Step, Refusal> {
+    let answered = |result: &Json| Ok(Step::Reply(Reply::message(write_result(&asked.id, result))));
+    match &*asked.method {
+        method::INITIALIZE => answered(&open(gateway, session, asked.params.as_ref())?),
+        method::PING => answered(&Json::empty_object()),
+        method::SET_LEVEL => {
+            let level = level(asked.params.as_ref())?;
+            session.set_level(level);
+            gateway.want_log_level(level);
+            answered(&Json::empty_object())
+        }
+        method::DISCOVER | method::LISTEN | method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE => {
+            Err(Refusal::Misfit(super::classify::Misfit::Removed))
+        }
+        _ => {
+            let (agreed, in_flight) = session.begin(&asked.id, asked.manner.most)?;
+            let wants = match asked.manner.hears {
+                true => Wants::Logs(agreed.client.log_level.clone()),
+                false => Wants::Nothing,
+            };
+            let question = Question {
+                wire: Wire::Legacy,
+                id: asked.id,
+                method: asked.method.into(),
+                params: asked.params,
+                version: agreed.version,
+                client: agreed.client,
+            };
+            let in_flight = Some((Arc::clone(&session.id), in_flight));
+            let gateway = Arc::clone(gateway);
+            Ok(Step::Call(Calling::new(gateway, &session.caller, question, wants, in_flight)))
+        }
+    }
+}
+
+/// The version asked for when it is one of ours, else our newest (2025-11-25 basic/lifecycle, "Version Negotiation").
+fn agree(params: Option<&Json>) -> Result<Agreed, Refusal> {
+    let missing = Refusal::Params("protocolVersion: a text is required");
+    let Some(params) = params else { return Err(missing) };
+    let [version, capabilities, info] = params.pick(["protocolVersion", "capabilities", "clientInfo"]);
+    let wanted = version.as_ref().and_then(Json::string).ok_or(missing)?;
+    let version = LEGACY.iter().find(|known| **known == wanted).copied().unwrap_or(V2025_11_25);
+    let capabilities = capabilities.filter(Json::is_object).unwrap_or_else(Json::empty_object);
+    let capabilities = capabilities.with_members(&[
+        ("sampling", None),
+        ("elicitation", None),
+        ("roots", None),
+        ("tasks", None),
+    ]);
+    // A copy: the session outlives the message by far.
+    let info = info.map(|info| info.detached());
+    let client = ClientFacts { info, capabilities: capabilities.detached(), log_level: None };
+    Ok(Agreed { version, client: Arc::new(client) })
+}
+
+fn level(params: Option<&Json>) -> Result<&'static str, Refusal> {
+    let level = params.and_then(|params| params.member("level"));
+    let level = level.as_ref().and_then(Json::string);
+    let known = LOG_LEVELS.iter().find(|known| level.as_deref() == Some(**known));
+    known.copied().ok_or(Refusal::Params(
+        "level: must be one of debug, info, notice, warning, error, critical, alert, emergency",
+    ))
+}
+
+#[cfg(test)]
+mod tests;

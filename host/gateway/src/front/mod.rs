@@ -1,0 +1,58 @@
+//! Faces clients: HTTP and stdio, sessions, protocol eras, and the words of every refusal.
+//!
+//! A message comes in through a transport (`http` and what it routes to, or `stdio`), is freed of its era (`modern`,
+//! `legacy`: the only two places that know one) and becomes a [`crate::gateway::Request`]. The way back is a
+//! `calling::Calling`: the notifications of one call as they come, then its reply. `render` words every failure.
+//!
+//! [`bind`] reserves the port before slow work, [`Bound::serve`] answers `/health` at once and lets MCP requests wait
+//! until the [`Slot`] holds a gateway. Nothing here knows servers, plugins or catalogs.
+
+mod accept; // what the client can read
+mod auth; // who asks
+mod batch; // JSON-RPC batches of 2025-03-26
+mod body; // bytes of HTTP messages
+mod calling; // one call: its events, then its reply
+mod classify; // which era a message belongs to
+mod duplex; // many calls on one stream
+mod endpoint; // streamable HTTP
+mod headers; // Mcp-* headers
+mod http; // accept, connections, paths
+mod legacy; // 2024-11-05 to 2025-11-25
+mod lines; // newline-delimited messages
+mod modern; // 2026-07-28
+mod offer; // what clients are told about the gateway
+mod old_sse; // HTTP+SSE of 2024-11-05
+mod origin; // which sites may talk to us
+mod preflight; // CORS for configured origins
+mod render; // failures in words
+mod respond; // HTTP responses
+mod session; // one legacy client
+mod sessions; // all of them
+mod settings;
+mod sse; // server-sent events
+mod stall; // peers that stop reading
+mod status; // /health, /ready
+pub mod stdio;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::gateway::{CallError, Gateway};
+
+pub use http::{BindError, Bound, bind};
+pub use settings::{Limits, Settings};
+
+/// Where the gateway will be once configuration and plugins are loaded. Fronts are up before it is filled.
+pub type Slot = watch::Receiver<Option<Arc<Gateway>>>;
+
+/// The gateway in the slot; a request that comes before it waits for it, within `patience`.
+async fn gateway(slot: &Slot, patience: std::time::Duration) -> Result<Arc<Gateway>, CallError> {
+    if let Some(gateway) = &*slot.borrow() {
+        return Ok(Arc::clone(gateway));
+    }
+    let mut slot = slot.clone();
+    let filled = tokio::time::timeout(patience, slot.wait_for(Option::is_some)).await;
+    let gateway = filled.ok().and_then(Result::ok).and_then(|gateway| gateway.clone());
+    gateway.ok_or(CallError::NotServing("still loading its configuration"))
+}

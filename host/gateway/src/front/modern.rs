@@ -1,0 +1,165 @@
+//! 2026-07-28: every request describes itself, every result says what it is. No session, no handshake.
+//!
+//! `subscriptions/listen` will have its place here, as a third kind of [`Step`] that stays open; until then it is an
+//! unknown method, and no list change is announced in `server/discover`.
+
+use std::sync::Arc;
+
+use wasmgate_core::json::Json;
+use wasmgate_core::jsonrpc::{Id, write_result as write_plain_result};
+use wasmgate_core::mcp::{meta, method};
+
+use super::calling::{Calling, Question, Reply, Step, Wants};
+use super::classify::Protocol;
+use super::offer::{self, SERVER_INFO};
+use super::render::{Refusal, Wire};
+use super::session::{Caller, InFlight};
+use crate::gateway::{ClientFacts, Gateway, View};
+
+/// A request that [`super::classify`] found to be modern.
+pub(super) struct Asked {
+    pub(super) id: Id,
+    pub(super) method: Box<str>,
+    pub(super) params: Option<Json>,
+    pub(super) protocol: Protocol,
+    pub(super) version: &'static str,
+}
+
+/// Serves one request. `hears` says whether notifications can be sent before the answer; `in_flight` its place among
+/// the calls of a pipe, where there is one.
+pub(super) fn receive(
+    gateway: &Arc<Gateway>,
+    caller: &Caller,
+    asked: Asked,
+    hears: bool,
+    in_flight: Option<(Arc<str>, InFlight)>,
+) -> Step {
+    let refuse = |refusal| Step::Reply(Reply::refusal(Wire::Modern, Some(&asked.id), &refusal));
+    match &*asked.method {
+        method::DISCOVER => match gateway.offering(&caller.view) {
+            Some(offering) => {
+                let result = offer::discovered(&offering);
+                Step::Reply(Reply::message(write_result(&asked.id, method::DISCOVER, &result)))
+            }
+            None => refuse(Refusal::UnknownServer),
+        },
+        method::LISTEN => refuse(Refusal::Misfit(super::classify::Misfit::Removed)),
+        _ => {
+            let wants = if hears { wants(&asked.protocol) } else { Wants::Nothing };
+            let question = Question {
+                wire: Wire::Modern,
+                params: asked.params.map(|params| own_params(params, &asked.protocol)),
+                client: Arc::new(facts(asked.protocol, &caller.view)),
+                id: asked.id,
+                method: asked.method.into(),
+                version: asked.version,
+            };
+            Step::Call(Calling::new(Arc::clone(gateway), caller, question, wants, in_flight))
+        }
+    }
+}
+
+/// One complete response. `resultType`, caching hints and our `serverInfo` are added where the server left them out
+/// (2026-07-28 basic/index "Result Type", server/utilities/caching); a list that may change at any time is fresh for
+/// no time at all, and private.
+pub(super) fn write_result(id: &Id, method: &str, result: &Json) -> Vec<u8> {
+    let [kind, ttl, scope, meta] = result.pick(["resultType", "ttlMs", "cacheScope", "_meta"]);
+    let with_meta = match &meta {
+        Some(meta) if meta.is_object() && meta.member(meta::SERVER_INFO).is_none() => {
+            Some(result.with_member("_meta", &meta.with_member(meta::SERVER_INFO, &SERVER_INFO)))
+        }
+        _ => None,
+    };
+    let result = with_meta.as_ref().unwrap_or(result);
+    let mut message = write_plain_result(id, result);
+    if !result.is_object() {
+        return message;
+    }
+    let mut own = Vec::with_capacity(192);
+    let is_complete = kind.as_ref().is_none_or(|kind| kind.string().as_deref() == Some("complete"));
+    let is_cacheable = is_complete && CACHEABLE.contains(&method);
+    if kind.is_none() {
+        own.extend_from_slice(br#""resultType":"complete","#);
+    }
+    if is_cacheable && ttl.is_none() {
+        own.extend_from_slice(br#""ttlMs":0,"#);
+    }
+    if is_cacheable && scope.is_none() {
+        own.extend_from_slice(br#""cacheScope":"private","#);
+    }
+    if meta.is_none() {
+        own.extend_from_slice(br#""_meta":{"io.modelcontextprotocol/serverInfo":"#);
+        own.extend_from_slice(SERVER_INFO.bytes());
+        own.extend_from_slice(b"},");
+    }
+    let is_empty = result.members().is_some_and(|members| members.is_empty());
+    if is_empty {
+        own.pop(); // the comma
+    }
+    // Behind the result's opening brace; behind the result comes the envelope's closing one.
+    let inside = message.len() - result.bytes().len();
+    message.splice(inside..inside, own);
+    message
+}
+
+/// The params without the members that describe the request itself; every other byte stays.
+fn own_params(params: Json, protocol: &Protocol) -> Json {
+    let Some(meta) = &protocol.meta else { return params };
+    let rest = meta.with_members(&[
+        (meta::PROTOCOL_VERSION, None),
+        (meta::CLIENT_CAPABILITIES, None),
+        (meta::CLIENT_INFO, None),
+        (meta::LOG_LEVEL, None),
+    ]);
+    let is_empty = rest.members().is_some_and(|members| members.is_empty());
+    params.with_members(&[("_meta", (!is_empty).then_some(&rest))])
+}
+
+fn facts(protocol: Protocol, view: &View) -> ClientFacts {
+    let capabilities = protocol.capabilities.unwrap_or_else(Json::empty_object);
+    ClientFacts {
+        info: protocol.info,
+        capabilities: carried(capabilities, view),
+        log_level: protocol.log_level.as_ref().and_then(Json::string).map(|level| level.into()),
+    }
+}
+
+/// The client's capabilities without the extension that the merged view cannot carry yet: a task id would not say which
+/// server has the task.
+fn carried(capabilities: Json, view: &View) -> Json {
+    let extensions = match view {
+        View::All => capabilities.member("extensions"),
+        View::One(_) => None,
+    };
+    match extensions {
+        Some(extensions) if extensions.member(TASKS).is_some() => {
+            capabilities.with_member("extensions", &extensions.without_member(TASKS))
+        }
+        _ => capabilities,
+    }
+}
+
+/// Progress where a token came with the request, log messages where a level did: servers "MUST NOT emit
+/// `notifications/message` for requests that did not include" one.
+fn wants(protocol: &Protocol) -> Wants {
+    match protocol.log_level.as_ref().and_then(Json::string) {
+        Some(level) => Wants::Logs(Some(level.into())),
+        None if protocol.progress => Wants::Progress,
+        None => Wants::Nothing,
+    }
+}
+
+/// Results that carry caching hints.
+const CACHEABLE: [&str; 6] = [
+    method::DISCOVER,
+    method::TOOLS_LIST,
+    method::PROMPTS_LIST,
+    method::RESOURCES_LIST,
+    method::TEMPLATES_LIST,
+    method::RESOURCES_READ,
+];
+
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! What clients are told about the gateway itself: who it is, what it offers, in which versions.
+
+use std::sync::LazyLock;
+
+use wasmgate_core::json::{Json, ObjectWriter};
+use wasmgate_core::mcp::{LEGACY, MODERN};
+
+use crate::gateway::Offering;
+
+/// Our `serverInfo`.
+pub(super) static SERVER_INFO: LazyLock<Json> = LazyLock::new(|| {
+    let writer = ObjectWriter::new().string("name", env!("CARGO_PKG_NAME"));
+    writer.string("version", env!("CARGO_PKG_VERSION")).finish()
+});
+
+/// The result of `initialize` in `version`.
+pub(super) fn initialized(version: &str, offering: &Offering) -> Json {
+    let result = ObjectWriter::new()
+        .string("protocolVersion", version)
+        .member("capabilities", &offering.capabilities)
+        .member("serverInfo", &SERVER_INFO);
+    match &offering.instructions {
+        Some(instructions) => result.string("instructions", instructions).finish(),
+        None => result.finish(),
+    }
+}
+
+/// The result of `server/discover`, without what every modern result gets.
+pub(super) fn discovered(offering: &Offering) -> Json {
+    let versions: Vec<&str> = MODERN.iter().chain(&LEGACY).copied().collect();
+    let result = ObjectWriter::new()
+        .member("supportedVersions", &Json::of(&versions))
+        .member("capabilities", &unannounced(&offering.capabilities));
+    match &offering.instructions {
+        Some(instructions) => result.string("instructions", instructions).finish(),
+        None => result.finish(),
+    }
+}
+
+/// The capabilities without what only `subscriptions/listen` could deliver, which is not served yet.
+fn unannounced(capabilities: &Json) -> Json {
+    ["tools", "prompts", "resources"].iter().fold(capabilities.clone(), |all, name| {
+        let Some(one) = all.member(name) else { return all };
+        all.with_member(name, &one.with_members(&[("listChanged", None), ("subscribe", None)]))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offering() -> Offering {
+        let capabilities = r#"{"tools":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"logging":{}}"#;
+        Offering {
+            capabilities: Json::parse(capabilities).unwrap(),
+            instructions: Some("be \"kind\"".into()),
+        }
+    }
+
+    #[test]
+    fn both_eras_are_told_what_they_can_use() {
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            initialized("2025-06-18", &offering()).as_str(),
+            format!(
+                r#"{{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{{"name":"wasmgate","version":"{version}"}},"instructions":"be \"kind\""}}"#,
+                offering().capabilities.as_str()
+            )
+        );
+        expect_test::expect![[r#"{"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"tools":{},"resources":{},"logging":{}},"instructions":"be \"kind\""}"#]]
+            .assert_eq(discovered(&offering()).as_str());
+    }
+}

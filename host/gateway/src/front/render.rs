@@ -1,0 +1,284 @@
+//! Every failure in words: the only place where a refusal gets its JSON-RPC code, its HTTP status and its text.
+//!
+//! Failures the gateway makes carry `data.code`, and where it applies the server and the request id that the log has,
+//! too. What a server answered itself passes through byte for byte, except for codes that the client's era may not see.
+//! A call stopped by an interceptor is a JSON-RPC error with a code of our own and not a tool result: the tool never
+//! ran, and a result would tell the model it had.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use wasmgate_core::json::Json;
+use wasmgate_core::jsonrpc::{ReadError, error_object};
+use wasmgate_core::mcp::{MODERN, code};
+use wasmgate_core::pipeline::{Blocked, Finding, Severity, StageError};
+
+use super::classify::Misfit;
+use crate::gateway::{CallError, Fault};
+
+/// Own codes lie outside -32768..-32000 (2026-07-28 basic/index, "Error Codes"). An interceptor refused the message.
+pub(super) const REFUSED: i64 = 1001;
+/// An interceptor failed, and it may not be passed by.
+pub(super) const PLUGIN_FAILED: i64 = 1002;
+/// More than one client, or one session, may have.
+pub(super) const LIMIT_EXCEEDED: i64 = 1003;
+
+/// Which wire a failure goes out on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// 2026-07-28 and later.
+    Modern,
+    /// 2025-11-25 and earlier.
+    Legacy,
+}
+
+/// A failure, worded.
+#[derive(Debug, Clone)]
+pub(super) struct Worded {
+    /// The HTTP status, where there is HTTP and nothing was sent yet.
+    pub(super) status: u16,
+    /// The JSON-RPC error object.
+    pub(super) error: Json,
+}
+
+/// A message that the front refuses before it becomes a request to the gateway.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// Not a JSON-RPC message.
+    Unreadable(ReadError),
+    /// Not of an era we serve.
+    Misfit(Misfit),
+    /// Params of a method that the front answers itself.
+    Params(&'static str),
+    /// A request of a session without its id.
+    NoSession,
+    /// The session ended, never was, or is someone else's: deliberately one answer.
+    UnknownSession,
+    /// A request before `initialize`.
+    Uninitialized,
+    /// `initialize` twice, or in a batch.
+    Initialized,
+    /// The id of a call that is still running.
+    IdInUse,
+    /// A limit, in words.
+    Limit(&'static str),
+    /// No such server at this path.
+    UnknownServer,
+}
+
+/// What the `data` of our own errors holds.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<Found<'a>>,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    interceptor: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    message: &'a str,
+    severity: &'static str,
+}
+
+/// Words a message refused by the front.
+pub(super) fn refusal(wire: Wire, refusal: &Refusal) -> Worded {
+    let simple = |status, code, word: &'static str, message: &str| Worded {
+        status,
+        error: own(code, message, &Data { code: word, ..Data::default() }),
+    };
+    match refusal {
+        Refusal::Unreadable(error) => {
+            Worded { status: 400, error: error_object(error.code, &error.detail, None) }
+        }
+        Refusal::Misfit(misfit) => self::misfit(wire, misfit),
+        Refusal::Params(what) => {
+            Worded { status: 200, error: error_object(code::INVALID_PARAMS, what, None) }
+        }
+        Refusal::NoSession => simple(
+            400,
+            code::INVALID_REQUEST,
+            "session_required",
+            "the header Mcp-Session-Id is required: send initialize first",
+        ),
+        Refusal::UnknownSession => {
+            simple(404, code::INVALID_REQUEST, "session_unknown", "no such session: send initialize again")
+        }
+        Refusal::Uninitialized => {
+            simple(200, code::INVALID_REQUEST, "session_required", "send initialize first")
+        }
+        Refusal::Initialized => simple(
+            400,
+            code::INVALID_REQUEST,
+            "session_open",
+            "initialize opens a session: once, and not in a batch",
+        ),
+        Refusal::IdInUse => {
+            simple(400, code::INVALID_REQUEST, "id_in_use", "a request with this id is still running")
+        }
+        Refusal::Limit(what) => {
+            simple(429, LIMIT_EXCEEDED, "limit_exceeded", &format!("too many {what}: try again later"))
+        }
+        Refusal::UnknownServer => {
+            simple(404, code::INVALID_REQUEST, "unknown_server", "no server of that name is served here")
+        }
+    }
+}
+
+/// Words a request that got no result. `request` is the id that logs carry.
+pub(super) fn failure(wire: Wire, failed: &CallError, request: &str) -> Worded {
+    let data = |code| Data { code, request_id: Some(request), ..Data::default() };
+    let error = match failed {
+        CallError::Answered(error) => translated(wire, error),
+        CallError::UnknownMethod(_) => unknown_method(),
+        CallError::Unknown { kind: "resource", name } => {
+            let code = match wire {
+                Wire::Modern => code::INVALID_PARAMS,
+                Wire::Legacy => code::RESOURCE_NOT_FOUND,
+            };
+            own(code, "Resource not found", &Data { uri: Some(name), ..data("unknown_resource") })
+        }
+        CallError::Unknown { kind, name } => {
+            let word = if *kind == "tool" { "unknown_tool" } else { "unknown_prompt" };
+            own(code::INVALID_PARAMS, &format!("Unknown {kind}: {name}"), &data(word))
+        }
+        CallError::InvalidParams(what) => own(code::INVALID_PARAMS, what, &data("invalid_params")),
+        CallError::Blocked(Blocked::Invalid(found)) => {
+            own(REFUSED, &refused(found), &Data { findings: findings(found), ..data("refused") })
+        }
+        CallError::Blocked(Blocked::StageFailed { stage, error }) => {
+            let message = match error {
+                StageError::Failed(_) => format!("interceptor `{stage}` failed"),
+                StageError::Exceeded(what) => format!("interceptor `{stage}` exceeded its {what}"),
+            };
+            own(PLUGIN_FAILED, &message, &Data { plugin: Some(stage), ..data("plugin_failed") })
+        }
+        CallError::Upstream(upstream) => {
+            let data = Data { server: Some(upstream.server.as_str()), ..data(fault(&upstream.fault)) };
+            own(code::INTERNAL, &failed.to_string(), &data)
+        }
+        CallError::NotServing(_) => own(code::INTERNAL, &failed.to_string(), &data("not_serving")),
+    };
+    let status = if matches!(failed, CallError::NotServing(_)) { 503 } else { status(wire, &error) };
+    Worded { status, error }
+}
+
+/// A result that the client's era cannot carry.
+pub(super) fn unbridged(request: &str) -> Json {
+    let data = Data { code: "input_required", request_id: Some(request), ..Data::default() };
+    own(code::INTERNAL, "the server asks for input that this client cannot be asked for yet", &data)
+}
+
+fn misfit(wire: Wire, misfit: &Misfit) -> Worded {
+    let error = match misfit {
+        Misfit::Header(name) => error_object(
+            code::HEADER_MISMATCH,
+            &format!("the header {name} must be there once and match the body"),
+            None,
+        ),
+        Misfit::Version(requested) => {
+            let data = serde_json::json!({ "supported": MODERN, "requested": requested });
+            let message = "this protocol version is not served in this way";
+            error_object(code::UNSUPPORTED_VERSION, message, Some(&Json::of(&data)))
+        }
+        Misfit::NoMeta => error_object(
+            code::INVALID_PARAMS,
+            "params._meta must carry io.modelcontextprotocol/protocolVersion",
+            None,
+        ),
+        Misfit::NoCapabilities => error_object(
+            code::INVALID_PARAMS,
+            "params._meta must carry io.modelcontextprotocol/clientCapabilities",
+            None,
+        ),
+        Misfit::Removed => {
+            let error = unknown_method();
+            return Worded { status: status(wire, &error), error };
+        }
+    };
+    Worded { status: 400, error }
+}
+
+fn unknown_method() -> Json {
+    error_object(code::METHOD_NOT_FOUND, "Method not found", None)
+}
+
+fn own(code: i64, message: &str, data: &Data<'_>) -> Json {
+    error_object(code, message, Some(&Json::of(data)))
+}
+
+/// The word for a server's failure.
+const fn fault(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Unavailable(_) => "upstream_unavailable",
+        Fault::Crashed(_) => "upstream_crashed",
+        Fault::Timeout(_) => "upstream_timeout",
+        Fault::Misbehaved(_) => "upstream_misbehaved",
+        Fault::TooLarge(_) => "limit_exceeded",
+        Fault::Unauthorized(_) => "upstream_unauthorized",
+    }
+}
+
+/// A server's own error with a code that the client's era may see: 2026-07-28 must not carry -32002 and -32042, and
+/// older clients do not know -32020 to -32022.
+fn translated(wire: Wire, error: &Json) -> Json {
+    let code = match (wire, number(error)) {
+        (Wire::Modern, Some(code::RESOURCE_NOT_FOUND)) => code::INVALID_PARAMS,
+        (Wire::Modern, Some(URL_ELICITATION_REQUIRED)) => code::INTERNAL,
+        (Wire::Legacy, Some(code::UNSUPPORTED_VERSION..=code::HEADER_MISMATCH)) => code::INTERNAL,
+        _ => return error.clone(),
+    };
+    error.with_member("code", &Json::of(&code))
+}
+
+/// The HTTP status that goes with an error object (2026-07-28 basic/transports/streamable-http).
+fn status(wire: Wire, error: &Json) -> u16 {
+    match (wire, number(error)) {
+        (Wire::Modern, Some(code::METHOD_NOT_FOUND)) => 404,
+        (Wire::Modern, Some(code::UNSUPPORTED_VERSION..=code::HEADER_MISMATCH)) => 400,
+        _ => 200,
+    }
+}
+
+fn number(error: &Json) -> Option<i64> {
+    error.member("code")?.as_str().parse().ok()
+}
+
+fn refused(found: &[(std::sync::Arc<str>, Finding)]) -> Cow<'static, str> {
+    let worst = found.iter().find(|(_, finding)| finding.severity == Severity::Error).or(found.first());
+    match worst {
+        Some((stage, finding)) => format!("refused by `{stage}`: {}", finding.message).into(),
+        None => "refused by an interceptor".into(),
+    }
+}
+
+fn findings(found: &[(std::sync::Arc<str>, Finding)]) -> Vec<Found<'_>> {
+    let found = found.iter().map(|(stage, finding)| Found {
+        interceptor: stage,
+        path: finding.path.as_deref(),
+        message: &finding.message,
+        severity: match finding.severity {
+            Severity::Info => "info",
+            Severity::Warn => "warn",
+            Severity::Error => "error",
+        },
+    });
+    found.collect()
+}
+
+/// 2025-11-25: the user has to visit a URL first.
+const URL_ELICITATION_REQUIRED: i64 = -32042;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! HTTP responses: whole messages, streams, and refusals that come before any message was read.
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use wasmgate_core::jsonrpc::{error_object, write_error};
+use wasmgate_core::mcp::code;
+
+use super::auth::Unauthenticated;
+use super::body::{Body, BodyError};
+use super::calling::Reply;
+use super::sse::EventStream;
+
+/// A reply as JSON; an empty stream when the client cancelled and gets no answer.
+pub(super) fn whole(reply: Reply) -> Response<Body> {
+    match reply.message {
+        Some(message) => json(status(reply.status), message.into()),
+        None => with_type(StatusCode::OK, EVENTS, Body::empty()),
+    }
+}
+
+/// Messages as they come; `opening` goes first.
+pub(super) fn stream<S>(messages: S, opening: Vec<u8>) -> Response<Body>
+where
+    S: Stream<Item = Vec<u8>> + Unpin + Send + 'static,
+{
+    let body = Body::Stream(Box::pin(EventStream::new(messages, opening)));
+    let mut response = with_type(StatusCode::OK, EVENTS, body);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// A status and nothing else.
+pub(super) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A JSON body.
+pub(super) fn json(status: StatusCode, body: Bytes) -> Response<Body> {
+    with_type(status, JSON, Body::Whole(body))
+}
+
+/// A refusal in words, before a message was read. The connection ends with it: what is left of the request is not read.
+pub(super) fn refused(status: StatusCode, what: &str) -> Response<Body> {
+    tracing::debug!(status = status.as_u16(), what, "refused");
+    let message = write_error(None, &error_object(code::INVALID_REQUEST, what, None));
+    let mut response = json(status, message.into());
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A request of someone we do not know.
+pub(super) fn unauthenticated(why: Unauthenticated) -> Response<Body> {
+    let mut response = refused(StatusCode::UNAUTHORIZED, &why.to_string());
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(why.challenge()));
+    response
+}
+
+/// A body that could not be read.
+pub(super) fn broken_body(error: BodyError) -> Response<Body> {
+    let status = match error {
+        BodyError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Broken => StatusCode::BAD_REQUEST,
+    };
+    refused(status, &error.to_string())
+}
+
+/// A method that this path does not take.
+pub(super) fn not_allowed(allowed: &'static str) -> Response<Body> {
+    let mut response = refused(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn with_type(status: StatusCode, kind: HeaderValue, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

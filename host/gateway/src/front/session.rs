@@ -1,0 +1,300 @@
+//! One legacy client: what was agreed in `initialize`, its calls in flight, its streams. No socket, no clock: instants
+//! come in.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use wasmgate_core::jsonrpc::Id;
+
+use super::calling::Step;
+use super::render::Refusal;
+use crate::gateway::{ClientFacts, Revisions, View};
+
+/// Who asks, and what it may see.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    pub(super) principal: Arc<str>,
+    pub(super) view: View,
+}
+
+/// What `initialize` settled.
+#[derive(Debug, Clone)]
+pub(super) struct Agreed {
+    pub(super) version: &'static str,
+    pub(super) client: Arc<ClientFacts>,
+}
+
+/// One legacy client, from its `initialize` (or the opening of its pipe) to its end.
+pub(super) struct Session {
+    pub(super) id: Arc<str>,
+    pub(super) caller: Caller,
+    /// Cancelled when the session ends, in whatever way.
+    pub(super) ended: CancellationToken,
+    /// Where answers go when they do not go back with the request (HTTP+SSE).
+    answers: OnceLock<mpsc::Sender<Step>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    agreed: Option<Agreed>,
+    /// Whether the client came back after `initialize`.
+    confirmed: bool,
+    used: Instant,
+    in_flight: HashMap<Id, Option<oneshot::Sender<()>>>,
+    streams: Vec<u64>,
+    streams_opened: u64,
+    told: Revisions,
+}
+
+/// A call in flight. Its id is free again when this is dropped.
+pub(super) struct InFlight {
+    session: Arc<Session>,
+    id: Id,
+    cancelled: oneshot::Receiver<()>,
+}
+
+/// A stream that a client holds open for notifications.
+pub(super) struct Listening {
+    session: Arc<Session>,
+    number: u64,
+}
+
+impl Session {
+    pub(super) fn new(id: Arc<str>, caller: Caller, now: Instant, ended: CancellationToken) -> Self {
+        let state = State {
+            agreed: None,
+            confirmed: false,
+            used: now,
+            in_flight: HashMap::new(),
+            streams: Vec::new(),
+            streams_opened: 0,
+            told: Revisions::default(),
+        };
+        Self { id, caller, ended, answers: OnceLock::new(), state: Mutex::new(state) }
+    }
+
+    /// Settles what `initialize` said; once.
+    pub(super) fn agree(&self, agreed: Agreed, lists: Revisions) -> Result<(), Refusal> {
+        let mut state = self.state();
+        if state.agreed.is_some() {
+            return Err(Refusal::Initialized);
+        }
+        state.agreed = Some(agreed);
+        state.told = lists;
+        Ok(())
+    }
+
+    pub(super) fn agreed(&self) -> Option<Agreed> {
+        self.state().agreed.clone()
+    }
+
+    /// The client was heard of.
+    pub(super) fn touch(&self, now: Instant) {
+        let mut state = self.state();
+        state.used = now;
+        state.confirmed = true;
+    }
+
+    /// Since when nothing happened, and whether the client ever came back; None while something is going on.
+    pub(super) fn idle_since(&self) -> Option<(Instant, bool)> {
+        let state = self.state();
+        (state.in_flight.is_empty() && state.streams.is_empty()).then_some((state.used, state.confirmed))
+    }
+
+    /// Begins a call: what was agreed, and its place among the calls in flight, at most `most` of them.
+    pub(super) fn begin(self: &Arc<Self>, id: &Id, most: usize) -> Result<(Agreed, InFlight), Refusal> {
+        let mut state = self.state();
+        let agreed = state.agreed.clone().ok_or(Refusal::Uninitialized)?;
+        let in_flight = self.enter(&mut state, id, most)?;
+        Ok((agreed, in_flight))
+    }
+
+    /// A place among the calls in flight for a request that needs no session.
+    pub(super) fn begin_alone(self: &Arc<Self>, id: &Id, most: usize) -> Result<InFlight, Refusal> {
+        self.enter(&mut self.state(), id, most)
+    }
+
+    fn enter(self: &Arc<Self>, state: &mut State, id: &Id, most: usize) -> Result<InFlight, Refusal> {
+        if state.in_flight.contains_key(id) {
+            return Err(Refusal::IdInUse);
+        }
+        if state.in_flight.len() >= most {
+            return Err(Refusal::Limit("requests in flight"));
+        }
+        let (sender, cancelled) = oneshot::channel();
+        state.in_flight.insert(id.clone(), Some(sender));
+        Ok(InFlight { session: Arc::clone(self), id: id.clone(), cancelled })
+    }
+
+    /// The client no longer wants the answer to this request.
+    pub(super) fn cancel(&self, id: &Id) {
+        // The entry stays until the call is gone, so that its id is not taken meanwhile.
+        if let Some(entry) = self.state().in_flight.get_mut(id) {
+            entry.take();
+        }
+    }
+
+    /// Ends the session: its calls are cancelled, its streams close.
+    pub(super) fn end(&self) {
+        self.ended.cancel();
+        for entry in self.state().in_flight.values_mut() {
+            entry.take();
+        }
+    }
+
+    /// The client wants log messages of this level and worse.
+    pub(super) fn set_level(&self, level: &str) {
+        if let Some(agreed) = &mut self.state().agreed {
+            let client = ClientFacts { log_level: Some(level.into()), ..(*agreed.client).clone() };
+            agreed.client = Arc::new(client);
+        }
+    }
+
+    /// Opens a stream for notifications, one of at most `most`.
+    pub(super) fn listen(self: &Arc<Self>, most: usize) -> Result<Listening, Refusal> {
+        let mut state = self.state();
+        if state.streams.len() >= most {
+            return Err(Refusal::Limit("open streams"));
+        }
+        state.streams_opened += 1;
+        let number = state.streams_opened;
+        state.streams.push(number);
+        Ok(Listening { session: Arc::clone(self), number })
+    }
+
+    /// From now on answers go there. Only the first word counts.
+    pub(super) fn answer_on(&self, answers: mpsc::Sender<Step>) {
+        // The stream that opened the session is the only one that says so.
+        let _ = self.answers.set(answers);
+    }
+
+    /// Where answers go, when they do not go back with the request.
+    pub(super) fn answers(&self) -> Option<mpsc::Sender<Step>> {
+        self.answers.get().cloned()
+    }
+
+    /// What the client was last told of the lists; from now on it counts as told of `now`.
+    pub(super) fn tell(&self, now: Revisions) -> Revisions {
+        std::mem::replace(&mut self.state().told, now)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InFlight {
+    /// Resolves when the client cancels the call or its session ends.
+    pub(super) async fn cancelled(&mut self) {
+        // Sent or dropped, both mean the same.
+        let _ = (&mut self.cancelled).await;
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.session.state().in_flight.remove(&self.id);
+    }
+}
+
+impl Listening {
+    /// Whether this stream carries what the session is told: a message goes on one stream only (2025-03-26
+    /// basic/transports, "Multiple Connections"), the one opened last.
+    pub(super) fn is_chosen(&self) -> bool {
+        self.session.state().streams.last() == Some(&self.number)
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.session.state().streams.retain(|number| *number != self.number);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use futures_util::FutureExt as _;
+    use wasmgate_core::json::Json;
+
+    use super::*;
+
+    pub(in crate::front) fn caller() -> Caller {
+        Caller { principal: "alice".into(), view: View::All }
+    }
+
+    pub(in crate::front) fn agreed(version: &'static str) -> Agreed {
+        let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
+        Agreed { version, client: Arc::new(client) }
+    }
+
+    pub(in crate::front) fn session() -> Arc<Session> {
+        Arc::new(Session::new("s".into(), caller(), Instant::now(), CancellationToken::new()))
+    }
+
+    fn opened() -> Arc<Session> {
+        let session = session();
+        session.agree(agreed("2025-11-25"), Revisions::default()).unwrap();
+        session
+    }
+
+    #[test]
+    fn nothing_is_asked_before_initialize_and_initialize_comes_once() {
+        let session = session();
+        assert!(matches!(session.begin(&Id::number(1), 9), Err(Refusal::Uninitialized)));
+        session.agree(agreed("2025-11-25"), Revisions::default()).unwrap();
+        assert!(session.begin(&Id::number(1), 9).is_ok());
+        let again = session.agree(agreed("2025-11-25"), Revisions::default());
+        assert!(matches!(again, Err(Refusal::Initialized)));
+    }
+
+    #[test]
+    fn an_id_is_taken_until_its_call_is_gone() {
+        let session = opened();
+        let (_, first) = session.begin(&Id::number(1), 9).unwrap();
+        assert!(matches!(session.begin(&Id::number(1), 9), Err(Refusal::IdInUse)));
+        session.cancel(&Id::number(1));
+        assert!(matches!(session.begin(&Id::number(1), 9), Err(Refusal::IdInUse)));
+        drop(first);
+        assert!(session.begin(&Id::number(1), 9).is_ok());
+    }
+
+    #[test]
+    fn calls_in_flight_are_limited() {
+        let session = opened();
+        let held = session.begin(&Id::number(1), 1).unwrap();
+        assert!(matches!(session.begin(&Id::number(2), 1), Err(Refusal::Limit(_))));
+        drop(held);
+        assert!(session.begin(&Id::number(2), 1).is_ok());
+    }
+
+    #[test]
+    fn cancelling_reaches_the_one_call_and_ending_reaches_all() {
+        let session = opened();
+        let mut calls: Vec<InFlight> =
+            (1..=3).map(|id| session.begin(&Id::number(id), 9).unwrap().1).collect();
+        session.cancel(&Id::number(2));
+        session.cancel(&Id::number(99));
+        let cancelled = |calls: &mut Vec<InFlight>| -> Vec<bool> {
+            calls.iter_mut().map(|call| call.cancelled().now_or_never().is_some()).collect()
+        };
+        assert_eq!(cancelled(&mut vec![calls.remove(1)]), [true]);
+        assert_eq!(cancelled(&mut calls), [false, false]);
+        session.end();
+        assert_eq!(cancelled(&mut calls), [true, true]);
+        assert!(session.ended.is_cancelled());
+    }
+
+    #[test]
+    fn the_stream_opened_last_carries_the_messages() {
+        let session = opened();
+        let first = session.listen(2).unwrap();
+        let second = session.listen(2).unwrap();
+        assert!(session.listen(2).is_err());
+        assert_eq!((first.is_chosen(), second.is_chosen()), (false, true));
+        drop(second);
+        assert!(first.is_chosen());
+    }
+}

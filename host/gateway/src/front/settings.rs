@@ -1,0 +1,69 @@
+//! What the composition root decides about the fronts.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Who may talk to the HTTP front, and its limits.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The bearer token every request must carry; `None` lets everyone in (`--allow-unauthenticated`).
+    pub token: Option<SecretString>,
+    /// Origins of web pages that may call besides our own, as browsers write them (`https://app.example.com`).
+    pub allowed_origins: Vec<String>,
+    /// Names under which we may be addressed besides loopback ones: `host` for any port, or `host:port`.
+    pub allowed_hosts: Vec<String>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// What one client, and all of them together, may take.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest HTTP request body, in bytes.
+    pub body: usize,
+    /// Longest line on stdio, in bytes.
+    pub line: usize,
+    /// Time for a request's headers. An idle connection ends after it, too.
+    pub headers: Duration,
+    /// Time for a request's body.
+    pub body_time: Duration,
+    /// Time a peer may take to read what was written to it.
+    pub stall: Duration,
+    /// Open connections.
+    pub connections: usize,
+    /// Legacy sessions.
+    pub sessions: usize,
+    /// Legacy sessions of one principal. With one shared token that is all clients together.
+    pub sessions_per_principal: usize,
+    /// Calls in flight in one session.
+    pub in_flight: usize,
+    /// Streams that one session may hold open for notifications.
+    pub streams: usize,
+    /// How long a session may exist before its client says `notifications/initialized` or asks something.
+    pub unconfirmed: Duration,
+    /// How long a session may be idle.
+    pub idle: Duration,
+    /// How long a request waits for the configuration to be loaded.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 4 << 20,
+            line: 16 << 20,
+            headers: Duration::from_secs(10),
+            body_time: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            connections: 4096,
+            sessions: 10_000,
+            sessions_per_principal: 10_000,
+            in_flight: 256,
+            streams: 8,
+            unconfirmed: Duration::from_secs(60),
+            idle: Duration::from_secs(30 * 60),
+            patience: Duration::from_secs(60),
+        }
+    }
+}

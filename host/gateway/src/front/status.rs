@@ -1,0 +1,78 @@
+//! `/health`: the process lives. `/ready`: it can serve, and which servers are in which state.
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::Slot;
+use crate::gateway::ServerState;
+
+/// What `/health` says.
+pub(super) const HEALTH: &str = r#"{"status":"ok"}"#;
+
+/// What `/ready` says.
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    servers: Option<Vec<ServerState>>,
+}
+
+/// Whether the gateway can serve: it is loaded, and every required server is ready. Those who did not say who they are
+/// get that alone; the names of servers are for those who did.
+pub(super) fn ready(slot: &Slot, is_known: bool) -> (StatusCode, Vec<u8>) {
+    let states = slot.borrow().as_ref().map(|gateway| gateway.states());
+    readiness(states, is_known)
+}
+
+fn readiness(states: Option<Vec<ServerState>>, is_known: bool) -> (StatusCode, Vec<u8>) {
+    let reason = match &states {
+        None => Some("the configuration is loading"),
+        Some(states) if states.iter().any(|state| state.required && state.state != "ready") => {
+            Some("a required server is not ready")
+        }
+        Some(_) => None,
+    };
+    let ready = Ready { ready: reason.is_none(), reason, servers: states.filter(|_| is_known) };
+    let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // Plain data of our own always serialises.
+    (status, serde_json::to_vec(&ready).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn server(name: &str, state: &'static str, required: bool) -> ServerState {
+        ServerState { name: name.into(), state, reason: None, tools: 2, required }
+    }
+
+    #[track_caller]
+    fn check(states: Option<Vec<ServerState>>, is_known: bool, expected: Expect) {
+        let (status, body) = readiness(states, is_known);
+        expected.assert_eq(&format!("{} {}", status.as_u16(), String::from_utf8(body).unwrap()));
+    }
+
+    #[test]
+    fn ready_means_loaded_and_no_required_server_missing() {
+        check(None, true, expect![[r#"503 {"ready":false,"reason":"the configuration is loading"}"#]]);
+        check(Some(vec![]), true, expect![[r#"200 {"ready":true,"servers":[]}"#]]);
+        let failed = || Some(vec![server("a", "failed", false), server("b", "ready", true)]);
+        check(
+            failed(),
+            true,
+            expect![[
+                r#"200 {"ready":true,"servers":[{"name":"a","state":"failed","tools":2,"required":false},{"name":"b","state":"ready","tools":2,"required":true}]}"#
+            ]],
+        );
+        check(failed(), false, expect![[r#"200 {"ready":true}"#]]);
+        check(
+            Some(vec![server("b", "starting", true)]),
+            false,
+            expect![[r#"503 {"ready":false,"reason":"a required server is not ready"}"#]],
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! One client on a pair of pipes: newline-delimited messages, legacy and modern ones side by side. The output carries
+//! nothing but protocol.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use wasmgate_core::jsonrpc::{Id, Message, ReadError, peek_id, read};
+
+use super::batch::{self, Manner};
+use super::calling::{Reply, Step};
+use super::classify::{Era, Protocol, Seen, Shape, classify};
+use super::duplex::{Duplex, list_changes};
+use super::lines::{Line, Lines};
+use super::render::{Refusal, Wire};
+use super::session::{Caller, Session};
+use super::settings::Limits;
+use super::{Slot, legacy, modern};
+use crate::gateway::{Gateway, View};
+use crate::shutdown::Tasks;
+
+/// Serves one client until its input ends, its output breaks or the process stops. What was asked before the end of the
+/// input is answered, within a few seconds.
+///
+/// # Errors
+/// When a pipe fails for a reason other than the client being gone.
+pub async fn serve<R, W>(input: R, mut output: W, slot: Slot, limits: Limits, tasks: Tasks) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let stopping = tasks.stopping();
+    let Some(gateway) = loaded(slot, &tasks).await else { return Ok(()) };
+    let caller = Caller { principal: "local".into(), view: View::All };
+    let session = Arc::new(Session::new("stdio".into(), caller, Instant::now(), stopping.child_token()));
+    let changes = list_changes(&gateway, Arc::clone(&session), || true);
+    let mut lines = Lines::new(BufReader::with_capacity(READ, input), limits.line);
+    let mut duplex = Duplex::new(changes, None);
+    let pipe = Pipe { gateway, session, limits };
+    let talk = pipe.talk(&mut lines, &mut output, &mut duplex);
+    let outcome = tokio::select! {
+        () = stopping.cancelled() => Ok(()),
+        outcome = talk => outcome,
+    };
+    pipe.session.end();
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// The gateway, however long its configuration takes: the client's messages wait in the pipe. None when it never comes.
+async fn loaded(mut slot: Slot, tasks: &Tasks) -> Option<Arc<Gateway>> {
+    let stopping = tasks.stopping();
+    tokio::select! {
+        () = stopping.cancelled() => None,
+        gateway = slot.wait_for(Option::is_some) => gateway.ok()?.clone(),
+    }
+}
+
+struct Pipe {
+    gateway: Arc<Gateway>,
+    session: Arc<Session>,
+    limits: Limits,
+}
+
+impl Pipe {
+    async fn talk<R, W>(
+        &self,
+        lines: &mut Lines<BufReader<R>>,
+        output: &mut W,
+        duplex: &mut Duplex,
+    ) -> io::Result<()>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            tokio::select! {
+                Some(message) = duplex.next() => write(output, message).await?,
+                line = lines.next() => match line? {
+                    Some(line) => duplex.push(self.receive(line)),
+                    None => break,
+                },
+            }
+        }
+        let rest = async {
+            while !duplex.is_quiet() {
+                let Some(message) = duplex.next().await else { break };
+                write(output, message).await?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(LAST_WORDS, rest).await.unwrap_or(Ok(()))
+    }
+
+    fn receive(&self, line: Line) -> Step {
+        let bytes = match line {
+            Line::Whole(bytes) => bytes,
+            Line::TooLong(start) => {
+                let detail = format!("the message is longer than {} bytes", self.limits.line);
+                let error = ReadError { code: wasmgate_core::mcp::code::INVALID_REQUEST, id: None, detail };
+                return refuse(Wire::Legacy, peek_id(&start).as_ref(), &Refusal::Unreadable(error));
+            }
+        };
+        let manner = Manner { hears: true, most: self.limits.in_flight };
+        if batch::looks_like_batch(&bytes) {
+            return batch::receive(&self.gateway, &self.session, bytes, manner);
+        }
+        self.message(bytes, manner)
+    }
+
+    fn message(&self, bytes: Bytes, manner: Manner) -> Step {
+        let message = match read(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                let id = error.id.clone();
+                return refuse(Wire::Legacy, id.as_ref(), &Refusal::Unreadable(error));
+            }
+        };
+        let Message::Request { id, method, params } = message else {
+            return legacy::receive(&self.gateway, &self.session, message, manner);
+        };
+        let protocol = Protocol::of(params.as_ref());
+        let seen = Seen { shape: Shape::Request, method: &method, protocol: &protocol, headers: None };
+        let version = match classify(&seen) {
+            Ok(Era::Modern(version)) => version,
+            Ok(Era::Initialize | Era::Legacy | Era::Ignored) => {
+                let message = Message::Request { id, method, params };
+                return legacy::receive(&self.gateway, &self.session, message, manner);
+            }
+            Err(misfit) => return refuse(Wire::Modern, Some(&id), &Refusal::Misfit(misfit)),
+        };
+        let in_flight = match self.session.begin_alone(&id, manner.most) {
+            Ok(in_flight) => (Arc::clone(&self.session.id), in_flight),
+            Err(refusal) => return refuse(Wire::Modern, Some(&id), &refusal),
+        };
+        let asked = modern::Asked { id, method, params, protocol, version };
+        modern::receive(&self.gateway, &self.session.caller, asked, manner.hears, Some(in_flight))
+    }
+}
+
+fn refuse(wire: Wire, id: Option<&Id>, refusal: &Refusal) -> Step {
+    Step::Reply(Reply::refusal(wire, id, refusal))
+}
+
+async fn write<W: AsyncWrite + Unpin>(output: &mut W, mut message: Vec<u8>) -> io::Result<()> {
+    message.push(b'\n');
+    output.write_all(&message).await?;
+    output.flush().await
+}
+
+/// How much is read at once.
+const READ: usize = 64 << 10;
+
+/// How long answers may take that are still owed when the input ends.
+const LAST_WORDS: Duration = Duration::from_secs(5);
