@@ -104,9 +104,8 @@ async fn names_too_long_for_clients_are_shortened_and_still_work() {
         assert!(tools.iter().all(|name| name.len() <= 64), "{tools:?}");
         assert!(tools.contains(&"short__echo".to_owned()), "the catalog's prefix: {tools:?}");
         // A shortened name still means its own tool: `text` says hello, whatever it is called now.
-        let place = 1;
-        let answer = client.call(&tools[place], json!({})).await;
-        assert_eq!(answer["content"][0]["text"], "hello", "{}", tools[place]);
+        let answer = client.call(&tools[1], json!({})).await;
+        assert_eq!(answer["content"][0]["text"], "hello", "{}", tools[1]);
         seen.push(tools);
         gw.stop().await;
     }
