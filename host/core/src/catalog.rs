@@ -232,6 +232,8 @@ pub enum ToolFilter {
     All,
     /// Only these, by the server's own names, compared exactly.
     Only(std::collections::BTreeSet<String>),
+    /// Only these, held in lower case and compared in any case: what `--tools` means.
+    OnlyIgnoringCase(std::collections::BTreeSet<String>),
 }
 
 impl ToolFilter {
@@ -240,6 +242,7 @@ impl ToolFilter {
         match self {
             Self::All => true,
             Self::Only(names) => names.contains(tool),
+            Self::OnlyIgnoringCase(names) => names.contains(&tool.to_lowercase()),
         }
     }
 }

@@ -1,1 +1,35 @@
-//! placeholder
+//! Runs wasmgate plugins: WebAssembly components that implement a world of `wit/`.
+//!
+//! The ownership ladder: one [`Engine`] a process (settings, the pool of memories, the clock of CPU budgets, compiled
+//! code by digest); one [`Interceptor`] a configured plugin (linked once, shared by every call); one store a call, fresh,
+//! dropped when the call ends, so that nothing a guest did outlives it. An `Interceptor` is a
+//! [`Stage`](wasmgate_core::pipeline::Stage) of the pipeline; nothing else of this crate is seen by a call.
+//!
+//! Not here: where a plugin's bytes come from, configuration files, transports, containers.
+//!
+//! Read [`Plugin::load`], then `call.rs`. To give plugins a new capability: `wit/`, one file in `imports/`, one line in
+//! `link.rs`.
+
+mod bindings;
+mod builtin;
+mod cache;
+mod call;
+mod compile;
+mod engine;
+mod error;
+mod guest;
+mod hooks;
+mod imports;
+mod interceptor;
+mod limits;
+mod link;
+mod load;
+mod text;
+mod ticker;
+
+pub use builtin::{BUILT_IN, BuiltIn, builtin};
+pub use engine::{Engine, EngineError, EngineSettings};
+pub use error::{LoadError, Problem};
+pub use interceptor::Interceptor;
+pub use limits::{Limits, MAX_COMPONENT_BYTES, MAX_MEMORY_BYTES};
+pub use load::{Descriptor, Plugin, Settings, When};

@@ -167,3 +167,152 @@ fn pages(kind: Kind, entries: &[Entry], page: usize) -> Vec<Json> {
     };
     if entries.is_empty() { vec![result(&[])] } else { entries.chunks(page).map(result).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    /// A server and its tools, `name` or `name=json-members`.
+    struct Fake {
+        name: ServerName,
+        prefix: Option<&'static str>,
+        filter: ToolFilter,
+        tools: Vec<Json>,
+        resources: Vec<Json>,
+    }
+
+    fn fake(name: &str, tools: &[&str]) -> Fake {
+        let item = |text: &&str| Json::parse((*text).to_owned()).unwrap();
+        Fake {
+            name: ServerName::new(name).unwrap(),
+            prefix: None,
+            filter: ToolFilter::All,
+            tools: tools.iter().map(item).collect(),
+            resources: Vec::new(),
+        }
+    }
+
+    fn merge(servers: &[Fake], naming: Naming, page: usize) -> Index {
+        let sources: Vec<Source<'_>> = servers
+            .iter()
+            .map(|fake| Source {
+                server: &fake.name,
+                prefix: fake.prefix,
+                filter: &fake.filter,
+                tools: &fake.tools,
+                prompts: &[],
+                resources: &fake.resources,
+                templates: &[],
+            })
+            .collect();
+        Index::build(&sources, naming, page)
+    }
+
+    fn check(index: &Index, kind: Kind, expected: &Expect) {
+        let mut text = String::new();
+        for page in 0.. {
+            let Some((result, more)) = index.list(kind).page(page) else { break };
+            text += &format!("{}{}\n", result.as_str(), if more { " ..." } else { "" });
+        }
+        for warning in &index.warnings {
+            text += &format!("{warning}\n");
+        }
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn names_get_prefixes_and_every_other_byte_stays() {
+        let servers = [
+            fake("b.two", &[r#"{"x":1e3, "name":"now","inputSchema":{"b":1,"a":2}}"#]),
+            fake("a", &[r#"{"name":"now"}"#, r#"{"name":"w\u0061it"}"#]),
+        ];
+        check(
+            &merge(&servers, Naming::Prefixed, 2),
+            Kind::Tools,
+            &expect![[r#"
+                {"tools":[{"x":1e3, "name":"b_two__now","inputSchema":{"b":1,"a":2}},{"name":"a__now"}]} ...
+                {"tools":[{"name":"a__wait"}]}
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_server_alone_and_plain_naming_keep_names() {
+        let mut alone = fake("a", &[r#"{"name":"now"}"#]);
+        check(
+            &merge(&[alone], Naming::Prefixed, 9),
+            Kind::Tools,
+            &expect![[r#"
+            {"tools":[{"name":"now"}]}
+        "#]],
+        );
+        alone = fake("a", &[r#"{"name":"now"}"#]);
+        alone.prefix = Some("own");
+        check(
+            &merge(&[alone], Naming::Prefixed, 9),
+            Kind::Tools,
+            &expect![[r#"
+            {"tools":[{"name":"own__now"}]}
+        "#]],
+        );
+        let two = [fake("a", &[r#"{"name":"x"}"#]), fake("b", &[r#"{"name":"x"}"#, r#"{"name":"y"}"#])];
+        check(
+            &merge(&two, Naming::Plain, 9),
+            Kind::Tools,
+            &expect![[r#"
+            {"tools":[{"name":"x"},{"name":"y"}]}
+            b: Tools `x` is left out: that name is taken
+        "#]],
+        );
+    }
+
+    #[test]
+    fn names_do_not_depend_on_which_servers_are_up() {
+        let up = [fake("a", &[r#"{"name":"x"}"#]), fake("b", &[r#"{"name":"x"}"#])];
+        let half = [fake("a", &[r#"{"name":"x"}"#]), fake("b", &[])];
+        let name = |index: &Index| index.list(Kind::Tools).entries()[0].public.clone();
+        assert_eq!(name(&merge(&up, Naming::Prefixed, 9)), name(&merge(&half, Naming::Prefixed, 9)));
+        let index = merge(&half, Naming::Prefixed, 9);
+        assert_eq!(index.tool("b__x"), None);
+        let (server, own) = index.by_prefix("b__x").unwrap();
+        assert_eq!((server.as_str(), own), ("b", "x"));
+    }
+
+    #[test]
+    fn filtered_and_nameless_tools_are_not_listed() {
+        let mut server =
+            fake("a", &[r#"{"name":"read"}"#, r#"{"name":"rm"}"#, r#"{"title":"?"}"#, r#"{"name":7}"#]);
+        server.filter = ToolFilter::Only(["read".to_owned()].into());
+        check(
+            &merge(&[server], Naming::Prefixed, 9),
+            Kind::Tools,
+            &expect![[r#"
+            {"tools":[{"name":"read"}]}
+            a: an item of Tools is left out: it has no `name` text
+            a: an item of Tools is left out: it has no `name` text
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_uri_of_two_servers_leads_to_both() {
+        let mut servers = [fake("a", &[]), fake("b", &[])];
+        for server in &mut servers {
+            server.resources = vec![Json::parse(r#"{"uri":"file:///x"}"#.to_owned()).unwrap()];
+        }
+        let index = merge(&servers, Naming::Prefixed, 9);
+        check(
+            &index,
+            Kind::Resources,
+            &expect![[r#"
+            {"resources":[{"uri":"file:///x"},{"uri":"wasmgate://b/file:%2F%2F%2Fx"}]}
+        "#]],
+        );
+        assert_eq!(index.resource("file:///x").unwrap().server.as_str(), "a");
+        let second = index.resource("wasmgate://b/file:%2F%2F%2Fx").unwrap();
+        assert_eq!((second.server.as_str(), &**second.subject.name().unwrap()), ("b", "file:///x"));
+        assert_eq!(index.resource("other:y"), None);
+    }
+}

@@ -1,10 +1,11 @@
 //! Edits by pointer: what an interceptor may ask for instead of sending a whole new value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::places::{Path, find_all};
 use super::pointer::{child, index, tokens};
 use super::walk::{Elements, Members, depth};
 use super::{Json, MAX_DEPTH, is_name, push_string};
@@ -35,24 +36,38 @@ pub enum EditError {
     /// The result would be nested deeper than [`MAX_DEPTH`].
     #[error("the value for `{0}` is nested too deeply")]
     TooDeep(String),
+    /// Too many additions and removals for a value of this length: a whole new value would be cheaper.
+    #[error("too many edits that add or remove something")]
+    TooMany,
+}
+
+impl Edit {
+    fn pointer(&self) -> &str {
+        let (Self::Set(pointer, _) | Self::SetString(pointer, _) | Self::Remove(pointer)) = self;
+        pointer
+    }
 }
 
 impl Json {
     /// Makes edits in order, all or nothing; every byte that no edit touches stays.
     ///
+    /// Replacing any number of values costs a few passes. Each edit that adds or removes something, or changes what an
+    /// earlier one put there, costs a copy of the value; [`EditError::TooMany`] keeps the sum small.
+    ///
     /// # Errors
-    /// [`EditError`] names the first edit that cannot be made.
+    /// [`EditError`] names the first edit that cannot be made; malformed pointers are found before all else.
     pub fn apply(&self, edits: &[Edit]) -> Result<Self, EditError> {
-        let mut draft = Draft { base: self.clone(), replaced: BTreeMap::new() };
-        for edit in edits {
-            match edit {
-                Edit::Set(pointer, value) => draft.set(pointer, value.0.clone())?,
-                Edit::SetString(pointer, text) => {
-                    let mut value = Vec::with_capacity(text.len() + 2);
-                    push_string(&mut value, text);
-                    draft.set(pointer, value.into())?;
-                }
-                Edit::Remove(pointer) => draft.remove(pointer)?,
+        self.apply_within(MAX_COPIED, edits)
+    }
+
+    /// Like [`Json::apply`], copying at most about `budget` bytes.
+    pub(super) fn apply_within(&self, budget: usize, edits: &[Edit]) -> Result<Self, EditError> {
+        let paths = edits.iter().map(|edit| path(edit.pointer())).collect::<Result<Vec<_>, _>>()?;
+        let mut draft = Draft::new(self.clone());
+        for (number, edit) in edits.iter().enumerate() {
+            draft.edit(edit, paths.get(number..).unwrap_or_default())?;
+            if draft.copied > budget {
+                return Err(EditError::TooMany);
             }
         }
         draft.settle();
@@ -65,41 +80,69 @@ struct Draft {
     base: Json,
     /// Keyed by where in `base` the replaced value starts. No two overlap.
     replaced: BTreeMap<usize, (usize, Bytes)>,
+    /// Where in `base` the next edits are meant, found in one walk.
+    ahead: VecDeque<Option<Range<usize>>>,
+    /// How many edits to look ahead next time: four times as many each time it went well.
+    look_ahead: usize,
+    /// Bytes copied so far.
+    copied: usize,
 }
 
 impl Draft {
-    fn set(&mut self, pointer: &str, value: Bytes) -> Result<(), EditError> {
-        let path = path(pointer)?;
-        if path.len() + depth(&value) > MAX_DEPTH {
-            return Err(EditError::TooDeep(pointer.to_owned()));
+    fn new(base: Json) -> Self {
+        Self { base, replaced: BTreeMap::new(), ahead: VecDeque::new(), look_ahead: 1, copied: 0 }
+    }
+
+    /// Makes one edit; `paths` is its own and those of the edits after it.
+    fn edit(&mut self, edit: &Edit, paths: &[Path]) -> Result<(), EditError> {
+        let Some(path) = paths.first() else { return Ok(()) };
+        if self.ahead.is_empty() {
+            let next = paths.get(..self.look_ahead).unwrap_or(paths);
+            self.ahead = find_all(&self.base.0, next).into();
+            self.look_ahead = self.look_ahead.saturating_mul(4);
         }
-        if let Some(place) = find(&self.base.0, &path)
-            && self.is_untouched(&place)
-        {
+        let place = self.ahead.pop_front().flatten();
+        let made = match edit {
+            Edit::Set(_, value) => self.set(path, place, value.0.clone()),
+            Edit::SetString(_, text) => {
+                let mut value = Vec::with_capacity(text.len() + 2);
+                push_string(&mut value, text);
+                self.set(path, place, value.into())
+            }
+            Edit::Remove(_) => self.remove(path),
+        };
+        match made {
+            Ok(()) => Ok(()),
+            Err(Impossible::Missing) => Err(EditError::Missing(edit.pointer().to_owned())),
+            Err(Impossible::TooDeep) => Err(EditError::TooDeep(edit.pointer().to_owned())),
+            Err(Impossible::RemovesAll) => Err(EditError::RemovesAll),
+        }
+    }
+
+    fn set(&mut self, path: &Path, place: Option<Range<usize>>, value: Bytes) -> Result<(), Impossible> {
+        if path.len() + depth(&value) > MAX_DEPTH {
+            return Err(Impossible::TooDeep);
+        }
+        if let Some(place) = place.filter(|place| self.is_untouched(place)) {
             self.replaced.insert(place.start, (place.end, value));
             return Ok(());
         }
         self.settle();
-        let missing = || EditError::Missing(pointer.to_owned());
-        let (place, value) = match find(&self.base.0, &path) {
+        let (place, value) = match find(&self.base.0, path) {
             Some(place) => (place, value),
-            None => addition(&self.base.0, &path, &value).ok_or_else(missing)?,
+            None => addition(&self.base.0, path, &value).ok_or(Impossible::Missing)?,
         };
         self.replaced.insert(place.start, (place.end, value));
-        if place.is_empty() {
-            // What was added must be seen by the next edit.
-            self.settle();
-        }
+        self.settle();
         Ok(())
     }
 
-    fn remove(&mut self, pointer: &str) -> Result<(), EditError> {
-        let path = path(pointer)?;
-        let Some((last, parents)) = path.split_last() else { return Err(EditError::RemovesAll) };
+    fn remove(&mut self, path: &Path) -> Result<(), Impossible> {
+        let (last, parents) = path.split_last().ok_or(Impossible::RemovesAll)?;
         self.settle();
         let bytes = &self.base.0;
         let place = find(bytes, parents).and_then(|parent| removal(bytes, &parent, last));
-        let place = place.ok_or_else(|| EditError::Missing(pointer.to_owned()))?;
+        let place = place.ok_or(Impossible::Missing)?;
         self.replaced.insert(place.start, (place.end, Bytes::new()));
         self.settle();
         Ok(())
@@ -123,11 +166,21 @@ impl Draft {
             copied = end;
         }
         out.extend_from_slice(self.base.raw(copied..self.base.0.len()));
+        self.copied = self.copied.saturating_add(out.len());
         self.base = Json::checked(out);
+        self.ahead.clear();
+        self.look_ahead = 1;
     }
 }
 
-fn path(pointer: &str) -> Result<Vec<String>, EditError> {
+/// Why one edit cannot be made.
+enum Impossible {
+    Missing,
+    RemovesAll,
+    TooDeep,
+}
+
+fn path(pointer: &str) -> Result<Path, EditError> {
     let bad = || EditError::BadPointer(pointer.to_owned());
     let tokens = tokens(pointer).ok_or_else(bad)?;
     tokens.map(|token| Some(token?.into_owned())).collect::<Option<_>>().ok_or_else(bad)
@@ -188,3 +241,6 @@ fn with_comma(mut items: impl Iterator<Item = (Range<usize>, bool)>) -> Option<R
     }
     None
 }
+
+/// How many bytes the edits of one [`Json::apply`] may copy: 256 MiB.
+const MAX_COPIED: usize = 256 << 20;

@@ -12,6 +12,7 @@
 mod edit; // Edit, Json::apply
 mod error; // JsonError
 mod names; // members that appear twice
+mod places; // many pointers at once
 mod pointer; // RFC 6901, string leaves
 mod scan; // the strict pass
 mod splice; // with_members, ObjectWriter
@@ -161,7 +162,7 @@ impl Json {
     }
 }
 
-/// The text, cut off after [`DEBUG_BYTES`].
+/// The text; of a long one its start and its length.
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(start) = self.0.get(..DEBUG_BYTES) else { return f.write_str(self.as_str()) };
@@ -173,5 +174,9 @@ impl fmt::Debug for Json {
 /// How much of a value its `Debug` form shows.
 const DEBUG_BYTES: usize = 256;
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ impl Json {
     /// Member names are not leaves. Empty when `under` names nothing.
     pub fn strings(&self, under: &str, min_bytes: usize) -> Vec<(String, String)> {
         let Some(root) = self.pointer(under) else { return Vec::new() };
-        let mut leaves = Leaves { bytes: &root.0, at: 0, pointer: under.to_owned(), open: Vec::new() };
+        let mut leaves = Leaves { bytes: &root.0, at: 0, open: Vec::new() };
         let mut found = Vec::new();
         while let Some(raw) = leaves.next_string() {
             // What it means is never longer than how it is written.
@@ -29,7 +29,7 @@ impl Json {
             }
             let text = unescape(raw);
             if text.len() >= min_bytes {
-                found.push((leaves.pointer.clone(), text.into_owned()));
+                found.push((leaves.pointer(under), text.into_owned()));
             }
         }
         found
@@ -83,22 +83,21 @@ pub(super) fn index(token: &str) -> Option<usize> {
     if plain { token.parse().ok() } else { None }
 }
 
-/// Walks all string leaves of a checked value in one pass and keeps the pointer to where it is.
+/// Walks all string leaves of a checked value in one pass.
 struct Leaves<'a> {
     bytes: &'a [u8],
     at: usize,
-    pointer: String,
-    open: Vec<Open>,
+    open: Vec<Open<'a>>,
 }
 
-/// A container the walk is inside of, and how long the pointer to it is.
-enum Open {
-    Array { pointer_len: usize, index: usize },
-    Object { pointer_len: usize },
+/// A container the walk is inside of, and where in it: an index, or a name as written.
+enum Open<'a> {
+    Array(usize),
+    Object(&'a [u8]),
 }
 
 impl<'a> Leaves<'a> {
-    /// The next string leaf, as written, without its quotes. `self.pointer` then points to it.
+    /// The next string leaf, as written, without its quotes.
     fn next_string(&mut self) -> Option<&'a [u8]> {
         loop {
             self.at = skip_space(self.bytes, self.at);
@@ -113,40 +112,40 @@ impl<'a> Leaves<'a> {
                 }
                 // A name: a colon follows only those.
                 self.at = after + 1;
-                self.point_to_member(raw);
+                if let Some(Open::Object(name)) = self.open.last_mut() {
+                    *name = raw;
+                }
                 continue;
             }
             self.at += 1;
-            match byte {
-                b'{' => self.open.push(Open::Object { pointer_len: self.pointer.len() }),
-                b'[' => {
-                    self.open.push(Open::Array { pointer_len: self.pointer.len(), index: 0 });
-                    self.point_to_element(0);
-                }
-                b'}' | b']' => {
-                    let (Open::Array { pointer_len, .. } | Open::Object { pointer_len }) = self.open.pop()?;
-                    self.pointer.truncate(pointer_len);
-                }
-                b',' => self.point_to_element(1),
+            match (byte, self.open.last_mut()) {
+                (b'{', _) => self.open.push(Open::Object(b"")),
+                (b'[', _) => self.open.push(Open::Array(0)),
+                (b'}' | b']', _) => drop(self.open.pop()),
+                (b',', Some(Open::Array(index))) => *index += 1,
                 _ => {}
             }
         }
     }
 
-    fn point_to_member(&mut self, raw: &[u8]) {
-        if let Some(Open::Object { pointer_len }) = self.open.last() {
-            self.pointer.truncate(*pointer_len);
-            self.pointer.push('/');
-            self.pointer.push_str(&unescape(raw).replace('~', "~0").replace('/', "~1"));
+    /// The pointer to the leaf found last, when the walk started at `root`.
+    fn pointer(&self, root: &str) -> String {
+        let mut pointer = root.to_owned();
+        for open in &self.open {
+            pointer.push('/');
+            match open {
+                Open::Array(index) => pointer.push_str(&index.to_string()),
+                Open::Object(name) => {
+                    for character in unescape(name).chars() {
+                        match character {
+                            '~' => pointer.push_str("~0"),
+                            '/' => pointer.push_str("~1"),
+                            _ => pointer.push(character),
+                        }
+                    }
+                }
+            }
         }
-    }
-
-    fn point_to_element(&mut self, step: usize) {
-        if let Some(Open::Array { pointer_len, index }) = self.open.last_mut() {
-            *index += step;
-            self.pointer.truncate(*pointer_len);
-            self.pointer.push('/');
-            self.pointer.push_str(&index.to_string());
-        }
+        pointer
     }
 }

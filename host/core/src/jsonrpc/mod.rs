@@ -83,4 +83,6 @@ pub struct ReadError {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

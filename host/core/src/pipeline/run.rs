@@ -114,16 +114,14 @@ impl Pipeline {
                 continue;
             }
             let answer = stage.run(exchange, phase, &payload).await;
-            match (info.mode, self.settled(exchange, stage, answer)) {
+            match (info.mode, self.settled(exchange, stage, sensible(phase, answer))) {
                 // Atomic: an error leaves this function with none of the phase's changes applied.
                 (_, Err(blocked)) => return Err(blocked),
                 (Mode::Audit, Ok(Some(StageAnswer::Changed(_) | StageAnswer::Answer(_)))) => {
                     self.remark(exchange, Remark::WouldChange(Arc::clone(&info.name)));
                 }
                 (Mode::Enforce, Ok(Some(StageAnswer::Changed(next)))) => payload = next,
-                (Mode::Enforce, Ok(Some(StageAnswer::Answer(result)))) if phase == Phase::Request => {
-                    return Ok(Mutated::Answer(result));
-                }
+                (Mode::Enforce, Ok(Some(StageAnswer::Answer(result)))) => return Ok(Mutated::Answer(result)),
                 _ => {}
             }
         }
@@ -213,6 +211,20 @@ enum Mutated {
     Answer(Json),
 }
 
+/// In the response phase the server has answered already, so an answer in its place is a failure of the stage.
+fn sensible(phase: Phase, answer: Result<StageAnswer, StageError>) -> Result<StageAnswer, StageError> {
+    match (phase, answer) {
+        (Phase::Response, Ok(StageAnswer::Answer(_))) => {
+            Err(StageError::Failed("answered where there is nothing left to answer".into()))
+        }
+        (_, answer) => answer,
+    }
+}
+
 fn wanted(stage: &Arc<dyn Stage>, operation: &Operation, phase: Phase) -> bool {
     stage.info().hooks.iter().any(|hook| hook.wants(operation, phase))
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -1,5 +1,7 @@
 //! What clients are told about the servers: capabilities and instructions at the start, states for people.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use wasmgate_core::json::Json;
 
@@ -17,15 +19,15 @@ pub struct Offering {
 }
 
 /// One line of `/ready`.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct ServerState {
     /// The server.
     pub name: String,
     /// `pending`, `pulling`, `starting`, `ready`, `needs-config`, `needs-secret`, `needs-auth`, `needs-grant`,
     /// `refused` or `failed`.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// What is wrong or going on.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How many tools it offers.
     pub tools: usize,
@@ -73,7 +75,7 @@ impl Gateway {
             let (state, reason) = words(&status.state);
             ServerState {
                 name: status.server.name.to_string(),
-                state,
+                state: state.into(),
                 reason,
                 tools: status.offer.as_ref().map_or(0, |offer| offer.tools.len()),
                 required: status.server.required,
@@ -82,7 +84,7 @@ impl Gateway {
         let now = self.current.load();
         let unavailable = now.generation.unavailable.iter().map(|unavailable| ServerState {
             name: unavailable.name.to_string(),
-            state: unavailable.state,
+            state: unavailable.state.into(),
             reason: Some(unavailable.reason.clone()),
             tools: 0,
             required: false,

@@ -1,10 +1,32 @@
 //! Makes a server run: a container or a process becomes a pair of pipes or a URL. Knows nothing of MCP.
+//!
+//! [`Launcher::start`] hands back an [`Instance`]; a task behind it is the only owner of the child or container, from
+//! its creation to its removal. Remotes are not started and never come here.
 
-use std::time::Duration;
+use std::ffi::OsString;
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
-use wasmgate_core::catalog::RemoteTransport;
+use wasmgate_core::catalog::{Launch, RemoteTransport, Server};
+
+use crate::shutdown::Tasks;
+
+mod binds; // which host paths a container may see
+mod container; // bollard
+mod error;
+mod identity; // whose containers are whose
+mod instance; // what the user holds, what the owner holds
+mod process; // tokio
+mod stderr;
+mod stdin;
+
+pub use binds::BindPolicy;
+pub use error::{LaunchError, PullFault};
+pub use instance::{Exit, Instance};
+
+use container::Containers;
+use process::BaseEnv;
 
 /// Bytes from a server.
 pub type Output = Box<dyn AsyncRead + Send + Unpin>;
@@ -15,7 +37,7 @@ pub type Input = Box<dyn AsyncWrite + Send + Unpin>;
 pub enum Channel {
     /// Newline-delimited messages.
     Stdio {
-        /// The server's stdin.
+        /// The server's stdin; dropping it closes the server's end.
         input: Input,
         /// The server's stdout.
         output: Output,
@@ -38,63 +60,89 @@ pub enum Progress {
     Starting,
 }
 
-/// How a server ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Exit {
-    /// Exit code, when it exited by itself.
-    pub code: Option<i64>,
-    /// Signal that ended it.
-    pub signal: Option<i32>,
-    /// The kernel killed it for memory.
-    pub out_of_memory: bool,
-    /// Its last lines on stderr, control characters neutralised, at most 4 KiB.
-    pub last_stderr: String,
+/// What a [`Launcher`] is built from.
+#[derive(Debug, Clone, Default)]
+pub struct LaunchSettings {
+    /// The name of this gateway, written on its containers.
+    pub gateway: String,
+    /// Where the container engine listens, as in `DOCKER_HOST`; only `unix://`. `None` is Docker's default.
+    pub docker_host: Option<String>,
+    /// Which paths of this machine containers may see.
+    pub binds: BindPolicy,
+    /// Limits of containers whose entry has none.
+    pub limits: Limits,
+    /// The gateway's own environment. Only `PATH`, `HOME`, `LANG` and `TMPDIR` are ever used or handed to a process.
+    pub environment: Vec<(OsString, OsString)>,
 }
 
-/// A started server. Dropping it stops the server in the background; prefer [`Instance::stop`].
-pub struct Instance {
-    _private: (),
+/// What a container may use when its entry does not say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Memory in bytes; there is no swap on top.
+    pub memory: u64,
+    /// Processor time in cores.
+    pub cpus: f64,
+    /// Processes and threads.
+    pub pids: i64,
 }
 
-impl Instance {
-    /// The channel, once.
-    pub fn take_channel(&mut self) -> Option<Channel> {
-        todo!()
-    }
-    /// Resolves when the server has ended, and says how. May be called again; safe to drop half-way.
-    pub async fn ended(&mut self) -> Exit {
-        todo!()
-    }
-    /// Closes stdin, waits `grace`, then SIGTERM, waits `grace`, then SIGKILL; the container is removed.
-    pub async fn stop(self, _grace: Duration) -> Exit {
-        todo!()
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 512 * 1024 * 1024, cpus: 1.0, pids: 128 }
     }
 }
 
 /// Starts servers. Cheap to clone.
 #[derive(Clone)]
 pub struct Launcher {
-    _private: (),
+    containers: Containers,
+    environment: Arc<BaseEnv>,
+    tasks: Tasks,
 }
 
 impl Launcher {
-    /// Starts a container or process (never a remote). `progress` is called as the start advances.
+    /// Takes the settings; never fails and never touches the container engine.
+    pub fn new(settings: LaunchSettings, tasks: Tasks) -> Self {
+        let LaunchSettings { gateway, docker_host, binds, limits, environment } = settings;
+        let containers = Containers::new(docker_host, &gateway, binds, limits, tasks.clone());
+        Self { containers, environment: Arc::new(BaseEnv::of(environment)), tasks }
+    }
+
+    /// Starts a container or process (never a remote). `progress` is called as the start advances. Dropping the
+    /// future gives the start up and leaves nothing behind; a pull that has begun goes on for the next start.
     ///
     /// # Errors
     /// [`LaunchError`] with a sentence for people.
     pub async fn start(
         &self,
-        _server: &wasmgate_core::catalog::Server,
-        _progress: &(dyn Fn(Progress) + Send + Sync),
+        server: &Server,
+        progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Instance, LaunchError> {
-        todo!()
+        match &server.launch {
+            Launch::Process(process) => {
+                progress(Progress::Starting);
+                process::start(&server.name, process, &self.environment, &self.tasks)
+            }
+            Launch::Container(container) => self.containers.start(server, container, progress).await,
+            Launch::Remote(_) => Err(LaunchError::NotStartable),
+        }
     }
-}
 
-/// Why a server could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum LaunchError {
-    /// (launch owns the real list)
-    #[error("could not be started")]
-    Failed,
+    /// Removes the containers that dead gateways of this machine left, and says how many. Containers of gateways that
+    /// live, or about which nothing is known, stay. Worth calling only when a container is configured.
+    ///
+    /// # Errors
+    /// [`LaunchError::DockerUnavailable`] and its like: reasons to log, not to stop.
+    pub async fn sweep(&self) -> Result<usize, LaunchError> {
+        self.containers.sweep().await
+    }
+
+    /// Removes every container this launcher has started and that is still there, and says how many there were. The
+    /// last step of the drain; asks nothing of an engine that was never needed.
+    ///
+    /// # Errors
+    /// When the engine does not answer any more.
+    pub async fn stop_all(&self) -> Result<usize, LaunchError> {
+        self.containers.remove_own().await
+    }
 }

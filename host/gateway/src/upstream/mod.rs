@@ -1,11 +1,46 @@
 //! MCP towards servers: connections, their pool, what each server offers.
+//!
+//! [`Pool`] holds one [`slot`] per server; a slot starts its server, shakes hands ([`handshake`]), reads its lists
+//! ([`lists`]) and starts it again when it ends. A [`link`] carries requests: over pipes ([`stdio`], one owner task), over
+//! streamable HTTP ([`http`], in the caller's own future) or over HTTP+SSE of 2024-11-05 ([`bridge`], which turns it into
+//! pipes). [`legacy`] and [`modern`] are the only places that know what an era looks like on the wire.
+//!
+//! Knows nothing of clients, plugins, policy or catalogs.
+
+mod backoff; // how long to wait before a restart
+mod correlator; // answers to questions
+mod era; // what a request looks like, by era
+mod framer; // lines of stdio
+mod handshake; // initialize or discover
+mod incoming; // what a message is
+mod legacy; // 2025-11-25 and earlier
+mod link; // one connection, whatever its transport
+mod lists; // all pages of every list
+mod modern; // 2026-07-28
+mod outlet; // notifications on their way to a call
+mod pool; // all servers
+mod questions; // what servers ask of us
+mod slot; // the life of one server
+mod sse; // event streams
+mod stdio; // pipes
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use wasmgate_core::catalog::Server;
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
+
+pub use pool::Pool;
+
+/// Who the gateway says it is to servers.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
 
 /// A request to one server, in that server's own names.
 pub struct Ask {
@@ -91,47 +126,6 @@ pub enum State {
         /// Last lines of its stderr.
         stderr: Option<String>,
     },
-}
-
-/// The servers of the generation in force and their connections.
-pub struct Pool {
-    _private: (),
-}
-
-impl Pool {
-    /// Makes the pool hold exactly these servers; new ones are started in the background at once, one broken server
-    /// never delaying another.
-    pub fn apply(&self, _servers: Vec<Arc<Server>>) {
-        todo!()
-    }
-    /// Every server with its state and, once it has been ready, what it offers; in configuration order.
-    pub fn status(&self) -> Vec<Status> {
-        todo!()
-    }
-    /// Changes whenever a state or an offer changes.
-    pub fn changed(&self) -> watch::Receiver<u64> {
-        todo!()
-    }
-    /// Asks one server. A server that is starting is waited for, within its initialize deadline; dropping the future
-    /// cancels upstream.
-    ///
-    /// # Errors
-    /// [`UpstreamError`] when no answer of the server's own can be had.
-    pub async fn call(
-        &self,
-        _permit: &wasmgate_core::policy::Permit,
-        _ask: Ask,
-    ) -> Result<Answer, UpstreamError> {
-        todo!()
-    }
-    /// Asks every server that offers logging for this level from now on (`logging/setLevel` towards legacy servers).
-    pub fn want_log_level(&self, _level: &str) {
-        todo!()
-    }
-    /// Ends every connection and stops every server this pool started.
-    pub async fn close(&self) {
-        todo!()
-    }
 }
 
 /// One server as the pool knows it.

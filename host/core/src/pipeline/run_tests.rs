@@ -1,0 +1,266 @@
+//! Every rule of the pipeline as a table: which stages run, in which order, on what, and what the client gets.
+
+use std::sync::{Arc, Mutex};
+
+use expect_test::{Expect, expect};
+use futures_util::FutureExt as _;
+
+use super::super::{Hook, Pattern, StageFuture, StageInfo};
+use super::*;
+use crate::name::ServerName;
+
+/// What a fake stage does with a payload: a mutator appends its name to the member `by`.
+#[derive(Clone, Copy)]
+enum Does {
+    Append,
+    Answer,
+    Find(Severity),
+    Fail,
+    WrongKind,
+}
+
+struct Fake {
+    info: StageInfo,
+    does: Does,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Stage for Fake {
+    fn info(&self) -> &StageInfo {
+        &self.info
+    }
+
+    fn run<'a>(&'a self, _: &'a Exchange, phase: Phase, payload: &'a Json) -> StageFuture<'a> {
+        self.seen.lock().unwrap().push(format!("{} {phase:?} {}", self.info.name, payload.as_str()));
+        let name = &*self.info.name;
+        let answer = match self.does {
+            Does::Append => {
+                let by = payload
+                    .member("by")
+                    .and_then(|by| by.string().map(|by| by.into_owned()))
+                    .unwrap_or_default();
+                Ok(StageAnswer::Changed(payload.with_member("by", &Json::of(&format!("{by}{name}")))))
+            }
+            Does::Answer => Ok(StageAnswer::Answer(Json::of("cached"))),
+            Does::Find(severity) => Ok(StageAnswer::Findings(vec![Finding {
+                path: None,
+                message: format!("{name} objects"),
+                severity,
+            }])),
+            Does::Fail => Err(StageError::Exceeded("time")),
+            Does::WrongKind if self.info.kind == Kind::Validator => Ok(StageAnswer::Unchanged),
+            Does::WrongKind => Ok(StageAnswer::Findings(Vec::new())),
+        };
+        std::future::ready(answer).boxed()
+    }
+}
+
+/// A stage line: `name kind does [p=request/response] [audit] [open] [request|response] [events]`.
+fn stage(line: &str, seen: &Arc<Mutex<Vec<String>>>) -> Arc<dyn Stage> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let has = |word: &str| words.contains(&word);
+    let (request, response) =
+        words.iter().find_map(|w| w.strip_prefix("p=")?.split_once('/')).unwrap_or(("0", "0"));
+    let event = words.iter().find_map(|w| w.strip_prefix("on=")).unwrap_or("*");
+    let info = StageInfo {
+        name: words[0].into(),
+        kind: if words[1] == "mutator" { Kind::Mutator } else { Kind::Validator },
+        hooks: vec![Hook {
+            events: vec![Pattern::new(event)],
+            request: !has("response"),
+            response: !has("request"),
+            servers: Vec::new(),
+            subjects: Vec::new(),
+        }],
+        priority_request: request.parse().unwrap(),
+        priority_response: response.parse().unwrap(),
+        mode: if has("audit") { Mode::Audit } else { Mode::Enforce },
+        fail_open: has("open"),
+    };
+    let does = match words[2] {
+        "append" => Does::Append,
+        "answer" => Does::Answer,
+        "info" => Does::Find(Severity::Info),
+        "warn" => Does::Find(Severity::Warn),
+        "error" => Does::Find(Severity::Error),
+        "fail" => Does::Fail,
+        _ => Does::WrongKind,
+    };
+    Arc::new(Fake { info, does, seen: Arc::clone(seen) })
+}
+
+/// Sends `{}` through `lines` and, when it gets that far, `{"r":1}` back; shows what ran and what came out.
+#[track_caller]
+fn check(lines: &[&str], expected: &Expect) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let remarked = Arc::clone(&seen);
+    let pipeline = Pipeline::new(lines.iter().map(|line| stage(line, &seen)).collect(), move |_, remark| {
+        remarked.lock().unwrap().push(format!("remark {remark:?}"));
+    });
+    let exchange = Exchange::new(Operation {
+        id: "1".into(),
+        event: "tools/call".into(),
+        server: ServerName::new("s").ok(),
+        subject: Some("t".into()),
+        principal: "p".into(),
+        session: None,
+    });
+    let verdict = pipeline.request(&exchange, Json::empty_object()).now_or_never().unwrap();
+    seen.lock().unwrap().push(format!("-> {verdict:?}"));
+    if matches!(verdict, Verdict::Continue(_)) {
+        let result = Json::parse(r#"{"r":1}"#.to_owned()).unwrap();
+        let back = pipeline.response(&exchange, result).now_or_never().unwrap();
+        seen.lock().unwrap().push(format!("<- {back:?}"));
+    }
+    expected.assert_eq(&seen.lock().unwrap().join("\n"));
+}
+
+#[test]
+fn mutate_then_validate_in_and_validate_then_mutate_out() {
+    check(
+        &["v validator info", "b mutator append p=1/1", "a mutator append p=2/0", "c mutator append p=1/1"],
+        &expect![[r#"
+            b Request {}
+            c Request {"by":"b"}
+            a Request {"by":"bc"}
+            v Request {"by":"bca"}
+            remark Found("v", Finding { path: None, message: "v objects", severity: Info })
+            -> Continue({"by":"bca"})
+            v Response {"r":1}
+            remark Found("v", Finding { path: None, message: "v objects", severity: Info })
+            a Response {"r":1}
+            b Response {"r":1,"by":"a"}
+            c Response {"r":1,"by":"ab"}
+            <- Ok({"r":1,"by":"abc"})"#]],
+    );
+}
+
+#[test]
+fn one_refusal_lists_every_error() {
+    check(
+        &["x validator error", "y validator warn", "z validator error"],
+        &expect![[r#"
+        x Request {}
+        y Request {}
+        z Request {}
+        remark Found("y", Finding { path: None, message: "y objects", severity: Warn })
+        -> Refuse(Invalid([("x", Finding { path: None, message: "x objects", severity: Error }), ("z", Finding { path: None, message: "z objects", severity: Error })]))"#]],
+    );
+}
+
+#[test]
+fn an_answer_ends_the_request_phase() {
+    check(
+        &["a mutator answer", "b mutator append", "v validator error"],
+        &expect![[r#"
+        a Request {}
+        -> Answer("cached")"#]],
+    );
+}
+
+#[test]
+fn a_failed_mutator_blocks_and_none_of_the_changes_apply() {
+    check(
+        &["a mutator append", "b mutator fail p=1/1"],
+        &expect![[r#"
+        a Request {}
+        b Request {"by":"a"}
+        -> Refuse(StageFailed { stage: "b", error: Exceeded("time") })"#]],
+    );
+}
+
+#[test]
+fn a_stage_that_fails_open_is_passed_over() {
+    check(
+        &["a mutator append", "b mutator fail p=1/1 open", "v validator fail open"],
+        &expect![[r#"
+        a Request {}
+        b Request {"by":"a"}
+        remark FailedOpen("b", Exceeded("time"))
+        v Request {"by":"a"}
+        remark FailedOpen("v", Exceeded("time"))
+        -> Continue({"by":"a"})
+        v Response {"r":1}
+        remark FailedOpen("v", Exceeded("time"))
+        a Response {"r":1}
+        b Response {"r":1,"by":"a"}
+        remark FailedOpen("b", Exceeded("time"))
+        <- Ok({"r":1,"by":"a"})"#]],
+    );
+}
+
+#[test]
+fn a_failed_validator_blocks_even_where_another_passes() {
+    check(
+        &["v validator fail", "w validator warn"],
+        &expect![[r#"
+        v Request {}
+        w Request {}
+        remark Found("w", Finding { path: None, message: "w objects", severity: Warn })
+        -> Refuse(StageFailed { stage: "v", error: Exceeded("time") })"#]],
+    );
+}
+
+#[test]
+fn audit_reports_and_changes_nothing() {
+    check(
+        &["a mutator append audit", "v validator error audit", "w validator fail audit"],
+        &expect![[r#"
+        a Request {}
+        remark WouldChange("a")
+        v Request {}
+        w Request {}
+        remark Found("v", Finding { path: None, message: "v objects", severity: Error })
+        remark FailedOpen("w", Exceeded("time"))
+        -> Continue({})
+        v Response {"r":1}
+        w Response {"r":1}
+        remark Found("v", Finding { path: None, message: "v objects", severity: Error })
+        remark FailedOpen("w", Exceeded("time"))
+        a Response {"r":1}
+        remark WouldChange("a")
+        <- Ok({"r":1})"#]],
+    );
+}
+
+#[test]
+fn an_answer_in_the_other_kinds_words_is_a_failure() {
+    check(
+        &["v validator wrong"],
+        &expect![[r#"
+        v Request {}
+        -> Refuse(StageFailed { stage: "v", error: Failed("answered in the other kind's words") })"#]],
+    );
+    check(
+        &["m mutator wrong"],
+        &expect![[r#"
+        m Request {}
+        -> Refuse(StageFailed { stage: "m", error: Failed("answered in the other kind's words") })"#]],
+    );
+}
+
+#[test]
+fn only_stages_that_want_a_message_see_it() {
+    check(
+        &[
+            "a mutator append on=prompts/*",
+            "b mutator append response",
+            "v validator error request on=*/list",
+        ],
+        &expect![[r#"
+            -> Continue({})
+            b Response {"r":1}
+            <- Ok({"r":1,"by":"b"})"#]],
+    );
+}
+
+#[test]
+fn an_answer_in_the_response_phase_is_a_failure() {
+    check(
+        &["a mutator answer response"],
+        &expect![[r#"
+        -> Continue({})
+        a Response {"r":1}
+        <- Err(StageFailed { stage: "a", error: Failed("answered where there is nothing left to answer") })"#]],
+    );
+}

@@ -1,0 +1,96 @@
+//! The configured plugins as the pipeline of one generation: bytes from the program or a file, compiled, in order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bytes::Bytes;
+use wasmgate_core::json::Json;
+use wasmgate_core::pipeline::{Mode, Operation, Pipeline, Remark, Stage};
+use wasmgate_wasm::{Engine, EngineSettings, Limits, MAX_COMPONENT_BYTES, Plugin, Settings, When, builtin};
+
+use super::StartError;
+use crate::config::{Config, PluginConfig, PluginMode, PluginSource};
+
+/// Loads every plugin that is not off. One that cannot run fails the start: a guard that is missing guards nothing.
+pub(super) async fn pipeline(config: &Config) -> Result<Pipeline, StartError> {
+    let wanted: Vec<&PluginConfig> =
+        config.plugins.iter().filter(|plugin| plugin.mode != PluginMode::Off).collect();
+    if wanted.is_empty() {
+        return Ok(Pipeline::default());
+    }
+    let engine = Engine::new(EngineSettings { cache: config.environment.cache.clone() })
+        .map_err(|error| StartError::System(chain(&error)))?;
+    let mut stages: BTreeMap<&str, std::sync::Arc<dyn Stage>> = BTreeMap::new();
+    for plugin in wanted {
+        let failed = |cause: String| StartError::Plugin { name: plugin.name.clone(), cause };
+        let bytes = bytes(&plugin.from).await.map_err(failed)?;
+        let loaded = Plugin::load(&engine, &plugin.name, bytes, settings(plugin)).await;
+        let interceptor = loaded.map_err(|error| failed(chain(&error)))?;
+        stages.insert(&plugin.name, std::sync::Arc::new(interceptor));
+    }
+    Ok(Pipeline::new(stages.into_values().collect(), record))
+}
+
+async fn bytes(from: &PluginSource) -> Result<Bytes, String> {
+    match from {
+        PluginSource::Builtin(name) => {
+            builtin(name).map(Bytes::from_static).ok_or_else(|| format!("is not bundled: there is no `{name}`"))
+        }
+        PluginSource::File(path) => read(path).await,
+    }
+}
+
+async fn read(path: &Path) -> Result<Bytes, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read from {}: {error}", path.display());
+    let size = tokio::fs::metadata(path).await.map_err(unreadable)?.len();
+    if size > MAX_COMPONENT_BYTES as u64 {
+        return Err(format!("is too large: {} has {size} bytes, the most is {MAX_COMPONENT_BYTES}", path.display()));
+    }
+    Ok(tokio::fs::read(path).await.map_err(unreadable)?.into())
+}
+
+fn settings(plugin: &PluginConfig) -> Settings {
+    let defaults = Limits::default();
+    let memory = plugin.limits.memory.and_then(|memory| usize::try_from(memory).ok());
+    Settings {
+        config: Json::of(&plugin.config),
+        mode: if plugin.mode == PluginMode::Audit { Mode::Audit } else { Mode::Enforce },
+        fail_open: plugin.fail_open,
+        priority_request: plugin.priority.request,
+        priority_response: plugin.priority.response,
+        when: When {
+            events: plugin.when.events.clone(),
+            servers: plugin.when.servers.clone(),
+            subjects: plugin.when.subjects.clone(),
+        },
+        limits: Limits {
+            memory: memory.unwrap_or(defaults.memory),
+            cpu: plugin.limits.cpu.unwrap_or(defaults.cpu),
+            wall: plugin.limits.wall.unwrap_or(defaults.wall),
+        },
+    }
+}
+
+/// What interceptors noticed without changing anything for the client.
+fn record(operation: &Operation, remark: Remark) {
+    let (request, event) = (&*operation.id, &*operation.event);
+    match remark {
+        Remark::Found(plugin, finding) => {
+            let (path, message) = (finding.path.as_deref(), finding.message);
+            tracing::info!(request, event, %plugin, path, severity = ?finding.severity, message, "finding");
+        }
+        Remark::FailedOpen(plugin, error) => tracing::warn!(request, event, %plugin, %error, "plugin let a message pass"),
+        Remark::WouldChange(plugin) => tracing::info!(request, event, %plugin, "plugin would have changed a message"),
+    }
+}
+
+/// An error with all its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text += &format!(": {inner}");
+        cause = inner.source();
+    }
+    text
+}

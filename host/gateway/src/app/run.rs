@@ -1,0 +1,138 @@
+//! `wasmgate run`: the port first, then plugins and servers behind it, then the drain.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{StartError, assemble, banner};
+use crate::config::{Address, At, Config, Listen};
+use crate::front;
+use crate::shutdown::Tasks;
+
+/// How long calls in flight may take to finish once the gateway is told to stop (facts of the drain: 25 s).
+const GRACE: Duration = Duration::from_secs(25);
+/// How long everything else may take to end after that.
+const LAST: Duration = Duration::from_secs(10);
+
+/// Who may talk to the gateway.
+pub struct Access {
+    /// The token to ask for; `None` asks for none.
+    pub token: Option<SecretString>,
+    /// The token as text, when it was made for this run and nobody knows it yet.
+    pub new_token: Option<String>,
+}
+
+/// Runs the gateway until it is told to stop or, on stdio, until the client goes away.
+///
+/// # Errors
+/// [`StartError`] before anything is served.
+pub async fn run(config: Config, access: Access) -> Result<(), StartError> {
+    let mut signals = Signals::new()?;
+    // Fronts have tasks of their own: they end first, while the servers still answer what is in flight.
+    let (fronts, tasks) = (Tasks::new(), Tasks::new());
+    let (fill, slot) = watch::channel(None);
+    let up = front(&config.listen, &access, slot, &fronts).await?;
+    let gateway = tokio::select! {
+        built = assemble(&config, &tasks) => built?,
+        () = signals.next() => return Ok(()),
+    };
+    fill.send_replace(Some(Arc::clone(&gateway)));
+    let facts = banner::Facts::new(&config, &access, up.local);
+    tasks.spawn("banner", banner::show(Arc::clone(&gateway), facts, tasks.stopping()));
+
+    let mut gone = pin!(up.ended);
+    tokio::select! {
+        () = signals.next() => tracing::info!("stopping: finishing the calls in flight"),
+        () = &mut gone => tracing::info!("the client is gone: stopping"),
+    }
+    tokio::select! {
+        left = fronts.finish(GRACE) => report("front", &left),
+        () = signals.next() => tracing::warn!("stopping now: told so twice"),
+    }
+    gateway.close().await;
+    report("gateway", &tasks.finish(LAST).await);
+    Ok(())
+}
+
+/// The front that is up.
+struct Up<F> {
+    /// Where it listens, on HTTP.
+    local: Option<SocketAddr>,
+    /// Resolves when the client is gone; on HTTP never.
+    ended: F,
+}
+
+async fn front(
+    listen: &Listen,
+    access: &Access,
+    slot: front::Slot,
+    fronts: &Tasks,
+) -> Result<Up<impl Future<Output = ()> + use<>>, StartError> {
+    let (tell, ended) = tokio::sync::oneshot::channel::<()>();
+    let settings = front::Settings {
+        token: access.token.clone(),
+        allowed_origins: listen.allowed_origins.clone(),
+        allowed_hosts: listen.allowed_hosts.clone(),
+        limits: front::Limits::default(),
+    };
+    let mut local = None;
+    match &listen.at {
+        At::Http(address) | At::Sse(address) => {
+            let bound = front::bind(resolve(address).await?, settings, fronts.clone()).await?;
+            local = Some(bound.local_addr());
+            fronts.spawn("http", async move {
+                bound.serve(slot).await;
+                drop(tell);
+            });
+        }
+        At::Stdio => {
+            let serving = front::stdio::serve(slot, tokio::io::stdin(), tokio::io::stdout(), fronts.clone());
+            fronts.spawn("stdio", async move {
+                serving.await;
+                drop(tell);
+            });
+        }
+    }
+    let ended = async move {
+        let _dropped = ended.await;
+    };
+    Ok(Up { local, ended })
+}
+
+async fn resolve(address: &Address) -> Result<SocketAddr, StartError> {
+    let Address { host, port } = address;
+    let found = tokio::net::lookup_host((host.as_str(), *port)).await.ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| StartError::System(format!("cannot listen on `{host}`: it is not a name or address of this machine")))
+}
+
+fn report(what: &str, left: &[&str]) {
+    if !left.is_empty() {
+        tracing::warn!(tasks = ?left, "{what}: these did not end in time");
+    }
+}
+
+/// SIGTERM and SIGINT, either of which means stop.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, StartError> {
+        let listen = |kind| signal(kind).map_err(|error| StartError::System(format!("no signals: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

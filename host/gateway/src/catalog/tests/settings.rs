@@ -1,0 +1,434 @@
+//! The settings that come out of entries, as text.
+
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use secrecy::ExposeSecret as _;
+use wasmgate_core::catalog::{Launch, Server};
+
+use super::World;
+use crate::catalog::{Origin, Resolution, file, resolve};
+use crate::document::Source;
+
+#[track_caller]
+fn check(entry: &str, world: &World, expected: Expect) {
+    check_from(Origin::File, entry, world, expected);
+}
+
+#[track_caller]
+fn check_from(origin: Origin, entry: &str, world: &World, expected: Expect) {
+    let catalog = file::read(&Source { file: "c", text: entry }, origin).unwrap();
+    let mut shown = String::new();
+    for listed in &catalog.servers {
+        match resolve(listed, &world.inputs()) {
+            Resolution::Ready(server) => shown += &settings(&server),
+            other => writeln!(shown, "{} {}: {}", listed.name, other.status(), other.reason()).unwrap(),
+        }
+    }
+    expected.assert_eq(&shown);
+}
+
+/// Every setting that is not its default, secrets included: these are made up.
+fn settings(server: &Server) -> String {
+    let mut out = format!("{}\n", server.name);
+    match &server.launch {
+        Launch::Container(c) => {
+            for (key, value) in [
+                ("image", format!("{:?}", c.image)),
+                ("command", format!("{:?}", c.command)),
+                ("env", env(&c.env)),
+                ("mounts", format!("{:?}", c.mounts)),
+                ("user", format!("{:?}", c.user)),
+                ("network", format!("{:?}", c.network)),
+                ("hosts", format!("{:?}", c.extra_hosts)),
+                ("transport", format!("{:?}", c.transport)),
+                ("limits", format!("{:?} {:?} {:?} {:?}", c.memory, c.cpus, c.writable_root, c.pull)),
+            ] {
+                writeln!(out, "  {key}: {value}").unwrap();
+            }
+        }
+        Launch::Process(p) => {
+            writeln!(out, "  process: {:?} {:?} in {:?}\n  env: {}", p.program, p.args, p.cwd, env(&p.env))
+                .unwrap();
+        }
+        Launch::Remote(r) => {
+            let urls: Vec<_> = r.urls.iter().map(url::Url::as_str).collect();
+            writeln!(out, "  remote: {urls:?} {:?} private {}", r.transport, r.private_allowed).unwrap();
+            for (name, value) in &r.headers {
+                writeln!(out, "  header: {name}: {}", value.expose_secret()).unwrap();
+            }
+        }
+    }
+    if (server.protocol, server.deadlines, server.long_lived, server.required) != Default::default() {
+        let Server { protocol, deadlines, long_lived, required, .. } = server;
+        writeln!(out, "  {protocol:?} {deadlines:?} long-lived {long_lived} required {required}").unwrap();
+    }
+    out
+}
+
+fn env(env: &[wasmgate_core::catalog::EnvVar]) -> String {
+    env.iter()
+        .map(|var| format!("{}={:?}", var.name, var.value.expose_secret()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "most of them are golden text")]
+fn filesystem_with_paths() {
+    let entry = "
+registry:
+  filesystem:
+    image: mcp/filesystem
+    command: ['{{filesystem.paths|volume-target|into}}']
+    volumes: ['{{filesystem.paths|volume|into}}']
+    disableNetwork: true
+    config:
+    - name: filesystem
+      description: d
+      type: object
+      properties: {paths: {type: array, items: {type: string}, default: [/Users/local-test]}}
+      required: [paths]
+";
+    check(
+        entry,
+        &World::new("filesystem: {paths: [/srv/a b, /srv/c]}", &[]),
+        expect![[r#"
+        filesystem
+          image: "mcp/filesystem"
+          command: ["/srv/a b", "/srv/c"]
+          env: 
+          mounts: [Mount { source: Bind("/srv/a b"), target: "/srv/a b", read_only: true }, Mount { source: Bind("/srv/c"), target: "/srv/c", read_only: true }]
+          user: None
+          network: None
+          hosts: []
+          transport: Stdio
+          limits: None None false Missing
+    "#]],
+    );
+    check(
+        entry,
+        &World::new("filesystem: {paths: /srv/one}", &[]),
+        expect![[r#"
+        filesystem
+          image: "mcp/filesystem"
+          command: ["/srv/one"]
+          env: 
+          mounts: [Mount { source: Bind("/srv/one"), target: "/srv/one", read_only: true }]
+          user: None
+          network: None
+          hosts: []
+          transport: Stdio
+          limits: None None false Missing
+    "#]],
+    );
+    check(
+        entry,
+        &World::new("", &[]),
+        expect![[r#"
+        filesystem needs-grant: it wants to mount `/Users/local-test`: set `binds.allow: [/Users/local-test]` in wasmgate.yaml
+    "#]],
+    );
+    check(
+        entry,
+        &World::new("filesystem: {paths: ['/srv/a:/etc:rw']}", &[]),
+        expect![[r#"
+        filesystem refused: a value in the volume `{{filesystem.paths|volume|into}}` contains `:` or a control character
+    "#]],
+    );
+    check(
+        entry,
+        &World::new("filesystem: {paths: [['/srv']]}", &[]),
+        expect![[r#"
+        filesystem needs-config: `config.filesystem.paths` must be a list in which every item is a text in wasmgate.yaml
+    "#]],
+    );
+}
+
+#[test]
+fn openapi_schema_with_and_without_a_file() {
+    let entry = "
+registry:
+  openapi-schema:
+    image: mcp/openapi-schema@sha256:0000
+    volumes: ['{{openapi-schema.SchemaPath|or:[]|volume|into}}']
+    config: [{name: openapi-schema, properties: {SchemaPath: {type: string}}}]
+";
+    check(
+        entry,
+        &World::new("openapi-schema: {SchemaPath: /srv/api.yaml}", &[]),
+        expect![[r#"
+        openapi-schema
+          image: "mcp/openapi-schema@sha256:0000"
+          command: []
+          env: 
+          mounts: [Mount { source: Bind("/srv/api.yaml"), target: "/srv/api.yaml", read_only: true }]
+          user: None
+          network: Default
+          hosts: []
+          transport: Stdio
+          limits: None None false Missing
+    "#]],
+    );
+    check(
+        entry,
+        &World::new("", &[]),
+        expect![[r#"
+        openapi-schema
+          image: "mcp/openapi-schema@sha256:0000"
+          command: []
+          env: 
+          mounts: []
+          user: None
+          network: Default
+          hosts: []
+          transport: Stdio
+          limits: None None false Missing
+    "#]],
+    );
+}
+
+#[test]
+fn notion_s_header_in_a_variable() {
+    let entry = r#"
+registry:
+  notion:
+    image: mcp/notion
+    secrets: [{name: notion.internal_integration_token, env: INTERNAL_INTEGRATION_TOKEN, example: ntn_****}]
+    env:
+    - name: OPENAPI_MCP_HEADERS
+      value: '{"Authorization": "Bearer $INTERNAL_INTEGRATION_TOKEN", "Notion-Version": "2022-06-28"}'
+"#;
+    check(
+        entry,
+        &World::new("", &[("notion.internal_integration_token", "to$ken")]),
+        expect![[r#"
+        notion
+          image: "mcp/notion"
+          command: []
+          env: INTERNAL_INTEGRATION_TOKEN="to$ken" OPENAPI_MCP_HEADERS="{\"Authorization\": \"Bearer to$ken\", \"Notion-Version\": \"2022-06-28\"}"
+          mounts: []
+          user: None
+          network: Default
+          hosts: []
+          transport: Stdio
+          limits: None None false Missing
+    "#]],
+    );
+    check(
+        entry,
+        &World::new("", &[]),
+        expect![[r#"
+        notion needs-secret: set the secret `notion.internal_integration_token=...` in a file of `secrets`, or the variable `INTERNAL_INTEGRATION_TOKEN`
+    "#]],
+    );
+}
+
+#[test]
+fn scalars_users_hosts_and_our_own_keys() {
+    let entry = "
+servers:
+- name: io.github.acme.tool
+  image: acme/tool
+  user: '{{io_github_acme_tool.uid}}'
+  command: ['{{io_github_acme_tool.port}}', '--debug={{io_github_acme_tool.debug}}', '$REGION', '{{io_github_acme_tool.none}}']
+  env: [{name: REGION, value: eu}, {name: PORT, value: '{{io_github_acme_tool.port}}'}, {name: EMPTY, value: '{{io_github_acme_tool.none}}'}, {name: LIST, value: '{{io_github_acme_tool.list}}'}]
+  extraHosts: ['host.docker.internal:host-gateway']
+  longLived: true
+  transport: streamable-http
+  port: 8080
+  memory: 512m
+  cpus: 0.5
+  writableRoot: true
+  pull: never
+  protocol: legacy
+  deadlines: {initialize: 5s, total: 1h}
+  required: true
+";
+    let values = "io.github.acme.tool: {uid: 1000, port: 8080, debug: false, list: [a, b]}";
+    check(
+        entry,
+        &World::new(values, &[]),
+        expect![[r#"
+        io.github.acme.tool
+          image: "acme/tool"
+          command: ["8080", "--debug=false", "eu", ""]
+          env: REGION="eu" PORT="8080" LIST="a,b"
+          mounts: []
+          user: Some("1000")
+          network: Default
+          hosts: ["host.docker.internal:host-gateway"]
+          transport: StreamableHttp { port: 8080, path: "/mcp" }
+          limits: Some(536870912) Some(0.5) true Never
+          Legacy Deadlines { initialize: 5s, idle: 60s, total: 3600s } long-lived true required true
+    "#]],
+    );
+    check(
+        entry,
+        &World::new("io_github_acme_tool: {uid: -u root}", &[]),
+        expect![[r#"
+        io.github.acme.tool refused: its `user` is not `name`, `uid` or `uid:gid`
+    "#]],
+    );
+}
+
+#[test]
+fn remotes() {
+    let entry = "
+registry:
+  docs:
+    remote: {transport_type: sse, url: 'https://{{docs.host|or:docs.example.com}}/v1/{{docs.team}}/sse?x=$REGION', headers: {Authorization: 'Bearer ${DOCS_TOKEN}', X-Team: '{{docs.team}}'}}
+    env: []
+    secrets: [{name: docs.token, env: DOCS_TOKEN}]
+  old: {sseEndpoint: 'http://localhost:9000/sse'}
+  odd: {remote: {url: 'https://x', transport_type: carrier-pigeon}}
+  host: {remote: {url: 'https://x', headers: {Host: y}}}
+  thief: {remote: {url: 'https://x', headers: {X: $OTHER_SECRET}}}
+  leak: {remote: {url: 'https://x?key=$K'}, secrets: [{name: docs.token, env: K}]}
+";
+    let world = World::new("docs: {team: 'a/b?c'}", &[("docs.token", "t0ken"), ("OTHER_SECRET", "x")]);
+    check(
+        entry,
+        &world,
+        expect![[r#"
+        docs
+          remote: ["https://docs.example.com/v1/a%2Fb%3Fc/sse?x="] Sse private true
+          header: authorization: Bearer t0ken
+          header: x-team: a/b?c
+        old
+          remote: ["http://localhost:9000/sse"] Sse private true
+        odd refused: its `transport_type` `carrier-pigeon` is neither `streamable-http` nor `sse`
+        host refused: it cannot set a header `Host`
+        thief refused: its header `X` uses `$OTHER_SECRET`, which the entry does not declare under `secrets`
+        leak refused: `$K` would put a secret into its URL, where others can read it: pass it in `env` instead
+    "#]],
+    );
+    let split = World::new("docs: {team: a, host: 'evil.example/'}", &[("docs.token", "line\nbreak")]);
+    check(
+        entry,
+        &split,
+        expect![[r#"
+        docs refused: a value in its URL `https://{{docs.host|or:docs.example.com}}/v1/{{docs.team}}/sse?x=$REGION` is not a plain host name or port
+        old
+          remote: ["http://localhost:9000/sse"] Sse private true
+        odd refused: its `transport_type` `carrier-pigeon` is neither `streamable-http` nor `sse`
+        host refused: it cannot set a header `Host`
+        thief refused: its header `X` uses `$OTHER_SECRET`, which the entry does not declare under `secrets`
+        leak refused: `$K` would put a secret into its URL, where others can read it: pass it in `env` instead
+    "#]],
+    );
+    check_from(
+        Origin::Elsewhere,
+        "registry:\n  old: {sseEndpoint: 'http://localhost:9000/sse'}\n",
+        &world,
+        expect![[r#"
+        old refused: its URL `http://localhost:9000/sse` is plain http, which only your own files may name
+    "#]],
+    );
+}
+
+#[test]
+fn logins() {
+    let entry = "
+registry:
+  remote:
+    remote: {url: 'https://mcp.example.com/mcp', transport_type: http}
+    oauth: {providers: [{provider: acme, secret: remote.personal_access_token, env: ACME_TOKEN}], scopes: []}
+  image:
+    image: acme/tool
+    oauth: {providers: [{provider: acme, secret: image.token, env: ACME_TOKEN}]}
+    secrets: [{name: image.key, env: ACME_TOKEN}]
+";
+    check(
+        entry,
+        &World::new("", &[]),
+        expect![[r#"
+        remote needs-auth: it wants an OAuth login at `acme`, which is not available yet: set an access token as the secret `remote.personal_access_token=...` in a file of `secrets`, or the variable `ACME_TOKEN`
+        image needs-secret: set the secret `image.key=...` in a file of `secrets`, or the variable `ACME_TOKEN`
+    "#]],
+    );
+    check(
+        entry,
+        &World::new("", &[("remote.personal_access_token", "t"), ("image.key", "k")]),
+        expect![[r#"
+        remote
+          remote: ["https://mcp.example.com/mcp"] StreamableHttp private true
+          header: authorization: Bearer t
+        image
+          image: "acme/tool"
+          command: []
+          env: ACME_TOKEN="k"
+          mounts: []
+          user: None
+          network: Default
+          hosts: []
+          transport: Stdio
+          limits: None None false Missing
+    "#]],
+    );
+}
+
+#[test]
+fn processes_are_the_operator_s() {
+    let entry = "
+registry:
+  ours: {type: process, process: {command: [wasmgate, demo-server, demo], env: {A: 1}}}
+  empty: {process: {command: []}}
+  flag: {process: {command: [git-server, '{{flag.repo}}']}}
+";
+    let world = World::new("flag: {repo: --upload-pack=x}", &[]);
+    check(
+        entry,
+        &world,
+        expect![[r#"
+        ours
+          process: "/usr/bin/wasmgate" ["demo-server", "demo"] in None
+          env: A="1"
+        empty refused: its `process.command` names no program
+        flag refused: the value of `flag.repo` starts with `-` and would become an option of the server's command: change it under `config`
+    "#]],
+    );
+    check_from(
+        Origin::Elsewhere,
+        "registry:\n  ours: {process: {command: [sh]}}\n",
+        &world,
+        expect![[r#"
+        ours needs-grant: it runs a program on this machine: only your own files may: copy the entry to `servers` in wasmgate.yaml if you trust it
+    "#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_run_says_why() {
+    let entry = "
+registry:
+  curl: {type: poci, tools: [{name: curl, container: {image: alpine/curl, command: ['{{args|into}}']}}]}
+  nothing: {title: Nothing}
+  secret-in-argv: {image: x, command: ['--key=$K'], secrets: [{name: k, env: K}]}
+  tainted-argv: {image: x, command: ['$L'], secrets: [{name: k, env: K}], env: [{name: L, value: 'a$K'}]}
+  socket: {image: x, volumes: ['/var/run/docker.sock:/var/run/docker.sock']}
+  writes: {image: x, volumes: ['/srv/data:/data:rw']}
+  port: {image: x, transport: sse}
+  offline: {image: x, transport: sse, port: 80, disableNetwork: true}
+  flag: {image: --privileged}
+  hosts: {image: x, extraHosts: ['--net=host']}
+  either: {image: x, config: [{anyOf: [{required: [token]}, {required: [user, password]}]}], secrets: [{name: a.b, env: AB}]}
+";
+    check(
+        entry,
+        &World::new("", &[("k", "hunter2")]),
+        expect![[r#"
+        curl refused: it runs one container per tool call (`type: poci`), which is not available yet: leave it out of `enable`
+        nothing refused: it says neither `image`, `process` nor `remote.url`, so there is nothing to start
+        secret-in-argv refused: `$K` would put a secret into its command line, where others can read it: pass it in `env` instead
+        tainted-argv refused: `$L` would put a secret into its command line, where others can read it: pass it in `env` instead
+        socket needs-grant: it wants to mount `/var/run/docker.sock`: set `binds.allow: [/var/run/docker.sock]` in wasmgate.yaml
+        writes needs-grant: it wants to write to `/srv/data`: set `binds.allowWritable: [/srv/data]` in wasmgate.yaml
+        port refused: its `transport` is HTTP, so it needs the `port` it serves on
+        offline refused: its `transport` is HTTP, which `disableNetwork` makes impossible
+        flag refused: `--privileged` is not an image reference
+        hosts refused: `--net=host` in its `extraHosts` is not `host:address`
+        either needs-config: set `config.either.token`, or `config.either.user` and `config.either.password` in wasmgate.yaml; it also needs the secret `a.b`
+    "#]],
+    );
+}

@@ -1,0 +1,16 @@
+//! `wasmgate demo-server`: the servers of the demo catalog, over stdio.
+
+use super::Failed;
+
+/// A small MCP server over stdio.
+#[derive(Debug, clap::Args)]
+pub(super) struct DemoServer {
+    /// Which of them.
+    name: String,
+}
+
+impl DemoServer {
+    pub(super) fn run(self) -> Result<(), Failed> {
+        crate::app::block_on(crate::demo::serve(&self.name)).map_err(|error| Failed::Work(error.to_string()))
+    }
+}

@@ -1,0 +1,74 @@
+//! The command line: one file a subcommand, exit codes 0 (done), 1 (failed), 2 (usage or configuration).
+//!
+//! Flags keep the names and meaning of `docker mcp gateway run` where there is one. Nothing here starts a server or
+//! opens a socket: that is `app`.
+
+mod args;
+mod demo;
+mod output;
+mod run;
+mod server;
+mod tools;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A gateway between AI clients and MCP servers that anyone can extend with WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "wasmgate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Run(run::Run),
+    /// Check catalogs and configuration without starting anything.
+    Validate(validate::Validate),
+    /// Look at servers.
+    #[command(subcommand)]
+    Server(server::Server),
+    /// Look at tools and call one.
+    #[command(subcommand)]
+    Tools(tools::Tools),
+    /// A small MCP server over stdio, for the demo catalog.
+    #[command(hide = true)]
+    DemoServer(demo::DemoServer),
+}
+
+/// How a subcommand ended, when not well.
+enum Failed {
+    /// The work failed: exit code 1.
+    Work(String),
+    /// The command line or the configuration is wrong: exit code 2.
+    Usage(String),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers on stdout; everything else is a mistake on stderr. Exit code 0 and 2.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let _unwritable = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let done = match cli.command {
+        Command::Run(run) => run.run(),
+        Command::Validate(validate) => validate.run(),
+        Command::Server(server) => server.run(),
+        Command::Tools(tools) => tools.run(),
+        Command::DemoServer(demo) => demo.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed::Work(message)) => output::complain(&message, 1),
+        Err(Failed::Usage(message)) => output::complain(&message, 2),
+    }
+}

@@ -1,0 +1,56 @@
+//! The one place that writes to the terminal: results on stdout, everything else on stderr.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Prints a result. A reader that went away (`| head`) is no failure.
+pub(super) fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _closed = writeln!(out, "{text}");
+}
+
+/// Prints a serialisable result as indented JSON.
+pub(super) fn print_json<T: serde::Serialize>(value: &T) {
+    print(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Says something beside the result.
+pub(super) fn note(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _closed = writeln!(err, "{text}");
+}
+
+/// Says what went wrong and gives the exit code.
+pub(super) fn complain(message: &str, code: u8) -> ExitCode {
+    note(&format!("error: {message}"));
+    ExitCode::from(code)
+}
+
+/// Rows under headings, columns as wide as their widest cell.
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(headings.get(column).map(|heading| heading.chars().count())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![line(headings.to_vec())];
+    lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [vec!["time".to_owned(), "ready".to_owned()], vec!["a-long-name".to_owned(), "failed".to_owned()]];
+        let expected = "NAME         STATE\ntime         ready\na-long-name  failed";
+        assert_eq!(table(&["NAME", "STATE"], &rows), expected);
+    }
+}

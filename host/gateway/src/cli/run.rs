@@ -1,0 +1,65 @@
+//! `wasmgate run`: the gateway.
+
+use clap::Args;
+
+use super::Failed;
+use super::args::{Bundled, Sources};
+use crate::app::{self, Access};
+use crate::config::{Environment, Flags, ListenFlags, Transport};
+use crate::telemetry;
+
+/// Run the gateway.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(flatten)]
+    bundled: Bundled,
+    /// How clients come in: `streaming` (HTTP on `/mcp`), `sse` (HTTP on `/sse`) or `stdio` [default: streaming].
+    #[arg(long)]
+    transport: Option<Transport>,
+    /// The address to listen on [default: 127.0.0.1].
+    #[arg(long)]
+    host: Option<String>,
+    /// The port to listen on; 0 takes a free one [default: 8811].
+    #[arg(long)]
+    port: Option<u16>,
+    /// Ask clients for no token.
+    #[arg(long)]
+    allow_unauthenticated: bool,
+}
+
+impl Run {
+    pub(super) fn run(self) -> Result<(), Failed> {
+        let flags = Flags {
+            listen: ListenFlags {
+                transport: self.transport,
+                host: self.host,
+                port: self.port,
+                allow_unauthenticated: self.allow_unauthenticated,
+            },
+            log_calls: self.bundled.log_calls,
+            block_secrets: self.bundled.block_secrets,
+            ..Flags::default()
+        };
+        telemetry::start(Environment::read().log.as_deref());
+        let config = self.sources.load(flags)?;
+        let access = access(config.listen.allow_unauthenticated, &config.environment)?;
+        let done = app::block_on(app::run(config, access));
+        done.map_err(|error| Failed::Work(error.to_string()))?.map_err(|error| Failed::Usage(error.to_string()))
+    }
+}
+
+/// The environment's token, else one made for this run.
+fn access(open: bool, environment: &Environment) -> Result<Access, Failed> {
+    if open {
+        return Ok(Access { token: None, new_token: None });
+    }
+    if let Some(token) = &environment.auth_token {
+        return Ok(Access { token: Some(token.clone()), new_token: None });
+    }
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| Failed::Work(format!("no randomness for a token: {error}")))?;
+    let made: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Access { token: Some(made.clone().into()), new_token: Some(made) })
+}

@@ -1,0 +1,33 @@
+//! `wasmgate validate`: checks catalogs and configuration without starting anything.
+
+use super::args::Sources;
+use super::{Failed, output};
+
+/// Check catalogs and configuration without starting anything.
+#[derive(Debug, clap::Args)]
+pub(super) struct Validate {
+    #[command(flatten)]
+    sources: Sources,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Validate {
+    pub(super) fn run(self) -> Result<(), Failed> {
+        let report = self.sources.check();
+        if self.json {
+            output::print_json(&report);
+        } else {
+            let row = |line: &crate::catalog::report::Line| {
+                vec![line.name.clone(), line.status.to_owned(), line.reason.clone()]
+            };
+            let rows: Vec<_> = report.servers.iter().map(row).collect();
+            output::print(&output::table(&["SERVER", "STATUS", "REASON"], &rows));
+        }
+        match report.exit_code() {
+            0 => Ok(()),
+            _ => Err(Failed::Usage(report.summary())),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Plugins, as configured: which component, with which settings. Loading them is the composition root's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::flags::Flags;
+use super::raw::{RawMode, RawPlugin};
+use crate::document::{Diagnostic, Source, Spanned, closest};
+
+/// The plugins that come with the program.
+pub const BUILTIN: &[&str] = &["block-secrets", "log-calls"];
+
+/// One plugin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PluginConfig {
+    /// Its name in this configuration.
+    pub name: String,
+    /// Where the component is.
+    pub from: PluginSource,
+    /// Handed to its `configure`; an empty map when nothing is said.
+    pub config: Json,
+    /// Whether its word counts.
+    pub mode: PluginMode,
+    /// Whether a message passes when it fails; its own word when absent.
+    pub fail_open: Option<bool>,
+    /// Order among mutators; its own when absent.
+    pub priority: Priority,
+    /// What it may see of what it wants to see.
+    pub when: When,
+    /// What it may use.
+    pub limits: PluginLimits,
+}
+
+/// Where a component is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSource {
+    /// In the program, under this name.
+    Builtin(String),
+    /// A file.
+    File(PathBuf),
+}
+
+/// Whether a plugin's word counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PluginMode {
+    /// It counts.
+    Enforce,
+    /// It is recorded and changes nothing.
+    Audit,
+    /// It is not loaded.
+    Off,
+}
+
+/// Order among mutators, low first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Priority {
+    /// In the request phase.
+    pub request: Option<i32>,
+    /// In the response phase.
+    pub response: Option<i32>,
+}
+
+/// Patterns (`*` stands for any run of characters) that narrow what a plugin sees; an empty list does not narrow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct When {
+    /// Method patterns.
+    pub events: Vec<String>,
+    /// Server patterns.
+    pub servers: Vec<String>,
+    /// Tool, prompt and URI patterns.
+    pub subjects: Vec<String>,
+}
+
+/// What a plugin may use in one call; the host's defaults when absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// CPU time.
+    pub cpu: Option<Duration>,
+    /// Time from start to end.
+    pub wall: Option<Duration>,
+}
+
+/// The file's plugins, the bundled ones, and the flags that switch those.
+pub(super) fn plugins(
+    raw: BTreeMap<String, Spanned<RawPlugin>>,
+    flags: &Flags,
+    directory: &Path,
+    source: &Source<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<PluginConfig> {
+    let mut plugins: BTreeMap<String, PluginConfig> =
+        BUILTIN.iter().map(|name| ((*name).to_owned(), bundled(name))).collect();
+    for (name, raw) in raw {
+        match plugin(&name, raw, directory, source) {
+            Ok(plugin) => {
+                plugins.insert(name, plugin);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for (name, wanted) in [("log-calls", flags.log_calls), ("block-secrets", flags.block_secrets)] {
+        if let (Some(plugin), Some(wanted)) = (plugins.get_mut(name), wanted) {
+            plugin.mode = match (wanted, plugin.mode) {
+                (false, _) => PluginMode::Off,
+                (true, PluginMode::Off) => PluginMode::Enforce,
+                (true, mode) => mode,
+            };
+        }
+    }
+    plugins.into_values().collect()
+}
+
+fn bundled(name: &str) -> PluginConfig {
+    PluginConfig {
+        name: name.to_owned(),
+        from: PluginSource::Builtin(name.to_owned()),
+        config: Json::Object(serde_json::Map::new()),
+        mode: PluginMode::Enforce,
+        fail_open: None,
+        priority: Priority::default(),
+        when: When::default(),
+        limits: PluginLimits::default(),
+    }
+}
+
+fn plugin(
+    name: &str,
+    raw: Spanned<RawPlugin>,
+    directory: &Path,
+    source: &Source<'_>,
+) -> Result<PluginConfig, Diagnostic> {
+    let raw = raw.value;
+    if let Some(grants) = raw.grants {
+        let message = format!("plugin `{name}`: `grants` is not available yet");
+        let cure = "remove it: plugins have no capability beyond reading and changing messages, and logging";
+        return Err(source.at(&grants.referenced, "", message, cure.to_owned()));
+    }
+    let from = match raw.from {
+        None => find("builtin", name, directory)
+            .map_err(|(message, cure)| Diagnostic::new(source.file, message, cure))?,
+        Some(from) => find(&from.value, name, directory)
+            .map_err(|(message, cure)| source.at(&from.referenced, &from.value, message, cure))?,
+    };
+    Ok(PluginConfig {
+        from,
+        config: raw.config.unwrap_or_else(|| Json::Object(serde_json::Map::new())),
+        mode: match raw.mode {
+            RawMode::Enforce => PluginMode::Enforce,
+            RawMode::Audit => PluginMode::Audit,
+            RawMode::Off => PluginMode::Off,
+        },
+        fail_open: raw.fail_open,
+        priority: Priority { request: raw.priority.request, response: raw.priority.response },
+        when: When { events: raw.when.events, servers: raw.when.servers, subjects: raw.when.subjects },
+        limits: PluginLimits {
+            memory: raw.limits.memory.map(|memory| memory.0),
+            cpu: raw.limits.cpu.map(|span| span.0),
+            wall: raw.limits.wall.map(|span| span.0),
+        },
+        ..bundled(name)
+    })
+}
+
+/// Where `use:` points, or what is wrong with it and the cure.
+fn find(from: &str, name: &str, directory: &Path) -> Result<PluginSource, (String, String)> {
+    match from.strip_prefix("builtin") {
+        Some("") => builtin(name),
+        Some(rest) if rest.starts_with(':') => builtin(rest.trim_start_matches(':')),
+        _ if from.contains("://") => Err((
+            format!("plugin `{name}`: `{from}` cannot be fetched yet"),
+            "download the component and write `use: ./file.wasm`".to_owned(),
+        )),
+        _ => Ok(PluginSource::File(directory.join(from))),
+    }
+}
+
+fn builtin(name: &str) -> Result<PluginSource, (String, String)> {
+    if BUILTIN.contains(&name) {
+        return Ok(PluginSource::Builtin(name.to_owned()));
+    }
+    let cure = match closest(name, BUILTIN.iter().copied()) {
+        Some(near) => format!("did you mean `builtin:{near}`?"),
+        None => format!("bundled are: {}", BUILTIN.join(", ")),
+    };
+    Err((format!("no plugin `{name}` is bundled"), cure))
+}

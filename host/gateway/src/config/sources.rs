@@ -1,0 +1,239 @@
+//! Reads what the configuration points at: catalogs, values, secrets, allowed tools, mounts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use wasmgate_core::catalog::ToolFilter;
+
+use super::env::Environment;
+use super::flags::ServerFlags;
+use super::raw::RawBinds;
+use crate::catalog::tools::Patterns;
+use crate::catalog::values::{Values, read_registry, read_tools};
+use crate::catalog::{self, Binds, Catalog, Merged, Origin};
+use crate::document::{Diagnostic, Source, Spanned};
+use crate::secrets::{Secrets, Store, read_dotenv};
+
+/// Reads files, remembers them (they are watched) and gathers what is wrong with them.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    /// The working directory; left out of the names of files below it.
+    pub(super) here: PathBuf,
+    /// Every file read, as opened.
+    pub(super) files: Vec<PathBuf>,
+    /// What is wrong.
+    pub(super) problems: Vec<Diagnostic>,
+    /// What is odd.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Largest file read, in bytes: Docker's whole catalog has some 2 MB.
+const LARGEST: u64 = 32 << 20;
+
+impl Reader {
+    /// The text of a file, or nothing and a problem.
+    pub(super) fn text(&mut self, path: &Path, cure: &str) -> Option<String> {
+        self.files.push(path.to_owned());
+        let size = std::fs::metadata(path).map(|data| data.len());
+        let text = match size {
+            Ok(size) if size > LARGEST => Err(format!("has more than {} MiB", LARGEST >> 20)),
+            Ok(_) => std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}")),
+            Err(error) => Err(format!("cannot be read: {error}")),
+        };
+        text.map_err(|message| self.problems.push(Diagnostic::new(self.label(path), message, cure))).ok()
+    }
+
+    /// A file's name as people wrote it, where that can be told.
+    fn label(&self, path: &Path) -> String {
+        let shown: PathBuf = path.strip_prefix(&self.here).unwrap_or(path).components().collect();
+        shown.display().to_string()
+    }
+
+    fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|problem| self.problems.push(problem)).ok()
+    }
+
+    fn parsed<T>(&mut self, path: &Path, read: impl Fn(&Source<'_>) -> Result<T, Diagnostic>) -> Option<T> {
+        let text = self.text(path, "check the path")?;
+        let file = self.label(path);
+        self.keep(read(&Source { file: &file, text: &text }))
+    }
+
+    /// One catalog by its reference.
+    fn catalog(&mut self, reference: &str, directory: &Path) -> Option<Catalog> {
+        if reference == "builtin:demo" {
+            return self.demo();
+        }
+        if let Some((scheme, _)) = reference.split_once("://") {
+            let message = format!("catalogs cannot be read over `{scheme}` yet");
+            self.problems.push(Diagnostic::new(reference, message, "download it and name the file"));
+            return None;
+        }
+        self.parsed(&directory.join(reference), |source| catalog::file::read(source, Origin::File))
+    }
+
+    fn demo(&mut self) -> Option<Catalog> {
+        let source = Source { file: "builtin:demo", text: catalog::DEMO };
+        self.keep(catalog::file::read(&source, Origin::File))
+    }
+
+    /// The catalogs, merged: the flags' in place of the file's, the demo when there are none and the file has no servers.
+    pub(super) fn catalogs(
+        &mut self,
+        file: &[Spanned<String>],
+        flags: &ServerFlags,
+        (beside, here): (&Path, &Path),
+        own_servers: bool,
+    ) -> Merged {
+        let named: Vec<(&str, &Path)> = if flags.catalogs.is_empty() {
+            file.iter().map(|reference| (reference.value.as_str(), beside)).collect()
+        } else {
+            flags.catalogs.iter().map(|reference| (reference.as_str(), here)).collect()
+        };
+        let additional = flags.additional_catalogs.iter().map(|reference| (reference.as_str(), here));
+        let mut named: Vec<_> = named.into_iter().chain(additional).collect();
+        if named.is_empty() && !own_servers {
+            named.push(("builtin:demo", here));
+        }
+        let read = |(reference, directory): (&str, &Path)| {
+            Some((reference.to_owned(), self.catalog(reference, directory)?))
+        };
+        catalog::merge(named.into_iter().filter_map(read).collect())
+    }
+
+    /// The file's values with Docker's files over them.
+    pub(super) fn values(&mut self, mut values: Values, flags: &ServerFlags, here: &Path) -> Values {
+        for path in &flags.values {
+            if let Some(later) = self.parsed(&here.join(path), Values::read) {
+                values.extend(later);
+            }
+        }
+        values
+    }
+
+    /// The names in Docker's files of enabled servers; nothing when none is given.
+    pub(super) fn registries(&mut self, flags: &ServerFlags, here: &Path) -> Option<Vec<String>> {
+        let read = |path: &PathBuf| self.parsed(&here.join(path), read_registry);
+        (!flags.registries.is_empty()).then(|| flags.registries.iter().filter_map(read).flatten().collect())
+    }
+
+    /// The tools each server may show.
+    pub(super) fn tools(&mut self, flags: &ServerFlags, here: &Path) -> Tools {
+        let patterns = Patterns::new(flags.tools.iter().map(String::as_str));
+        if !patterns.is_empty() {
+            return Tools::Patterns(patterns);
+        }
+        let read = |path: &PathBuf| self.parsed(&here.join(path), read_tools);
+        Tools::Lists(flags.tools_files.iter().filter_map(read).flatten().collect())
+    }
+
+    /// The secret sources of the file.
+    pub(super) fn secrets(
+        &mut self,
+        names: &[Spanned<String>],
+        beside: &Path,
+        environment: &Environment,
+        source: &Source<'_>,
+    ) -> Secrets {
+        let store = |name: &Spanned<String>| match name.value.split_once(':') {
+            None if name.value == "env" => Some(Store::Environment(environment.variables.clone())),
+            Some(("file", path)) => self.dotenv(&beside.join(path)),
+            _ => {
+                let message = format!("`{}` is not a source of secrets", name.value);
+                let cure = "use `env` or `file:./path`".to_owned();
+                self.problems.push(source.at(&name.referenced, &name.value, message, cure));
+                None
+            }
+        };
+        Secrets::new(names.iter().filter_map(store).collect())
+    }
+
+    /// Docker's search path: files that are not there are passed over, but not all of them.
+    pub(super) fn search_path(&mut self, names: &[String], environment: &Environment) -> Secrets {
+        let mut stores = Vec::new();
+        let mut absent = Vec::new();
+        for name in names.iter().filter(|name| !name.is_empty()) {
+            let path = environment.directory.join(name);
+            if name == "env" {
+                stores.push(Store::Environment(environment.variables.clone()));
+            } else if name == "docker-desktop" {
+                self.warnings.push(
+                    "`docker-desktop` in `--secrets` is passed over: its secrets stay inside Docker Desktop"
+                        .to_owned(),
+                );
+            } else if path.is_file() {
+                stores.extend(self.dotenv(&path));
+            } else {
+                absent.push(name.as_str());
+            }
+        }
+        if stores.is_empty() && !absent.is_empty() && self.problems.is_empty() {
+            let message = format!("none of the files of `--secrets` is there: {}", absent.join(", "));
+            self.problems.push(Diagnostic::new("command line", message, "check the paths, or use `env`"));
+        }
+        Secrets::new(stores)
+    }
+
+    fn dotenv(&mut self, path: &Path) -> Option<Store> {
+        let text = self.text(path, "create it with lines `NAME=VALUE`, or leave it out of `secrets`")?;
+        let read = read_dotenv(&self.label(path), &text);
+        self.keep(read).map(Store::File)
+    }
+
+    /// Which host paths may be mounted.
+    pub(super) fn binds(&mut self, raw: &RawBinds, environment: &Environment, source: &Source<'_>) -> Binds {
+        let mut binds = Binds {
+            allow: environment.bind_allow.clone(),
+            allow_writable: environment.bind_allow_writable.clone(),
+            home: environment.home.clone(),
+            base: environment.directory.clone(),
+        };
+        for (list, target) in
+            [(&raw.allow, &mut binds.allow), (&raw.allow_writable, &mut binds.allow_writable)]
+        {
+            for path in list {
+                match absolute(&path.value, environment.home.as_deref()) {
+                    Some(path) => target.push(path),
+                    None => {
+                        let message = format!("`{}` is not an absolute path", path.value);
+                        let cure = "write the whole path, or one that starts with `~/`".to_owned();
+                        self.problems.push(source.at(&path.referenced, &path.value, message, cure));
+                    }
+                }
+            }
+        }
+        // What may be written may also be mounted.
+        let writable = binds.allow_writable.clone();
+        binds.allow.extend(writable);
+        binds
+    }
+}
+
+fn absolute(text: &str, home: Option<&Path>) -> Option<PathBuf> {
+    match text.strip_prefix("~/") {
+        Some(rest) => Some(home?.join(rest)),
+        None => Some(PathBuf::from(text)).filter(|path| path.is_absolute()),
+    }
+}
+
+/// Which tools servers may show.
+#[derive(Debug)]
+pub(super) enum Tools {
+    /// `--tools`.
+    Patterns(Patterns),
+    /// Docker's files; a server that is absent may show all.
+    Lists(BTreeMap<String, Vec<String>>),
+}
+
+impl Tools {
+    /// The filter of a server; `own` is what its entry says.
+    pub(super) fn filter(&self, server: &str, image: Option<&str>, own: ToolFilter) -> ToolFilter {
+        match self {
+            Self::Patterns(patterns) => patterns.filter(server, image),
+            Self::Lists(lists) => match lists.get(server) {
+                Some(names) => ToolFilter::Only(names.iter().cloned().collect::<BTreeSet<_>>()),
+                None => own,
+            },
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! What the gateway says of itself: human lines on a terminal, JSON elsewhere, always on stderr, because in stdio mode
+//! stdout belongs to the protocol.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging for the whole process. `filter` is a tracing filter (`info`, `wasmgate=debug`, ...); `None` or
+/// something that is not one means `info`.
+pub fn start(filter: Option<&str>) {
+    let filter = filter.and_then(|text| EnvFilter::try_new(text).ok()).unwrap_or_else(|| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start (several gateways in one test process) keeps the first.
+    let _already_started = if std::io::stderr().is_terminal() {
+        builder.with_target(false).compact().try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+}

@@ -1,0 +1,200 @@
+//! One connection to a server, whatever its transport.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use wasmgate_core::json::{Json, ObjectWriter};
+use wasmgate_core::jsonrpc;
+
+use super::correlator::Patience;
+use super::era::Era;
+use super::incoming::Kinds;
+use super::stdio::Pipe;
+use super::{Answer, ClientFacts, Event, Fault};
+use crate::launch::Exit;
+
+/// A connection. Cheap to clone.
+#[derive(Clone)]
+pub(super) enum Link {
+    /// Over a pair of pipes.
+    Pipe(Arc<Pipe>),
+}
+
+/// One request, as a link needs it.
+pub(super) struct Question<'a> {
+    /// The method.
+    pub(super) method: &'a str,
+    /// Its params, in the client's words.
+    pub(super) params: Option<&'a Json>,
+    /// Whose it is; None when it is the gateway's own.
+    pub(super) client: Option<&'a ClientFacts>,
+    /// Where its notifications go.
+    pub(super) events: Option<mpsc::Sender<Event>>,
+    /// How long it may take.
+    pub(super) patience: Patience,
+}
+
+impl Link {
+    /// Asks and waits for the answer. Dropping the future cancels the request at the server.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no answer of the server's own.
+    pub(super) async fn ask(&self, era: &Era, question: Question<'_>) -> Result<Answer, Fault> {
+        match self {
+            Self::Pipe(pipe) => pipe.ask(era, question).await,
+        }
+    }
+
+    /// Sends a notification.
+    ///
+    /// # Errors
+    /// [`Fault`] when it cannot be sent.
+    pub(super) async fn tell(&self, _era: &Era, method: &str, params: Option<&Json>) -> Result<(), Fault> {
+        match self {
+            Self::Pipe(pipe) => pipe.tell(jsonrpc::write_notification(method, params)),
+        }
+    }
+
+    /// What the server says outside calls.
+    pub(super) fn signals(&self) -> &Signals {
+        match self {
+            Self::Pipe(pipe) => pipe.signals(),
+        }
+    }
+
+    /// Resolves when the connection is over.
+    pub(super) async fn ended(&self) -> Ending {
+        match self {
+            Self::Pipe(pipe) => pipe.ended().await,
+        }
+    }
+
+    /// How the connection ended, when it has.
+    pub(super) fn how_it_ended(&self) -> Option<Ending> {
+        match self {
+            Self::Pipe(pipe) => pipe.how_it_ended(),
+        }
+    }
+
+    /// Lets calls in flight finish within `grace`, then ends the connection and stops the server.
+    pub(super) async fn close(&self, grace: Duration) {
+        match self {
+            Self::Pipe(pipe) => pipe.close(grace).await,
+        }
+    }
+}
+
+/// Lists a server said have changed, until somebody fetches them anew.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    changed: AtomicU8,
+    notify: Notify,
+}
+
+impl Signals {
+    /// The server says so.
+    pub(super) fn raise(&self, kinds: Kinds) {
+        self.changed.fetch_or(kinds.bits(), Ordering::AcqRel);
+        self.notify.notify_one();
+    }
+
+    /// Waits until something has changed.
+    pub(super) async fn raised(&self) {
+        while self.changed.load(Ordering::Acquire) == 0 {
+            self.notify.notified().await;
+        }
+    }
+
+    /// What has changed since the last time.
+    pub(super) fn take(&self) -> Kinds {
+        Kinds::of(self.changed.swap(0, Ordering::AcqRel))
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ending {
+    /// A stable code.
+    pub(super) code: &'static str,
+    /// What follows "ended", with its leading space or colon: ` with exit code 3: out of disk`.
+    pub(super) how: String,
+    /// Last lines of the server's stderr.
+    pub(super) stderr: Option<String>,
+}
+
+impl Ending {
+    /// We ended it.
+    pub(super) fn closed() -> Self {
+        Self { code: "stopped", how: ": it was stopped".into(), stderr: None }
+    }
+
+    /// The server stopped talking to us; `why` is a fragment.
+    pub(super) fn broken(why: &str) -> Self {
+        Self { code: "disconnected", how: format!(": {why}"), stderr: None }
+    }
+
+    /// The program or container ended.
+    pub(super) fn exited(exit: Exit) -> Self {
+        let code = if exit.out_of_memory { "oom_killed" } else { "exited" };
+        let mut how = match (exit.out_of_memory, exit.code, exit.signal) {
+            (true, ..) => " out of memory".to_owned(),
+            (_, Some(code), _) => format!(" with exit code {code}"),
+            (_, None, Some(signal)) => format!(" by signal {signal}"),
+            (_, None, None) => String::new(),
+        };
+        if let Some(line) = exit.last_stderr.lines().rev().find(|line| !line.trim().is_empty()) {
+            how.push_str(": ");
+            how.push_str(line.trim());
+        }
+        Self { code, how, stderr: (!exit.last_stderr.is_empty()).then_some(exit.last_stderr) }
+    }
+
+    /// For a request that was in flight.
+    pub(super) fn crashed(&self) -> Fault {
+        Fault::Crashed(self.how.clone())
+    }
+
+    /// For a request that was not sent any more.
+    pub(super) fn unavailable(&self) -> Fault {
+        Fault::Unavailable(format!("it ended{}", self.how))
+    }
+}
+
+/// The params of `notifications/cancelled`.
+pub(super) fn cancelled(id: u64, reason: &str) -> Json {
+    ObjectWriter::new().member("requestId", &Json::of(&id)).member("reason", &Json::of(reason)).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(exit: Exit, code: &str, how: &str) {
+        let ending = Ending::exited(exit);
+        assert_eq!((ending.code, ending.how.as_str()), (code, how));
+    }
+
+    #[test]
+    fn endings_are_worded() {
+        let exit =
+            |code, signal, text: &str| Exit { code, signal, last_stderr: text.into(), ..Exit::default() };
+        check(exit(Some(3), None, "first\nno disk \n\n"), "exited", " with exit code 3: no disk");
+        check(exit(None, Some(9), ""), "exited", " by signal 9");
+        check(exit(None, None, ""), "exited", "");
+        check(Exit { out_of_memory: true, ..exit(Some(137), None, "") }, "oom_killed", " out of memory");
+    }
+
+    #[tokio::test]
+    async fn signals_gather_until_taken() {
+        let signals = Signals::default();
+        signals.raise(Kinds::TOOLS);
+        signals.raise(Kinds::PROMPTS);
+        signals.raised().await;
+        let kinds = signals.take();
+        assert!(kinds.has(Kinds::TOOLS) && kinds.has(Kinds::PROMPTS) && !kinds.has(Kinds::RESOURCES));
+        assert_eq!(signals.take(), Kinds::default());
+    }
+}

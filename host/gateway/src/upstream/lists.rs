@@ -1,0 +1,144 @@
+//! Everything a server lists, all pages, kept as it came.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use wasmgate_core::catalog::Server;
+use wasmgate_core::json::{Json, ObjectWriter};
+
+use super::correlator::Patience;
+use super::era::Era;
+use super::handshake::Greeting;
+use super::incoming::Kinds;
+use super::link::{Link, Question};
+use super::questions::METHOD_NOT_FOUND;
+use super::{Answer, Fault, Offer};
+
+/// Reads the lists of one server.
+pub(super) struct Lists<'a> {
+    /// The connection.
+    pub(super) link: &'a Link,
+    /// Its era.
+    pub(super) era: &'a Era,
+    /// The server, for its name and deadlines.
+    pub(super) server: &'a Server,
+}
+
+impl Lists<'_> {
+    /// All lists its capabilities speak of. One that fails is empty, with a warning.
+    pub(super) async fn all(&self, greeting: Greeting) -> Offer {
+        let empty = Offer {
+            version: self.era.version().into(),
+            capabilities: greeting.capabilities,
+            info: greeting.info,
+            instructions: greeting.instructions,
+            tools: Vec::new(),
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            templates: Vec::new(),
+        };
+        self.again(&empty, Kinds::ALL).await
+    }
+
+    /// The same offer with these lists read anew. One that fails stays as it was, with a warning.
+    pub(super) async fn again(&self, old: &Offer, kinds: Kinds) -> Offer {
+        let wanted = |kind, capability| kinds.has(kind) && old.capabilities.member(capability).is_some();
+        let (tools, prompts) = (wanted(Kinds::TOOLS, "tools"), wanted(Kinds::PROMPTS, "prompts"));
+        let resources = wanted(Kinds::RESOURCES, "resources");
+        let (tools, prompts, resources, templates) = tokio::join!(
+            self.read(TOOLS, tools, &old.tools),
+            self.read(PROMPTS, prompts, &old.prompts),
+            self.read(RESOURCES, resources, &old.resources),
+            self.read(TEMPLATES, resources, &old.templates),
+        );
+        Offer { tools, prompts, resources, templates, ..old.clone() }
+    }
+
+    async fn read(&self, list: List, is_wanted: bool, old: &[Json]) -> Vec<Json> {
+        if !is_wanted {
+            return old.to_vec();
+        }
+        match self.pages(list).await {
+            Ok(items) => items,
+            Err(trouble) => {
+                tracing::warn!(server = %self.server.name, list = list.method, %trouble, "list could not be read");
+                old.to_vec()
+            }
+        }
+    }
+
+    async fn pages(&self, list: List) -> Result<Vec<Json>, Trouble> {
+        let patience = Patience::of(self.server.deadlines.idle, Instant::now().into_std());
+        let (mut items, mut seen, mut cursor) = (Vec::new(), HashSet::new(), None::<Json>);
+        for _ in 0..MAX_PAGES {
+            let page = self.page(list, cursor.as_ref(), patience).await?;
+            let Some(page) = page else { return Ok(items) };
+            let elements =
+                page.member(list.key).and_then(|value| value.elements()).ok_or(Trouble::NoList(list.key))?;
+            items.extend(elements.iter().filter(|item| item.is_object()).map(Json::detached));
+            if items.len() > MAX_ITEMS {
+                return Err(Trouble::Endless);
+            }
+            match page.member("nextCursor").filter(|next| !next.is_null()) {
+                None => return Ok(items),
+                Some(next) if seen.insert(next.clone()) => cursor = Some(next),
+                Some(_) => return Err(Trouble::Loop),
+            }
+        }
+        Err(Trouble::Endless)
+    }
+
+    /// One page; None when the server does not know this list although it offers its siblings.
+    async fn page(
+        &self,
+        list: List,
+        cursor: Option<&Json>,
+        patience: Patience,
+    ) -> Result<Option<Json>, Trouble> {
+        let params = cursor.map(|cursor| ObjectWriter::new().member("cursor", cursor).finish());
+        let question =
+            Question { method: list.method, params: params.as_ref(), client: None, events: None, patience };
+        match self.link.ask(self.era, question).await? {
+            Answer::Result(page) => Ok(Some(page)),
+            Answer::Error(error) => {
+                let code = error.member("code").and_then(|code| code.as_str().parse().ok()).unwrap_or(0);
+                if code == METHOD_NOT_FOUND { Ok(None) } else { Err(Trouble::Refused(code)) }
+            }
+        }
+    }
+}
+
+/// Whether two offers are the same to whoever lists them.
+pub(super) fn is_same(a: &Arc<Offer>, b: &Offer) -> bool {
+    a.tools == b.tools && a.prompts == b.prompts && a.resources == b.resources && a.templates == b.templates
+}
+
+/// Why a list could not be read.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("the server {0}")]
+    Fault(#[from] Fault),
+    #[error("the server answered with error {0}")]
+    Refused(i64),
+    #[error("the result has no array `{0}`")]
+    NoList(&'static str),
+    #[error("a cursor came twice")]
+    Loop,
+    #[error("more than {MAX_PAGES} pages or {MAX_ITEMS} items")]
+    Endless,
+}
+
+#[derive(Clone, Copy)]
+struct List {
+    method: &'static str,
+    key: &'static str,
+}
+
+const TOOLS: List = List { method: "tools/list", key: "tools" };
+const PROMPTS: List = List { method: "prompts/list", key: "prompts" };
+const RESOURCES: List = List { method: "resources/list", key: "resources" };
+const TEMPLATES: List = List { method: "resources/templates/list", key: "resourceTemplates" };
+
+const MAX_PAGES: usize = 1000;
+const MAX_ITEMS: usize = 20_000;

@@ -1,0 +1,144 @@
+//! What is particular to servers of 2026-07-28: `server/discover`, and protocol fields in every request.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use wasmgate_core::json::{Json, ObjectWriter};
+
+use super::{ClientFacts, Identity};
+
+/// The version spoken.
+pub(super) const VERSION: &str = "2026-07-28";
+
+/// The params of a request as they go out, with the protocol fields of 2026-07-28 basic "Per-request protocol fields", and
+/// the progress token its client knows. Of the client's capabilities none is declared: see `questions.rs`.
+pub(super) fn dress(
+    params: Option<&Json>,
+    id: u64,
+    client: Option<&ClientFacts>,
+    identity: &Identity,
+) -> (Option<Json>, Option<Json>) {
+    let empty = Json::empty_object();
+    let params = params.unwrap_or(&empty);
+    let meta = params.member("_meta").filter(Json::is_object);
+    let token = meta.as_ref().and_then(|meta| meta.member("progressToken"));
+    let info = client.and_then(|client| client.info.clone()).unwrap_or_else(|| identity.to_json());
+    let (version, ours) = (Json::of(VERSION), Json::of(&id));
+    let level = client.and_then(|client| client.log_level.as_deref()).map(Json::of);
+    let mut changes = vec![
+        (PROTOCOL_VERSION, Some(&version)),
+        (CLIENT_CAPABILITIES, Some(&empty)),
+        (CLIENT_INFO, Some(&info)),
+    ];
+    if let Some(level) = &level {
+        changes.push((LOG_LEVEL, Some(level)));
+    }
+    if token.is_some() {
+        changes.push(("progressToken", Some(&ours)));
+    }
+    let meta = meta.as_ref().unwrap_or(&empty).with_members(&changes);
+    (Some(params.with_member("_meta", &meta)), token)
+}
+
+/// The value of `Mcp-Name` for a request, encoded: name, URI or task id (2026-07-28, streamable HTTP, Request Metadata).
+pub(super) fn name_header(method: &str, params: Option<&Json>) -> Option<String> {
+    let key = match method {
+        "tools/call" | "prompts/get" => "name",
+        "resources/read" => "uri",
+        "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
+        _ => return None,
+    };
+    let value = params?.member(key)?;
+    value.string().map(|text| header_value(text).into_owned())
+}
+
+/// A header value that carries `text`: as it is when it is plain, else in base64 with its marker.
+pub(super) fn header_value(text: Cow<'_, str>) -> Cow<'_, str> {
+    let is_visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+    let is_trimmed = text.trim_matches([' ', '\t']) == text;
+    let looks_encoded = text.starts_with("=?base64?") && text.ends_with("?=");
+    if is_visible && is_trimmed && !looks_encoded {
+        return text;
+    }
+    Cow::Owned(format!("=?base64?{}?=", STANDARD.encode(text.as_bytes())))
+}
+
+/// What a `server/discover` result says, as `initialize` would have said it.
+pub(super) fn speaks_ours(result: &Json) -> bool {
+    let versions = result.member("supportedVersions").and_then(|versions| versions.elements());
+    versions.unwrap_or_default().iter().any(|version| version.string().as_deref() == Some(VERSION))
+}
+
+/// `serverInfo`, which modern results carry in `_meta`.
+pub(super) fn server_info(result: &Json) -> Option<Json> {
+    result.member("_meta")?.member("io.modelcontextprotocol/serverInfo")
+}
+
+impl Identity {
+    /// As `clientInfo`.
+    pub(super) fn to_json(&self) -> Json {
+        ObjectWriter::new()
+            .member("name", &Json::of(self.name.as_str()))
+            .member("version", &Json::of(self.version.as_str()))
+            .finish()
+    }
+}
+
+const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity { name: "g".into(), version: "1".into() }
+    }
+
+    #[track_caller]
+    fn check(params: Option<&str>, client: Option<&ClientFacts>, sent: &str) {
+        let params = params.map(|text| Json::parse(text.to_owned()).unwrap());
+        let (dressed, _) = dress(params.as_ref(), 7, client, &identity());
+        assert_eq!(
+            dressed.unwrap().as_str(),
+            sent.replace("VERSION", PROTOCOL_VERSION).replace("NS", "io.modelcontextprotocol")
+        );
+    }
+
+    #[test]
+    fn every_request_says_who_asks() {
+        check(
+            None,
+            None,
+            r#"{"_meta":{"VERSION":"2026-07-28","NS/clientCapabilities":{},"NS/clientInfo":{"name":"g","version":"1"}}}"#,
+        );
+        let client = ClientFacts {
+            info: Some(Json::parse(r#"{"name":"c"}"#).unwrap()),
+            capabilities: Json::parse(r#"{"sampling":{}}"#).unwrap(),
+            log_level: Some("info".into()),
+        };
+        check(
+            Some(r#"{"name":"t","_meta":{"progressToken":"p","traceparent":"00-1"}}"#),
+            Some(&client),
+            r#"{"name":"t","_meta":{"progressToken":7,"traceparent":"00-1","VERSION":"2026-07-28","NS/clientCapabilities":{},"NS/clientInfo":{"name":"c"},"NS/logLevel":"info"}}"#,
+        );
+    }
+
+    #[test]
+    fn names_become_headers() {
+        let name = |method, params: &str| name_header(method, Some(&Json::parse(params.to_owned()).unwrap()));
+        assert_eq!(name("tools/call", r#"{"name":"a b"}"#).as_deref(), Some("a b"));
+        assert_eq!(name("resources/read", r#"{"uri":"file:///x"}"#).as_deref(), Some("file:///x"));
+        assert_eq!(name("tools/call", r#"{"name":"é"}"#).as_deref(), Some("=?base64?w6k=?="));
+        assert_eq!(name("tools/call", r#"{"name":" a"}"#).as_deref(), Some("=?base64?IGE=?="));
+        assert_eq!(name("tools/call", r#"{"name":"a\nb"}"#).as_deref(), Some("=?base64?YQpi?="));
+        assert_eq!(
+            name("tools/call", r#"{"name":"=?base64?eA==?="}"#).as_deref(),
+            Some("=?base64?PT9iYXNlNjQ/ZUE9PT89?=")
+        );
+        assert_eq!(name("tools/list", r#"{"name":"a"}"#), None);
+    }
+}

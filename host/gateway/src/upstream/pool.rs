@@ -1,0 +1,139 @@
+//! The servers of the generation in force and their connections.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wasmgate_core::catalog::Server;
+use wasmgate_core::name::ServerName;
+use wasmgate_core::policy::Permit;
+
+use super::slot::{Shared, Slot};
+use super::{Answer, Ask, Fault, Identity, Status, UpstreamError};
+use crate::launch::Launcher;
+use crate::shutdown::Tasks;
+
+/// The servers of the generation in force and their connections.
+pub struct Pool {
+    slots: ArcSwap<Slots>,
+    /// One `apply` at a time.
+    applying: Mutex<()>,
+    /// The lives of all slots, removed ones that still drain among them.
+    lives: TaskTracker,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Slots {
+    in_order: Vec<Arc<Slot>>,
+    by_name: HashMap<ServerName, Arc<Slot>>,
+}
+
+impl Pool {
+    /// A pool without servers: see [`Pool::apply`].
+    pub fn new(launcher: Launcher, tasks: Tasks, identity: Identity) -> Arc<Self> {
+        let shared = Shared {
+            launcher,
+            tasks,
+            identity: Arc::new(identity),
+            changed: watch::Sender::new(0),
+            starts: Arc::new(Semaphore::new(STARTING_AT_ONCE)),
+            log_level: watch::Sender::new(None),
+            closing: CancellationToken::new(),
+        };
+        Arc::new(Self {
+            slots: ArcSwap::default(),
+            applying: Mutex::new(()),
+            lives: TaskTracker::new(),
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Makes the pool hold exactly these servers; new ones are started in the background at once, one broken server
+    /// never delaying another. A server that would run the same way as before keeps its connection; one that is gone
+    /// or runs differently ends once its calls in flight are over.
+    pub fn apply(&self, servers: Vec<Arc<Server>>) {
+        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.slots.load_full();
+        let mut next = Slots::default();
+        let mut begun = Vec::new();
+        for server in servers {
+            let kept = old.by_name.get(&server.name).filter(|slot| slot.keep_for(&server));
+            let slot = kept.cloned().unwrap_or_else(|| {
+                let slot = Arc::new(Slot::new(Arc::clone(&server)));
+                begun.push(Arc::clone(&slot));
+                slot
+            });
+            next.by_name.insert(server.name.clone(), Arc::clone(&slot));
+            next.in_order.push(slot);
+        }
+        let next = Arc::new(next);
+        self.slots.store(Arc::clone(&next));
+        for slot in &old.in_order {
+            if !next.in_order.iter().any(|kept| Arc::ptr_eq(kept, slot)) {
+                slot.stop();
+            }
+        }
+        for slot in begun {
+            let life = self.lives.track_future(slot.live(Arc::clone(&self.shared)));
+            self.shared.tasks.spawn("upstream-server", life);
+        }
+        self.shared.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Every server with its state and, once it has been ready, what it offers; in configuration order.
+    pub fn status(&self) -> Vec<Status> {
+        self.slots.load().in_order.iter().map(|slot| slot.status()).collect()
+    }
+
+    /// Changes whenever a state or an offer changes.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    /// Asks the server that the permit is for. A server that is starting is waited for, within its initialize deadline; dropping the future
+    /// cancels upstream.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] when no answer of the server's own can be had.
+    pub async fn call(&self, permit: &Permit, ask: Ask) -> Result<Answer, UpstreamError> {
+        let server = permit.server();
+        let slot = self.slots.load().by_name.get(server).cloned();
+        let answer = match slot {
+            Some(slot) => slot.call(ask).await,
+            None => Err(Fault::Unavailable("it is not configured".into())),
+        };
+        answer.map_err(|fault| UpstreamError { server: server.clone(), fault })
+    }
+
+    /// Asks every server that offers logging for this level from now on (`logging/setLevel` towards legacy servers).
+    pub fn want_log_level(&self, level: &str) {
+        self.shared.log_level.send_replace(Some(level.into()));
+    }
+
+    /// Ends every connection and stops every server this pool started. Calls in flight fail.
+    pub async fn close(&self) {
+        self.shared.closing.cancel();
+        self.apply(Vec::new());
+        self.lives.close();
+        self.lives.wait().await;
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.closing.cancel();
+        for slot in &self.slots.load().in_order {
+            slot.stop();
+        }
+    }
+}
+
+/// How many servers are started at once.
+const STARTING_AT_ONCE: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Reads `text/event-stream` (WHATWG HTML, "Server-sent events") as it arrives.
+//!
+//! No socket, no clock: bytes come in, [`SseFrame`]s come out, the same ones however the bytes were chunked. Lines may end
+//! in LF, CR or CRLF; comments vanish; an event beyond the cap is not held. An event that the end of the stream cut off
+//! never comes out.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use memchr::memchr2;
+
+use super::framer::KEPT;
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SseFrame {
+    /// A whole event that carries data.
+    Event {
+        /// Its name; empty means `message`.
+        name: String,
+        /// Its data lines, joined by line feeds.
+        data: Bytes,
+    },
+    /// An event beyond the cap: the first bytes of its data.
+    TooLong(Bytes),
+}
+
+/// The parser of one stream.
+#[derive(Debug)]
+pub(super) struct SseParser {
+    cap: usize,
+    line: BytesMut,
+    data: BytesMut,
+    name: String,
+    has_data: bool,
+    overflow: Option<Bytes>,
+    /// A line feed at the start of the next chunk belongs to a carriage return already seen.
+    after_cr: bool,
+    is_first_line: bool,
+    last_id: Option<String>,
+    retry: Option<Duration>,
+}
+
+impl SseParser {
+    /// For events of at most `cap` bytes of data.
+    pub(super) fn new(cap: usize) -> Self {
+        Self {
+            cap,
+            line: BytesMut::new(),
+            data: BytesMut::new(),
+            name: String::new(),
+            has_data: false,
+            overflow: None,
+            after_cr: false,
+            is_first_line: true,
+            last_id: None,
+            retry: None,
+        }
+    }
+
+    /// The id to resume after, once the server has given one.
+    pub(super) fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref().filter(|id| !id.is_empty())
+    }
+
+    /// How long the server wants us to wait before we connect again.
+    pub(super) fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Takes bytes and hands every event they complete to `each`.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], each: &mut dyn FnMut(SseFrame)) {
+        if self.after_cr && !bytes.is_empty() {
+            bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
+            self.after_cr = false;
+        }
+        while let Some(end) = memchr2(b'\n', b'\r', bytes) {
+            let (part, rest) = bytes.split_at(end);
+            self.extend_line(part);
+            self.after_cr = rest == b"\r";
+            bytes = rest.strip_prefix(b"\r\n").or_else(|| rest.get(1..)).unwrap_or_default();
+            if let Some(frame) = self.end_line() {
+                each(frame);
+            }
+        }
+        self.extend_line(bytes);
+    }
+
+    fn extend_line(&mut self, part: &[u8]) {
+        if self.overflow.is_some() {
+            // Only whether the line is empty still matters.
+            if self.line.is_empty() {
+                self.line.extend_from_slice(part.get(..1).unwrap_or_default());
+            }
+            return;
+        }
+        self.line.extend_from_slice(part);
+        if self.line.len() + self.data.len() > self.cap + FIELD_NAME {
+            self.overflow();
+        }
+    }
+
+    fn overflow(&mut self) {
+        let held = if self.data.is_empty() { field(&self.line).1 } else { &self.data };
+        self.overflow = Some(Bytes::copy_from_slice(held.get(..KEPT).unwrap_or(held)));
+        self.data = BytesMut::new();
+        self.line = BytesMut::from(&b"x"[..]);
+    }
+
+    fn end_line(&mut self) -> Option<SseFrame> {
+        let mut line = self.line.split().freeze();
+        if std::mem::take(&mut self.is_first_line) && line.starts_with(b"\xef\xbb\xbf") {
+            line = line.slice(3..);
+        }
+        if line.is_empty() {
+            return self.dispatch();
+        }
+        if self.overflow.is_none() {
+            self.take_field(&line);
+        }
+        None
+    }
+
+    fn take_field(&mut self, line: &Bytes) {
+        let (name, value) = field(line);
+        match name {
+            b"data" => {
+                if self.has_data {
+                    self.data.extend_from_slice(b"\n");
+                }
+                self.data.extend_from_slice(value);
+                self.has_data = true;
+            }
+            b"event" => self.name = String::from_utf8_lossy(value).into_owned(),
+            b"id" if !value.contains(&0) => self.last_id = Some(String::from_utf8_lossy(value).into_owned()),
+            b"retry" if value.iter().all(u8::is_ascii_digit) => {
+                let millis = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                self.retry = millis.map(Duration::from_millis).or(self.retry);
+            }
+            _ => {}
+        }
+    }
+
+    fn dispatch(&mut self) -> Option<SseFrame> {
+        let name = std::mem::take(&mut self.name);
+        let data = self.data.split().freeze();
+        self.has_data = false;
+        if let Some(head) = self.overflow.take() {
+            return Some(SseFrame::TooLong(head));
+        }
+        (!data.is_empty()).then_some(SseFrame::Event { name, data })
+    }
+}
+
+/// A line's field name and value.
+fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+    let (name, rest) = line.split_at(colon);
+    let value = rest.strip_prefix(b":").unwrap_or(rest);
+    (name, value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// Room for `data: ` besides the data itself.
+const FIELD_NAME: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(cap: usize, chunks: &[&[u8]]) -> (Vec<SseFrame>, SseParser) {
+        let mut parser = SseParser::new(cap);
+        let mut frames = Vec::new();
+        for chunk in chunks {
+            parser.feed(chunk, &mut |frame| frames.push(frame));
+        }
+        (frames, parser)
+    }
+
+    #[track_caller]
+    fn check(stream: &str, expected: &[(&str, &str)]) {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, data)| SseFrame::Event {
+                name: (*name).into(),
+                data: Bytes::copy_from_slice(data.as_bytes()),
+            })
+            .collect();
+        assert_eq!(parse(100, &[stream.as_bytes()]).0, expected, "at once");
+        let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
+        assert_eq!(parse(100, &bytes).0, expected, "byte by byte");
+    }
+
+    #[test]
+    fn events_as_the_standard_says() {
+        check("data: a\n\n", &[("", "a")]);
+        check("data:a\r\n\r\ndata: b\r\rdata: c\n\n", &[("", "a"), ("", "b"), ("", "c")]);
+        check("event: endpoint\ndata: /m\n\n", &[("endpoint", "/m")]);
+        check("data: a\ndata: b\ndata\ndata:  c\n\n", &[("", "a\nb\n\n c")]);
+        check(": comment\n\n:\n\nid: 1\n\n", &[]);
+        check("\u{feff}data: a\n\n", &[("", "a")]);
+        check("data: cut off\n", &[]);
+        check("retry: 10\nunknown: x\ndata: a\n\n", &[("", "a")]);
+        check("event: a\n\ndata: b\n\n", &[("", "b")]);
+    }
+
+    #[test]
+    fn ids_and_retry_are_remembered() {
+        let (_, parser) = parse(100, &[b"id: 7\nretry: 1500\ndata: x\n\nid: a\0b\nretry: 1x\n\n"]);
+        assert_eq!((parser.last_id(), parser.retry()), (Some("7"), Some(Duration::from_millis(1500))));
+        let (_, parser) = parse(100, &[b"id: 7\n\nid\n\n"]);
+        assert_eq!(parser.last_id(), None);
+    }
+
+    #[test]
+    fn an_event_beyond_the_cap_leaves_its_start_and_the_next_event() {
+        let stream = format!("data: start{}\ndata: more\n\ndata: b\n\n", "x".repeat(100));
+        for size in [1, 7, 1000] {
+            let chunks: Vec<&[u8]> = stream.as_bytes().chunks(size).collect();
+            let (frames, parser) = parse(50, &chunks);
+            let [SseFrame::TooLong(head), SseFrame::Event { data, .. }] = frames.as_slice() else {
+                panic!("{frames:?}")
+            };
+            assert!(head.starts_with(b"start"));
+            assert_eq!(data.as_ref(), b"b");
+            assert!(parser.line.capacity() < 1000);
+        }
+    }
+
+    #[test]
+    fn many_lines_together_are_capped_too() {
+        let stream = format!("{}\n", "data: 0123456789\n".repeat(100));
+        assert!(matches!(parse(50, &[stream.as_bytes()]).0.as_slice(), [SseFrame::TooLong(_)]));
+    }
+}

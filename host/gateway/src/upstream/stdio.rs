@@ -1,0 +1,187 @@
+//! A connection over a pair of pipes: one task owns them, everyone else holds a [`Pipe`].
+//!
+//! The owner reads, writes, keeps deadlines and watches the program behind the pipes, all in one loop, so that no one of
+//! them waits for another: a server that does not read still has its answers read, a caller that does not fetch its
+//! events delays nobody. Ids and progress tokens on the wire are ours.
+
+mod garbage; // output that is no message
+mod owner; // the task
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use wasmgate_core::json::Json;
+use wasmgate_core::jsonrpc::{self, Id};
+use wasmgate_core::name::ServerName;
+
+use self::owner::Owner;
+use super::correlator::Patience;
+use super::era::Era;
+use super::link::{Ending, Question, Signals};
+use super::outlet::Outlet;
+use super::{Answer, Fault};
+use crate::launch::{Input, Instance, Output};
+use crate::shutdown::Tasks;
+
+/// The handle to a connection over pipes.
+pub(super) struct Pipe {
+    orders: mpsc::Sender<Order>,
+    controls: mpsc::UnboundedSender<Control>,
+    next: AtomicU64,
+    signals: Arc<Signals>,
+    ended: watch::Receiver<Option<Ending>>,
+}
+
+/// What is behind a pair of pipes.
+pub(super) enum Behind {
+    /// A program or container of ours.
+    Instance(Instance),
+    /// Something that says itself when and how it ended.
+    Other(oneshot::Receiver<Ending>),
+}
+
+/// The two pipes and what is behind them.
+pub(super) struct Ends {
+    /// To the server.
+    pub(super) input: Input,
+    /// From the server.
+    pub(super) output: Output,
+    /// The server.
+    pub(super) behind: Behind,
+}
+
+/// A request on its way to the owner.
+struct Order {
+    id: u64,
+    line: Vec<u8>,
+    token: Option<Json>,
+    patience: Patience,
+    ticket: Ticket,
+}
+
+/// Where the answer and the events of a request go.
+struct Ticket {
+    reply: oneshot::Sender<Result<Answer, Fault>>,
+    events: Option<Outlet>,
+}
+
+/// What overtakes requests on their way to the owner.
+pub(super) enum Control {
+    /// The caller of this request has gone.
+    Cancel(u64),
+    /// This request cannot be delivered.
+    Fail(u64, Fault),
+    /// A message that expects no answer.
+    Tell(Vec<u8>),
+    /// Finish what is in flight within so long, then end.
+    Close(Duration),
+}
+
+impl Pipe {
+    /// Starts the owner of these pipes.
+    pub(super) fn open(server: ServerName, ends: Ends, tasks: &Tasks) -> Self {
+        let (orders, queue) = mpsc::channel(QUEUE);
+        let (controls, controls_in) = mpsc::unbounded_channel();
+        let (ending, ended) = watch::channel(None);
+        let signals = Arc::new(Signals::default());
+        let owner = Owner::new(server, ends, queue, controls_in, Arc::clone(&signals));
+        tasks.spawn("upstream-pipe", owner.run(ending));
+        Self { orders, controls, next: AtomicU64::new(1), signals, ended }
+    }
+
+    /// A handle for whoever must speak to the owner from elsewhere.
+    pub(super) fn controls(&self) -> mpsc::UnboundedSender<Control> {
+        self.controls.clone()
+    }
+
+    /// See [`super::link::Link::ask`].
+    pub(super) async fn ask(&self, era: &Era, question: Question<'_>) -> Result<Answer, Fault> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let dressed = era.dress(question.params, id, question.client);
+        let mut line = jsonrpc::write_request(&Id::number(id), question.method, dressed.params.as_ref());
+        line.push(b'\n');
+        let (reply, answer) = oneshot::channel();
+        let ticket = Ticket { reply, events: question.events.map(Outlet::new) };
+        let patience = question.patience;
+        let order = Order { id, line, token: dressed.token, patience, ticket };
+        match tokio::time::timeout_at(Instant::from_std(patience.ends()), self.orders.send(order)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(self.over().unavailable()),
+            Err(_) => return Err(Fault::Unavailable("it does not read its input".into())),
+        }
+        // `initialize` must not be cancelled (2025-11-25, basic/utilities/cancellation).
+        let is_armed = question.method != "initialize";
+        let cancel = CancelOnDrop { id, controls: &self.controls, is_armed };
+        let answer = answer.await.unwrap_or_else(|_| Err(self.over().crashed()));
+        cancel.disarm();
+        answer
+    }
+
+    /// Sends a message that expects no answer.
+    ///
+    /// # Errors
+    /// When the connection is over.
+    pub(super) fn tell(&self, mut message: Vec<u8>) -> Result<(), Fault> {
+        message.push(b'\n');
+        self.controls.send(Control::Tell(message)).map_err(|_| self.over().unavailable())
+    }
+
+    /// See [`super::link::Link::signals`].
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// See [`super::link::Link::ended`].
+    pub(super) async fn ended(&self) -> Ending {
+        let mut ended = self.ended.clone();
+        let ending = ended.wait_for(Option::is_some).await.ok().and_then(|ending| ending.clone());
+        ending.unwrap_or_else(Ending::closed)
+    }
+
+    /// See [`super::link::Link::how_it_ended`].
+    pub(super) fn how_it_ended(&self) -> Option<Ending> {
+        self.ended.borrow().clone()
+    }
+
+    /// See [`super::link::Link::close`].
+    pub(super) async fn close(&self, grace: Duration) {
+        let _ = self.controls.send(Control::Close(grace));
+        // The owner keeps its end until the server has been stopped.
+        self.controls.closed().await;
+    }
+
+    /// How it ended, for a request that came too late.
+    fn over(&self) -> Ending {
+        self.how_it_ended().unwrap_or_else(Ending::closed)
+    }
+}
+
+/// Tells the owner when a caller goes away before its answer has come.
+struct CancelOnDrop<'a> {
+    id: u64,
+    controls: &'a mpsc::UnboundedSender<Control>,
+    is_armed: bool,
+}
+
+impl CancelOnDrop<'_> {
+    fn disarm(mut self) {
+        self.is_armed = false;
+    }
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            let _ = self.controls.send(Control::Cancel(self.id));
+        }
+    }
+}
+
+/// So many requests may wait for the owner.
+const QUEUE: usize = 128;
+
+#[cfg(test)]
+mod tests;

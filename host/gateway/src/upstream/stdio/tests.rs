@@ -1,0 +1,292 @@
+//! The owner against a scripted peer on the other end of in-memory pipes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use wasmgate_core::catalog::Deadlines;
+use wasmgate_core::json::Json;
+use wasmgate_core::name::ServerName;
+
+use super::{Behind, Ends, Pipe};
+use crate::launch::Exit;
+use crate::shutdown::Tasks;
+use crate::upstream::correlator::Patience;
+use crate::upstream::era::Era;
+use crate::upstream::framer::MAX_MESSAGE;
+use crate::upstream::link::{Ending, Question};
+use crate::upstream::{Answer, Event, Fault};
+
+struct Peer {
+    says: WriteHalf<DuplexStream>,
+    hears: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    end: oneshot::Sender<Ending>,
+}
+
+type Asked = JoinHandle<Result<Answer, Fault>>;
+
+fn connect() -> (Arc<Pipe>, Peer) {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let (output, input) = split(ours);
+    let (hears, says) = split(theirs);
+    let (end, ended) = oneshot::channel();
+    let ends = Ends { input: Box::new(input), output: Box::new(output), behind: Behind::Other(ended) };
+    let pipe = Pipe::open(ServerName::new("peer").unwrap(), ends, &Tasks::new());
+    (Arc::new(pipe), Peer { says, hears: BufReader::new(hears).lines(), end })
+}
+
+fn deadlines() -> Deadlines {
+    let second = Duration::from_secs(1);
+    Deadlines { initialize: second, idle: second * 60, total: second * 600 }
+}
+
+fn ask_with(pipe: &Arc<Pipe>, params: &str, events: Option<mpsc::Sender<Event>>) -> Asked {
+    let (pipe, params) = (Arc::clone(pipe), Json::parse(params.to_owned()).unwrap());
+    tokio::spawn(async move {
+        let patience = Patience::new(deadlines(), Instant::now().into_std());
+        let question =
+            Question { method: "tools/call", params: Some(&params), client: None, events, patience };
+        pipe.ask(&Era::Legacy("2025-11-25"), question).await
+    })
+}
+
+fn ask(pipe: &Arc<Pipe>) -> Asked {
+    ask_with(pipe, "{}", None)
+}
+
+impl Peer {
+    async fn hear(&mut self) -> Json {
+        Json::parse(self.hears.next_line().await.unwrap().unwrap()).unwrap()
+    }
+
+    async fn hear_id(&mut self) -> u64 {
+        self.hear().await.member("id").unwrap().as_str().parse().unwrap()
+    }
+
+    async fn say(&mut self, line: &str) {
+        self.says.write_all(line.as_bytes()).await.unwrap();
+        self.says.write_all(b"\n").await.unwrap();
+    }
+
+    async fn answer(&mut self, id: u64, result: &str) {
+        self.say(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)).await;
+    }
+}
+
+#[track_caller]
+fn result(answer: Result<Answer, Fault>) -> String {
+    match answer.unwrap() {
+        Answer::Result(json) => json.as_str().to_owned(),
+        Answer::Error(json) => panic!("{json:?}"),
+    }
+}
+
+#[tokio::test]
+async fn answers_find_their_callers_in_any_order() {
+    let (pipe, mut peer) = connect();
+    let (first, second) = (ask_with(&pipe, r#"{"n":1}"#, None), ask_with(&pipe, r#"{"n":2}"#, None));
+    for _ in 0..2 {
+        let request = peer.hear().await;
+        let n = request.pointer("/params/n").unwrap();
+        let id = request.member("id").unwrap();
+        peer.answer(id.as_str().parse().unwrap(), &format!(r#"{{"n": {}, "x":1.50}}"#, n.as_str())).await;
+    }
+    assert_eq!(result(first.await.unwrap()), r#"{"n": 1, "x":1.50}"#);
+    assert_eq!(result(second.await.unwrap()), r#"{"n": 2, "x":1.50}"#);
+}
+
+#[tokio::test]
+async fn garbage_between_messages_harms_nobody() {
+    let (pipe, mut peer) = connect();
+    let asked = ask(&pipe);
+    let id = peer.hear_id().await;
+    for line in
+        ["Listening on :3000", "\u{1b}[31mred\u{1b}[0m", "\0\0\0", "{\"a\":", "", "\r", "[1,2]", "\u{feff}"]
+    {
+        peer.say(line).await;
+    }
+    peer.says.write_all(b"\xff\xfe\n").await.unwrap();
+    peer.answer(id + 100, "{}").await;
+    peer.say(&format!("{{\"jsonrpc\":\"2.0\",\"id\":\"{id}\",\"result\":\"a string id\"}}")).await;
+    peer.say(&format!("\u{feff}{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"ok\":1}}}}\r")).await;
+    peer.answer(id, "\"again\"").await;
+    assert_eq!(result(asked.await.unwrap()), r#"{"ok":1}"#);
+}
+
+#[tokio::test]
+async fn a_line_beyond_the_limit_fails_its_own_call_only() {
+    let (pipe, mut peer) = connect();
+    let (long, short) = (ask(&pipe), ask(&pipe));
+    let (first, second) = (peer.hear_id().await, peer.hear_id().await);
+    let filler = "x".repeat(MAX_MESSAGE);
+    // The id is in front in one, at the end in the other.
+    peer.answer(first, &format!("\"{filler}\"")).await;
+    peer.answer(second, "{}").await;
+    let answers = [long.await.unwrap(), short.await.unwrap()];
+    assert!(answers.iter().any(|answer| matches!(answer, Err(Fault::TooLarge(MAX_MESSAGE)))), "{answers:?}");
+    assert!(answers.iter().any(Result::is_ok));
+
+    let asked = ask(&pipe);
+    let id = peer.hear_id().await;
+    peer.say(&format!(r#"{{"result":"{filler}","jsonrpc":"2.0","id":{id}}}"#)).await;
+    assert_eq!(asked.await.unwrap().unwrap_err(), Fault::TooLarge(MAX_MESSAGE));
+
+    let (one, other) = (ask(&pipe), ask(&pipe));
+    peer.hear_id().await;
+    peer.hear_id().await;
+    peer.say(&format!("print {filler}")).await;
+    peer.say(&format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":"{filler}"}}"#)).await;
+    peer.say(&format!(r#"{{"result":"{filler}","jsonrpc":"2.0"}}"#)).await;
+    for asked in [one, other] {
+        match asked.await.unwrap() {
+            Err(fault) => assert_eq!(fault, Fault::TooLarge(MAX_MESSAGE)),
+            Ok(answer) => panic!("{answer:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn progress_comes_under_the_clients_token_and_before_the_answer() {
+    let (pipe, mut peer) = connect();
+    let (to, mut events) = mpsc::channel(8);
+    let asked = ask_with(&pipe, r#"{"_meta":{"progressToken":"mine"}}"#, Some(to));
+    let silent = ask(&pipe);
+    let mut token = None;
+    for _ in 0..2 {
+        let request = peer.hear().await;
+        token = token.or_else(|| request.pointer("/params/_meta/progressToken"));
+    }
+    let token = token.unwrap();
+    let progress = |token: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1,"x":2}}}}"#
+        )
+    };
+    peer.say(&progress(token.as_str())).await;
+    peer.say(&progress("\"mine\"")).await;
+    peer.say(&progress("999")).await;
+    peer.say(r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"whose?"}}"#).await;
+    peer.answer(token.as_str().parse().unwrap(), "{}").await;
+    assert_eq!(result(asked.await.unwrap()), "{}");
+    let event = events.recv().await.unwrap();
+    assert_eq!(&*event.method, "notifications/progress");
+    assert_eq!(event.params.as_str(), r#"{"progressToken":"mine","progress":1,"x":2}"#);
+    assert!(events.recv().await.is_none(), "nothing else was its own");
+    silent.abort();
+}
+
+#[tokio::test]
+async fn a_log_message_goes_to_the_only_call() {
+    let (pipe, mut peer) = connect();
+    let (to, mut events) = mpsc::channel(8);
+    let asked = ask_with(&pipe, "{}", Some(to));
+    let id = peer.hear_id().await;
+    peer.say(r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"hi"}}"#).await;
+    peer.answer(id, "{}").await;
+    asked.await.unwrap().unwrap();
+    assert_eq!(events.recv().await.unwrap().params.as_str(), r#"{"data":"hi"}"#);
+}
+
+#[tokio::test]
+async fn a_caller_that_fetches_no_events_delays_nobody() {
+    let (pipe, mut peer) = connect();
+    let (to, _never_read) = mpsc::channel(1);
+    let asked = ask_with(&pipe, r#"{"_meta":{"progressToken":1}}"#, Some(to));
+    let id = peer.hear_id().await;
+    for step in 0..5000 {
+        peer.say(&format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id},"progress":{step}}}}}"#
+        ))
+        .await;
+    }
+    peer.answer(id, "{}").await;
+    assert_eq!(result(asked.await.unwrap()), "{}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_read_can_still_answer() {
+    let (pipe, mut peer) = connect();
+    let small = ask(&pipe);
+    let id = peer.hear_id().await;
+    let big = ask_with(&pipe, &format!("\"{}\"", "x".repeat(1 << 20)), None);
+    // The big request cannot be written: the pipe holds 64 KiB and nobody reads.
+    peer.answer(id, "{}").await;
+    assert_eq!(result(small.await.unwrap()), "{}");
+    big.abort();
+}
+
+#[tokio::test]
+async fn a_dropped_call_is_cancelled_at_the_server() {
+    let (pipe, mut peer) = connect();
+    let asked = ask(&pipe);
+    let id = peer.hear_id().await;
+    asked.abort();
+    let said = peer.hear().await;
+    assert_eq!(said.member("method").unwrap().string().unwrap(), "notifications/cancelled");
+    assert_eq!(said.pointer("/params/requestId").unwrap().as_str(), id.to_string());
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_ends_a_call_and_cancels_it() {
+    let (pipe, mut peer) = connect();
+    let began = Instant::now();
+    let asked = ask_with(&pipe, r#"{"_meta":{"progressToken":1}}"#, None);
+    let id = peer.hear_id().await;
+    assert_eq!(asked.await.unwrap().unwrap_err(), Fault::Timeout(60));
+    assert!(began.elapsed() >= Duration::from_secs(60));
+    let said = peer.hear().await;
+    assert_eq!(said.pointer("/params/requestId").unwrap().as_str(), id.to_string());
+    peer.answer(id, "{}").await;
+    let next = ask(&pipe);
+    let id = peer.hear_id().await;
+    peer.answer(id, "{}").await;
+    assert_eq!(result(next.await.unwrap()), "{}", "a late answer is dropped");
+}
+
+#[tokio::test]
+async fn questions_are_answered_here() {
+    let (_pipe, mut peer) = connect();
+    peer.say(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#).await;
+    assert_eq!(peer.hear().await.as_str(), r#"{"jsonrpc":"2.0","id":"p","result":{}}"#);
+    peer.say(r#"{"jsonrpc":"2.0","id":7,"method":"sampling/createMessage","params":{}}"#).await;
+    assert_eq!(peer.hear().await.pointer("/error/code").unwrap().as_str(), "-32601");
+}
+
+#[tokio::test]
+async fn the_end_of_the_server_fails_its_calls_with_the_reason() {
+    let (pipe, mut peer) = connect();
+    let (answered, lost) = (ask(&pipe), ask(&pipe));
+    let (first, _) = (peer.hear_id().await, peer.hear_id().await);
+    peer.answer(first, "{}").await;
+    let exit = Exit { code: Some(3), last_stderr: "boom".into(), ..Exit::default() };
+    assert!(peer.end.send(Ending::exited(exit)).is_ok());
+    drop((peer.says, peer.hears));
+    let mut answers = [answered.await.unwrap(), lost.await.unwrap()];
+    answers.sort_by_key(Result::is_err);
+    let [answered, lost] = answers;
+    assert_eq!(result(answered), "{}", "an answer already written still counts");
+    assert_eq!(lost.unwrap_err(), Fault::Crashed(" with exit code 3: boom".into()));
+    let late = ask(&pipe).await.unwrap().unwrap_err();
+    assert_eq!(late, Fault::Unavailable("it ended with exit code 3: boom".into()));
+}
+
+#[tokio::test]
+async fn closing_lets_calls_in_flight_finish() {
+    let (pipe, mut peer) = connect();
+    let asked = ask(&pipe);
+    let id = peer.hear_id().await;
+    let closing = tokio::spawn({
+        let pipe = Arc::clone(&pipe);
+        async move { pipe.close(Duration::from_secs(60)).await }
+    });
+    tokio::task::yield_now().await;
+    peer.answer(id, "{}").await;
+    assert_eq!(result(asked.await.unwrap()), "{}");
+    closing.await.unwrap();
+    assert!(matches!(ask(&pipe).await.unwrap(), Err(Fault::Unavailable(_))));
+}

@@ -1,0 +1,72 @@
+//! One call of one plugin, from a fresh store to its end.
+//!
+//! Whatever the guest does (trap, loop, allocate, answer nonsense) or a host function does (panic), the outcome is a
+//! value of [`StageError`], and everything the guest had is dropped. Dropping the future is the same as a time-out: the
+//! guest's stack is unwound, its store goes.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use wasmgate_core::pipeline::StageError;
+use wasmtime::component::Instance;
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::engine::Engine;
+use crate::guest::{Guest, Identity};
+use crate::limits::{Exceeded, HOSTCALL_FUEL, Limits, MAX_HANDLES, WALL};
+use crate::link::Linked;
+use crate::text::printable;
+
+/// Bytes of a failure's description.
+const MAX_WORDS: usize = 300;
+
+/// A fresh instance in its own store.
+pub(crate) struct Entered {
+    pub(crate) store: Store<Guest>,
+    pub(crate) instance: Instance,
+}
+
+/// Makes a fresh instance; nothing of the guest has run but its start function.
+pub(crate) async fn enter(engine: &Engine, linked: &Linked, guest: Guest) -> wasmtime::Result<Entered> {
+    let mut store = Store::new(&engine.inner.wasmtime, guest);
+    store.limiter(|guest| &mut guest.usage);
+    store.set_hostcall_fuel(HOSTCALL_FUEL);
+    store.set_max_component_handles(MAX_HANDLES);
+    store.set_epoch_deadline(1);
+    // Each tick the guest has had its turn: it pays, and others of this worker thread get theirs.
+    store.epoch_deadline_callback(|mut store| {
+        store.data_mut().usage.tick()?;
+        Ok(UpdateDeadline::Yield(1))
+    });
+    let instance = linked.pre.instantiate_async(&mut store).await?;
+    Ok(Entered { store, instance })
+}
+
+/// Runs `work`, which enters a guest, once there is room for it and within the limits of time, and turns whatever goes wrong into a [`StageError`].
+pub(crate) async fn contained<T>(
+    engine: &Engine,
+    identity: &Identity,
+    limits: &Limits,
+    work: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, StageError> {
+    let work = async {
+        let _turn = identity.turns.acquire().await?;
+        let _slot = engine.inner.slots.acquire().await?;
+        let _running = engine.inner.ticker.run();
+        work.await
+    };
+    match AssertUnwindSafe(tokio::time::timeout(limits.wall, work)).catch_unwind().await {
+        Ok(Ok(Ok(value))) => Ok(value),
+        Ok(Ok(Err(error))) => Err(failure(&error)),
+        Ok(Err(_elapsed)) => Err(StageError::Exceeded(WALL.0)),
+        Err(_panic) => Err(StageError::Failed("the host failed while it served the plugin".into())),
+    }
+}
+
+/// What ended a guest, without the guest's own backtrace.
+fn failure(error: &wasmtime::Error) -> StageError {
+    match error.chain().find_map(|cause| cause.downcast_ref::<Exceeded>()) {
+        Some(Exceeded(what)) => StageError::Exceeded(what),
+        None => StageError::Failed(printable(&error.root_cause().to_string(), MAX_WORDS)),
+    }
+}

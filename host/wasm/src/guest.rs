@@ -1,0 +1,139 @@
+//! What one store holds: everything the host knows about one instance of one plugin during one call. Dropped with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Semaphore;
+use wasmgate_core::json::Json;
+use wasmgate_core::pipeline::{Exchange, Phase};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::bindings::types;
+use crate::imports::{Counters, LogBudget, Stdio};
+use crate::limits::{Limits, MAX_HANDLES, Usage};
+
+/// Calls of one plugin that may be inside guests at once: a plugin that dawdles delays only its own calls.
+const MAX_AT_ONCE: usize = 64;
+
+/// Who a plugin is in logs, notes and counters, for as long as it is loaded.
+pub(crate) struct Identity {
+    pub(crate) name: Arc<str>,
+    pub(crate) counters: Counters,
+    /// Calls that may still start.
+    pub(crate) turns: Semaphore,
+}
+
+impl Identity {
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.into(), counters: Counters::default(), turns: Semaphore::new(MAX_AT_ONCE) }
+    }
+}
+
+/// One store's data.
+pub(crate) struct Guest {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) usage: Usage,
+    pub(crate) log: LogBudget,
+    pub(crate) stdio: Stdio,
+    message: Option<Message>,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+/// The message under inspection.
+pub(crate) struct Message {
+    handle: types::Message,
+    /// What the guest may know of the exchange; a copy, because a store cannot borrow.
+    pub(crate) exchange: Exchange,
+    pub(crate) payload: Json,
+    pub(crate) edited: bool,
+    pub(crate) note: Option<Json>,
+    pub(crate) noted: bool,
+}
+
+impl Guest {
+    /// A guest that has no message yet.
+    pub(crate) fn new(identity: &Arc<Identity>, limits: &Limits) -> Self {
+        let stdio = Stdio::default();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        Self {
+            identity: Arc::clone(identity),
+            usage: Usage::new(limits),
+            log: LogBudget::default(),
+            wasi: crate::imports::wasi(&stdio),
+            stdio,
+            message: None,
+            table,
+        }
+    }
+
+    /// Puts a message before the guest; what comes back is what the guest is told of it.
+    pub(crate) fn receive(&mut self, exchange: &Exchange, phase: Phase, payload: &Json) -> types::Operation {
+        static HANDLES: AtomicU64 = AtomicU64::new(1);
+        let message = Message {
+            handle: HANDLES.fetch_add(1, Ordering::Relaxed),
+            exchange: copy(exchange),
+            payload: payload.clone(),
+            edited: false,
+            note: exchange.note(&self.identity.name),
+            noted: false,
+        };
+        let operation = operation(message.handle, exchange, phase);
+        self.message = Some(message);
+        operation
+    }
+
+    /// The message that `handle` names.
+    ///
+    /// # Errors
+    /// There is none, or another: the guest kept a handle, or made one up. Ends the guest.
+    pub(crate) fn message(&mut self, handle: types::Message) -> wasmtime::Result<&mut Message> {
+        self.message
+            .as_mut()
+            .filter(|message| message.handle == handle)
+            .ok_or_else(|| wasmtime::format_err!("used a message that it was not given in this call"))
+    }
+
+    /// The message again, after the call.
+    pub(crate) fn give_back(&mut self) -> Option<Message> {
+        self.message.take()
+    }
+
+    /// The request id for the log.
+    pub(crate) fn request(&self) -> &str {
+        self.message.as_ref().map_or("", |message| &message.exchange.operation.id)
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+fn copy(exchange: &Exchange) -> Exchange {
+    let mut copy = Exchange::new(exchange.operation.clone());
+    copy.attributes.clone_from(&exchange.attributes);
+    copy.sent.clone_from(&exchange.sent);
+    copy.failed = exchange.failed;
+    copy
+}
+
+fn operation(message: types::Message, exchange: &Exchange, phase: Phase) -> types::Operation {
+    let operation = &exchange.operation;
+    types::Operation {
+        message,
+        id: operation.id.to_string(),
+        event: operation.event.to_string(),
+        phase: match phase {
+            Phase::Request => types::Phase::Request,
+            Phase::Response => types::Phase::Response,
+        },
+        session: operation.session.as_deref().map(str::to_owned),
+        server: operation.server.as_ref().map(|server| server.as_str().to_owned()),
+        subject: operation.subject.as_deref().map(str::to_owned),
+        principal: Some(operation.principal.to_string()),
+    }
+}

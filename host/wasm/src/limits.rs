@@ -1,0 +1,178 @@
+//! What one call of a plugin may use, and the bookkeeping that holds it to that.
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+use wasmtime::error::Context as _;
+
+/// The largest component that is compiled.
+pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
+
+/// The largest memory limit a plugin can be given.
+pub const MAX_MEMORY_BYTES: usize = 512 << 20;
+
+/// Largest text a guest may hand over in one call in total: findings, edits, answers and notes together.
+pub(crate) const MAX_OUTPUT_BYTES: usize = 1 << 20;
+
+/// What the host copies from a guest in one host call before it stops listening.
+pub(crate) const HOSTCALL_FUEL: usize = 4 << 20;
+
+/// Handles (streams, pollables) a guest may hold at once.
+pub(crate) const MAX_HANDLES: usize = 256;
+
+/// Bytes of JSON the host reads or writes for a guest that count as one millisecond of its CPU budget: the epoch cannot
+/// see time spent in the host.
+pub(crate) const HOST_BYTES_PER_TICK: usize = 256 << 10;
+
+/// Parts of one component instance. What real components need was measured: Rust 4 core instances, 1 memory, 2 tables.
+pub(crate) const MAX_INSTANCES: u32 = 16;
+pub(crate) const MAX_MEMORIES: u32 = 4;
+pub(crate) const MAX_TABLES: u32 = 8;
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 20_000;
+
+/// The budget of one call. Operators set it per plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of all linear memories together, at most [`MAX_MEMORY_BYTES`].
+    pub memory: usize,
+    /// CPU time, counted in milliseconds begun.
+    pub cpu: Duration,
+    /// Time from start to end, waiting included.
+    pub wall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 64 << 20, cpu: Duration::from_millis(50), wall: Duration::from_secs(2) }
+    }
+}
+
+impl Limits {
+    /// The CPU budget in ticks of the engine's clock, at least one.
+    pub(crate) fn ticks(&self) -> u32 {
+        u32::try_from(self.cpu.as_millis()).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// A budget that was exceeded; travels inside the error that ends the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("exceeded its {0}")]
+pub(crate) struct Exceeded(pub(crate) &'static str);
+
+pub(crate) const MEMORY: Exceeded = Exceeded("memory limit");
+pub(crate) const TABLE: Exceeded = Exceeded("table limit");
+pub(crate) const CPU: Exceeded = Exceeded("CPU budget");
+pub(crate) const WALL: Exceeded = Exceeded("time limit");
+pub(crate) const OUTPUT: Exceeded = Exceeded("output limit");
+
+/// What one store has used.
+pub(crate) struct Usage {
+    memory_max: usize,
+    memory: usize,
+    ticks_left: u32,
+    host_bytes: usize,
+    output: usize,
+}
+
+impl Usage {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { memory_max: limits.memory, memory: 0, ticks_left: limits.ticks(), host_bytes: 0, output: 0 }
+    }
+
+    /// One tick of the engine's clock passed while the guest ran.
+    pub(crate) fn tick(&mut self) -> Result<(), Exceeded> {
+        self.ticks_left = self.ticks_left.checked_sub(1).ok_or(CPU)?;
+        Ok(())
+    }
+
+    /// The host read or wrote `bytes` of JSON for the guest.
+    pub(crate) fn host_work(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        self.host_bytes = self.host_bytes.saturating_add(bytes);
+        while self.host_bytes >= HOST_BYTES_PER_TICK {
+            self.host_bytes -= HOST_BYTES_PER_TICK;
+            self.tick()?;
+        }
+        Ok(())
+    }
+
+    /// The guest handed over `bytes` to keep.
+    pub(crate) fn output(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        self.output = self.output.saturating_add(bytes);
+        if self.output > MAX_OUTPUT_BYTES { Err(OUTPUT) } else { Ok(()) }
+    }
+}
+
+impl ResourceLimiter for Usage {
+    /// Sums over all memories. Growing past the limit ends the guest: few allocators survive a refusal, and those that do
+    /// would only spend the rest of their budget failing.
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _max: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self.memory.saturating_sub(current).saturating_add(desired);
+        if total > self.memory_max {
+            return Err(MEMORY).context("memory.grow");
+        }
+        self.memory = total;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _max: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > MAX_TABLE_ELEMENTS {
+            return Err(TABLE).context("table.grow");
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(memory: usize, ticks: u64) -> Usage {
+        Usage::new(&Limits { memory, cpu: Duration::from_millis(ticks), ..Limits::default() })
+    }
+
+    #[test]
+    fn memories_are_summed() {
+        let mut usage = usage(100, 1);
+        assert!(usage.memory_growing(0, 60, None).is_ok());
+        assert!(usage.memory_growing(0, 41, None).is_err());
+        assert!(usage.memory_growing(0, 40, None).is_ok());
+        assert!(usage.memory_growing(60, 61, None).is_err());
+    }
+
+    #[test]
+    fn work_of_the_host_counts_as_time() {
+        let mut usage = usage(0, 2);
+        assert_eq!(usage.host_work(HOST_BYTES_PER_TICK * 2), Ok(()));
+        assert_eq!(usage.host_work(HOST_BYTES_PER_TICK - 1), Ok(()));
+        assert_eq!(usage.host_work(1), Err(CPU));
+    }
+
+    #[test]
+    fn output_is_summed() {
+        let mut usage = usage(0, 1);
+        assert_eq!(usage.output(MAX_OUTPUT_BYTES), Ok(()));
+        assert_eq!(usage.output(1), Err(OUTPUT));
+    }
+}

@@ -1,0 +1,97 @@
+//! What the tests of plugins share: one engine, the fixture guests, and exchanges to run them on.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use wasmgate_core::json::Json;
+use wasmgate_core::name::ServerName;
+use wasmgate_core::pipeline::{Exchange, Operation, Phase, Stage, StageAnswer, StageError};
+use wasmgate_wasm::{Engine, EngineSettings, Interceptor, Limits, LoadError, Plugin, Settings};
+
+#[path = "../../guests.rs"]
+mod guests;
+
+/// One engine for the whole test binary, as in the gateway. Compiled guests are kept between runs.
+pub fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-guests");
+        Engine::new(EngineSettings { cache: Some(cache) }).unwrap()
+    })
+}
+
+/// The component of a fixture guest, built on first use.
+pub fn guest(name: &str) -> Bytes {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        let below = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        guests::build(root, below, &["guest-hostile", "guest-editor"]).unwrap()
+    });
+    std::fs::read(built.join(guests::file_name(&format!("guest-{name}")))).unwrap().into()
+}
+
+/// Settings with this configuration and a CPU budget that a slow machine keeps to.
+pub fn settings(config: &str) -> Settings {
+    let limits =
+        Limits { cpu: Duration::from_millis(200), wall: Duration::from_secs(20), ..Limits::default() };
+    Settings { config: Json::parse(config.to_owned()).unwrap(), limits, ..Settings::default() }
+}
+
+/// A fixture guest told to do `what`.
+pub async fn told(name: &str, what: &str) -> Interceptor {
+    load(name, settings(&format!("{{\"do\":\"{what}\"}}"))).await.unwrap()
+}
+
+/// A fixture guest.
+pub async fn load(name: &str, settings: Settings) -> Result<Interceptor, LoadError> {
+    Plugin::load(engine(), name, guest(name), settings).await
+}
+
+/// A call of tool `read` on server `files`.
+pub fn exchange() -> Exchange {
+    Exchange::new(Operation {
+        id: "r1".into(),
+        event: "tools/call".into(),
+        server: Some(ServerName::new("files").unwrap()),
+        subject: Some("read".into()),
+        principal: "alice".into(),
+        session: None,
+    })
+}
+
+/// One run in the request phase on a fresh exchange.
+pub async fn run(stage: &Interceptor, payload: &str) -> Result<StageAnswer, StageError> {
+    run_in(stage, &exchange(), Phase::Request, payload).await
+}
+
+/// One run.
+pub async fn run_in(
+    stage: &Interceptor,
+    exchange: &Exchange,
+    phase: Phase,
+    payload: &str,
+) -> Result<StageAnswer, StageError> {
+    stage.run(exchange, phase, &Json::parse(payload.to_owned()).unwrap()).await
+}
+
+/// The answer in few words: `error at /pointer: message`, `changed to {..}`, or what failed.
+pub fn words(answer: &Result<StageAnswer, StageError>) -> String {
+    match answer {
+        Ok(StageAnswer::Findings(findings)) => {
+            let words = findings.iter().map(|f| format!("{:?} at {:?}: {}", f.severity, f.path, f.message));
+            words.collect::<Vec<_>>().join("; ")
+        }
+        Ok(StageAnswer::Unchanged) => "unchanged".into(),
+        Ok(StageAnswer::Changed(json)) => format!("changed to {}", json.as_str()),
+        Ok(StageAnswer::Answer(json)) => format!("answers {}", json.as_str()),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A shared interceptor, for calls side by side.
+pub fn shared(interceptor: Interceptor) -> Arc<Interceptor> {
+    Arc::new(interceptor)
+}

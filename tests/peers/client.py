@@ -1,0 +1,132 @@
+"""Drives the official Python SDK's client: client.py TARGET STEPS, both JSON; prints one JSON array of outcomes.
+
+TARGET: {"kind": "streamable" | "sse", "url", "token"} or {"kind": "stdio", "command": [...], "env": {...}}, and
+"mode": "auto" | "legacy" | "2026-07-28" (what the client insists on).
+STEPS: [{"do": "tools" | "call" | "progress" | "cancel" | "prompt" | ..., ...}], see `STEPS` below.
+"""
+
+import asyncio
+import json
+import sys
+
+from mcp.client.client import Client
+from mcp.client.sse import sse_client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+from mcp_types import PromptReference, ResourceTemplateReference
+
+
+def plain(value):
+    return value and value.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+
+async def paged(fetch, items):
+    """All pages of a list: the items, and how many pages there were."""
+    found, pages, cursor = [], 0, None
+    while True:
+        page = plain(await fetch(cursor=cursor))
+        found += page[items]
+        pages += 1
+        cursor = page.get("nextCursor")
+        if cursor is None:
+            return {items: found, "pages": pages}
+
+
+async def progress(client, step):
+    """Calls a tool that after each event waits for `release`, which is called only once that event has come."""
+    events = []
+
+    async def on_progress(done, total, message):
+        events.append([done, total, message])
+        if done < total:
+            await client.call_tool(step["release"], {})
+
+    result = await client.call_tool(step["name"], step.get("arguments", {}), progress_callback=on_progress)
+    return {"events": events, "result": plain(result)}
+
+
+async def cancel(client, step):
+    """Gives up on a call that has certainly reached the server, and asks the server whether it heard."""
+    call = asyncio.ensure_future(client.call_tool(step["name"], {}))
+    await client.call_tool(step["started"], {"count": 1})
+    call.cancel()
+    try:
+        await call
+    except asyncio.CancelledError:
+        pass
+    return plain(await client.call_tool(step["cancelled"], {"count": 1}))
+
+
+async def complete(client, step):
+    ref = step["ref"]
+    ref = PromptReference(type="ref/prompt", name=ref["name"]) if "name" in ref else ResourceTemplateReference(
+        type="ref/resource", uri=ref["uri"])
+    return plain(await client.complete(ref, step["argument"]))
+
+
+async def call(client, step):
+    return plain(await client.call_tool(step["name"], step.get("arguments", {})))
+
+
+async def log(client, step):
+    """Asks for a level, makes the server log, and says what came."""
+    if step.get("level"):
+        await client.set_logging_level(step["level"])
+    del client.logs[:]
+    for level in step["emit"]:
+        await client.call_tool(step["name"], {"level": level, "data": {"n": level}})
+    return client.logs
+
+
+STEPS = {
+    "server": lambda c, s: aside({"version": c.protocol_version, "info": plain(c.server_info),
+                                  "capabilities": plain(c.server_capabilities), "instructions": c.instructions}),
+    "tools": lambda c, s: paged(c.list_tools, "tools"),
+    "prompts": lambda c, s: paged(c.list_prompts, "prompts"),
+    "resources": lambda c, s: paged(c.list_resources, "resources"),
+    "templates": lambda c, s: paged(c.list_resource_templates, "resourceTemplates"),
+    "ping": lambda c, s: given(c.send_ping()),
+    "prompt": lambda c, s: given(c.get_prompt(s["name"], s.get("arguments", {}))),
+    "read": lambda c, s: given(c.read_resource(s["uri"])),
+    "call": call, "progress": progress, "cancel": cancel, "complete": complete, "log": log,
+}
+
+
+async def aside(value):
+    return value
+
+
+async def given(awaitable):
+    return plain(await awaitable)
+
+
+def transport(target):
+    if target["kind"] == "stdio":
+        program, *args = target["command"]
+        return stdio_client(StdioServerParameters(command=program, args=args, env=target.get("env")))
+    headers = {"Authorization": f"Bearer {target['token']}"} if target.get("token") else {}
+    if target["kind"] == "sse":
+        return sse_client(target["url"], headers=headers)
+    return streamable_http_client(target["url"], http_client=create_mcp_http_client(headers=headers))
+
+
+async def main(target, steps):
+    logs = []
+
+    async def on_log(params):
+        logs.append(plain(params))
+
+    outcomes = []
+    async with Client(transport(target), mode=target.get("mode", "auto"), logging_callback=on_log) as client:
+        client.logs = logs
+        for step in steps:
+            try:
+                outcomes.append({"ok": await asyncio.wait_for(STEPS[step["do"]](client, step), 60)})
+            except Exception as error:  # the test decides what should have happened
+                code = getattr(getattr(error, "error", None), "code", None)
+                outcomes.append({"error": {"code": code, "message": str(error)}})
+    return outcomes
+
+
+print(json.dumps(asyncio.run(main(json.loads(sys.argv[1]), json.loads(sys.argv[2])))))

@@ -1,0 +1,89 @@
+//! The programs under test, built by Cargo itself: the gateway, the fixture, and the fixture as a static program.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// `<target>/<profile>`, from where this test program lies.
+pub fn profile_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("a test knows its own path");
+    let mut dir = exe.parent().expect("a program lies in a directory");
+    if dir.ends_with("deps") {
+        dir = dir.parent().expect("deps lies in the profile's directory");
+    }
+    dir.to_owned()
+}
+
+/// The target directory.
+pub fn target_dir() -> PathBuf {
+    profile_dir().parent().expect("a profile lies in the target directory").to_owned()
+}
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lies in the workspace")
+}
+
+/// The gateway.
+pub fn wasmgate() -> PathBuf {
+    binaries().join("wasmgate")
+}
+
+/// The fixture server.
+pub fn fixture() -> PathBuf {
+    binaries().join("fixture")
+}
+
+/// Where the binaries are, once Cargo has said they are up to date. The same selection of targets as `cargo test
+/// --workspace`, so that the same features apply and only the two programs are linked.
+fn binaries() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        if let Some(given) = std::env::var_os("WASMGATE_BINARIES") {
+            return given.into();
+        }
+        cargo(&["build", "--workspace", "--bins", "--tests"]);
+        profile_dir()
+    })
+}
+
+/// The fixture without any shared library, for an image with nothing else in it.
+pub fn static_fixture() -> Result<PathBuf, String> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    const TARGET: &str = "x86_64-unknown-linux-musl";
+    BUILT
+        .get_or_init(|| {
+            let sysroot =
+                Command::new("rustc").args(["--print", "sysroot"]).output().map_err(|e| e.to_string())?;
+            let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
+            if !sysroot.join("lib/rustlib").join(TARGET).is_dir() {
+                eprintln!("adding the Rust target {TARGET}");
+                let added = Command::new("rustup").args(["target", "add", TARGET]).status();
+                if !added.is_ok_and(|status| status.success()) {
+                    return Err(format!(
+                        "the Rust target {TARGET} is not installed and rustup could not add it"
+                    ));
+                }
+            }
+            cargo(&["build", "-p", "wasmgate-fixture", "--target", TARGET]);
+            let profile = profile_dir().file_name().map(ToOwned::to_owned).unwrap_or_default();
+            Ok(target_dir().join(TARGET).join(profile).join("fixture"))
+        })
+        .clone()
+}
+
+fn cargo(args: &[&str]) {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).args(args).arg("--quiet").arg("--target-dir").arg(target_dir());
+    let dir = profile_dir();
+    let profile = dir.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
+    command.args(["--profile", if profile == "debug" { "dev" } else { profile }]);
+    // What Cargo tells a test about its own package is not for the Cargo below it.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+    let status = command.status().expect("cargo runs");
+    assert!(status.success(), "cargo {} failed", args.join(" "));
+}

@@ -1,0 +1,153 @@
+//! Docker as the suite needs it: is it there, images built from nothing but files of this machine, what a gateway left.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bollard::Docker;
+use bollard::models::{ContainerInspectResponse, ContainerSummary};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::sync::OnceCell;
+
+use crate::build;
+
+/// An image with one static program and nothing else.
+pub const SCRATCH: &str = "wasmgate-tests/fixture:scratch";
+/// An image with a third-party server: Node and `@modelcontextprotocol/server-everything`.
+pub const EVERYTHING: &str = "wasmgate-tests/everything:local";
+
+/// A connection to the engine, or why there is none.
+pub async fn there() -> Result<Docker, String> {
+    let docker = Docker::connect_with_defaults().map_err(|error| format!("no Docker ({error})"))?;
+    docker.ping().await.map_err(|error| format!("no Docker ({error})"))?;
+    Ok(docker)
+}
+
+/// The fixture in an image `FROM scratch`.
+pub async fn scratch() -> Result<&'static str, String> {
+    static MADE: OnceCell<Result<(), String>> = OnceCell::const_new();
+    let made = MADE.get_or_init(|| async {
+        let docker = there().await?;
+        let program =
+            tokio::task::spawn_blocking(build::static_fixture).await.map_err(|e| e.to_string())??;
+        let directory = program.parent().ok_or("the fixture lies nowhere")?.to_owned();
+        let tar = tar(&[(directory.as_path(), &["fixture"])])?;
+        import(&docker, SCRATCH, tar, r#"ENTRYPOINT ["/fixture"]"#).await
+    });
+    made.await.clone().map(|()| SCRATCH)
+}
+
+/// Node, the libraries it is linked with, and the third-party server, in an image without a distribution.
+pub async fn everything() -> Result<&'static str, String> {
+    static MADE: OnceCell<Result<(), String>> = OnceCell::const_new();
+    let made = MADE.get_or_init(|| async {
+        let docker = there().await?;
+        let modules = crate::peers::node().await?;
+        let files = node_files()?;
+        let names: Vec<&str> = files.iter().map(String::as_str).collect();
+        let npm = modules.parent().ok_or("node_modules lies nowhere")?;
+        let tar = tokio::task::block_in_place(|| tar(&[(Path::new("/"), &names), (npm, &["node_modules"])]))?;
+        let entry = format!(
+            r#"ENTRYPOINT ["/{}", "/node_modules/@modelcontextprotocol/server-everything/dist/index.js"]"#,
+            files.first().ok_or("no node")?
+        );
+        import(&docker, EVERYTHING, tar, &entry).await
+    });
+    made.await.clone().map(|()| EVERYTHING)
+}
+
+/// Node itself first, then every file it needs, without the leading slash. Links are followed by `tar`.
+fn node_files() -> Result<Vec<String>, String> {
+    let found = Command::new("node")
+        .args(["-p", "process.execPath"])
+        .output()
+        .map_err(|e| format!("no node: {e}"))?;
+    let node = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+    let linked = Command::new("ldd").arg(&node).output().map_err(|e| format!("no ldd: {e}"))?;
+    let linked = String::from_utf8_lossy(&linked.stdout).into_owned();
+    let libraries = linked.split_whitespace().filter(|word| word.starts_with('/'));
+    let mut files: Vec<PathBuf> =
+        std::iter::once(PathBuf::from(node.clone())).chain(libraries.map(PathBuf::from)).collect();
+    // Debian's own Node keeps parts of its standard library in files.
+    for shared in
+        ["/usr/share/nodejs/undici", "/usr/share/nodejs/acorn", "/usr/share/nodejs/cjs-module-lexer"]
+    {
+        if Path::new(shared).exists() {
+            files.push(shared.into());
+        }
+    }
+    Ok(files
+        .iter()
+        .filter_map(|path| path.to_str())
+        .map(|path| path.trim_start_matches('/').to_owned())
+        .collect())
+}
+
+/// One archive of files from several directories, links followed, everything owned by root and readable.
+fn tar(parts: &[(&Path, &[&str])]) -> Result<Vec<u8>, String> {
+    let mut command = Command::new("tar");
+    command.args([
+        "--create",
+        "--dereference",
+        "--hard-dereference",
+        "--owner=0",
+        "--group=0",
+        "--mode=a+rX",
+    ]);
+    for (directory, names) in parts {
+        command.arg("-C").arg(directory).args(*names);
+    }
+    let output = command.output().map_err(|error| format!("no tar: {error}"))?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// Makes an image of one archive.
+async fn import(docker: &Docker, name: &str, tar: Vec<u8>, change: &str) -> Result<(), String> {
+    let (repo, tag) = name.split_once(':').ok_or("an image name with a tag")?;
+
+    let options = CreateImageOptionsBuilder::default()
+        .from_src("-")
+        .repo(repo)
+        .tag(tag)
+        .changes(vec![change.to_owned()])
+        .build();
+    let body = bollard::body_full(Bytes::from(tar));
+    let mut steps = docker.create_image(Some(options), Some(body), None);
+    while let Some(step) = steps.next().await {
+        step.map_err(|error| format!("{name} could not be made: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Containers with the gateway's label that have `server` as the value of one of their labels.
+pub async fn containers_of(docker: &Docker, server: &str) -> Vec<ContainerSummary> {
+    let filters = HashMap::from([("label", vec!["wasmgate=true"])]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let all = docker.list_containers(Some(options)).await.expect("the engine lists containers");
+    let is_of = |container: &ContainerSummary| {
+        container.labels.as_ref().is_some_and(|labels| labels.values().any(|value| value == server))
+    };
+    all.into_iter().filter(is_of).collect()
+}
+
+/// The settings of the one container of `server`.
+pub async fn inspect(docker: &Docker, server: &str) -> ContainerInspectResponse {
+    let containers = containers_of(docker, server).await;
+    assert_eq!(containers.len(), 1, "one container for {server}");
+    let id = containers[0].id.as_deref().expect("a container has an id");
+    docker.inspect_container(id, None).await.expect("the engine inspects")
+}
+
+/// Kills and removes a container, as a person might.
+pub async fn remove(docker: &Docker, id: &str) {
+    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    let _ = docker.remove_container(id, Some(options)).await;
+}

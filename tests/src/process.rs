@@ -1,0 +1,43 @@
+//! What a gateway has started, seen from outside: through `/proc`, by a mark that every child inherits.
+//!
+//! A gateway under test gets a `HOME` of its own, and servers inherit `HOME`, so a process with that `HOME` belongs to
+//! that gateway even after its parent is gone.
+
+use std::path::Path;
+
+/// Processes, other than `except`, that carry `home`: pid and command line.
+pub fn of_home(home: &Path, except: u32) -> Vec<(u32, String)> {
+    let mark = format!("HOME={}", home.display());
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|&pid| pid != except)
+        .filter(|pid| {
+            let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environ.split(|&b| b == 0).any(|variable| variable == mark.as_bytes())
+        })
+        .map(|pid| (pid, command_line(pid)))
+        .collect()
+}
+
+/// The arguments of a process, separated by spaces.
+pub fn command_line(pid: u32) -> String {
+    let raw = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&raw).replace('\0', " ").trim_end().to_owned()
+}
+
+/// Resident memory of a process in bytes.
+pub fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Sends a signal to one process.
+pub fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}

@@ -1,0 +1,3 @@
+//! The integration suite: one program, every test against the real binary and real peers.
+
+mod layering;
