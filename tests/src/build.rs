@@ -72,6 +72,20 @@ pub fn static_fixture() -> Result<PathBuf, String> {
         .clone()
 }
 
+/// A plugin of this repository as a component in a file, built as an author would build it.
+pub fn plugin(name: &str) -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    const TARGET: &str = "wasm32-wasip2";
+    let directory = target_dir().join("plugins");
+    BUILT.get_or_init(|| {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(root()).args(["build", "--quiet", "--profile", "plugin", "--target", TARGET]);
+        command.args(["-p", "block-secrets", "-p", "log-calls"]).arg("--target-dir").arg(&directory);
+        assert!(command.status().expect("cargo runs").success(), "the plugins could not be built");
+    });
+    directory.join(TARGET).join("plugin").join(format!("{}.wasm", name.replace('-', "_")))
+}
+
 fn cargo(args: &[&str]) {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(args).arg("--quiet").arg("--target-dir").arg(target_dir());

@@ -293,6 +293,19 @@ impl Running {
         self
     }
 
+    /// Waits until what it printed, on either stream, is enough; gives all of it.
+    pub async fn printed(&self, what: &str, enough: impl Fn(&str) -> bool) -> String {
+        let (one, two) = (self.stderr.clone(), self.stdout.clone());
+        let found = async {
+            tokio::select! {
+                () = one.find(|text| enough(text).then_some(())) => (),
+                () = two.find(|text| enough(text).then_some(())) => (),
+            }
+        };
+        soon(what, found).await;
+        format!("{}{}", self.stdout.text(), self.stderr.text())
+    }
+
     /// Remembers that a server runs in a container, which must be gone afterwards.
     #[must_use]
     pub fn with_container(mut self, server: &str) -> Self {

@@ -3,13 +3,17 @@
 //! `app` builds and runs it; `gateway` is the life of one call; `front` faces clients, `upstream` and `launch` face
 //! servers, `config` and `catalog` say which servers there are. The layering test in `tests/` holds the map.
 
+pub mod app;
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod document;
+pub mod egress;
 pub mod front;
 pub mod gateway;
 pub mod launch;
 pub mod secrets;
 pub mod shutdown;
+pub mod telemetry;
 pub mod upstream;

@@ -1,3 +1,19 @@
 //! The integration suite: one program, every test against the real binary and real peers.
+//!
+//! The modules follow the promises of the product, not its code; `layering` alone looks at the sources.
 
+#![expect(clippy::disallowed_methods, reason = "tests read their own environment and spawn their own tasks")]
+
+mod bad_input;
+mod catalogs;
+mod cli;
+mod containers;
+mod demo;
+mod faults;
 mod layering;
+mod plugins;
+mod processes;
+mod protocol_legacy;
+mod protocol_modern;
+mod remotes;
+mod stdio;

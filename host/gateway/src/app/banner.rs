@@ -61,7 +61,8 @@ pub(super) async fn show(gateway: Arc<Gateway>, facts: Facts, stop: Cancellation
         say(&servers(&states));
     } else {
         for state in states {
-            tracing::info!(server = state.name, state = state.state, tools = state.tools, reason = state.reason, "server");
+            let (name, word) = (&*state.name, &*state.state);
+            tracing::info!(server = name, state = word, tools = state.tools, reason = state.reason, "server");
         }
     }
 }

@@ -63,7 +63,12 @@ pub async fn assemble(config: &Config, tasks: &Tasks) -> Result<Arc<Gateway>, St
     };
     let launch = LaunchSettings {
         docker_host: config.environment.docker_host.clone(),
-        binds: BindPolicy { allow: config.binds.allow.clone(), allow_writable: config.binds.allow_writable.clone() },
+        binds: BindPolicy {
+            allow: config.binds.allow.clone(),
+            allow_writable: config.binds.allow_writable.clone(),
+            deny: config.environment.cache.iter().chain(&config.files).cloned().collect(),
+        },
+        environment: config.environment.inherited.clone(),
         ..LaunchSettings::default()
     };
     connect(generation, launch, tasks)

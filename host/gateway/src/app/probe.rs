@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::{BodyExt as _, Full, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use url::Url;
@@ -16,13 +17,17 @@ use wasmgate_core::pipeline::Pipeline;
 
 use super::{StartError, assemble, connect};
 use crate::config::Config;
-use crate::egress::Egress;
+use crate::egress::{Egress, Reach};
 use crate::gateway::{CallError, ClientFacts, Event, Gateway, Generation, Request, ServerState, View};
 use crate::launch::LaunchSettings;
 use crate::shutdown::Tasks;
 
 /// How long servers may take to come up before the probe goes on without them.
 const PATIENCE: Duration = Duration::from_secs(35);
+/// How long a running gateway may take to show its servers.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The largest list of servers that is read, in bytes.
+const MOST: usize = 8 << 20;
 
 /// A gateway in this process, for one command.
 pub struct Probe {
@@ -153,8 +158,8 @@ impl Probe {
 pub async fn ready(url: &Url, token: Option<&SecretString>) -> Result<Vec<ServerState>, String> {
     let mut address = url.clone();
     address.set_path("/ready");
-    let headers: Vec<_> = token.into_iter().map(bearer).collect();
-    let body = Egress::new().get(&address, &headers).await.map_err(|error| {
+    let answered = tokio::time::timeout(ANSWER, get(&address, token)).await;
+    let body = answered.unwrap_or_else(|_| Err("nothing within 10 s".into())).map_err(|error| {
         format!("the gateway at {url} does not answer: {error}; is it running, and is its token in WASMGATE_AUTH_TOKEN or --token?")
     })?;
     #[derive(serde::Deserialize)]
@@ -163,6 +168,22 @@ pub async fn ready(url: &Url, token: Option<&SecretString>) -> Result<Vec<Server
     }
     let ready: Ready = serde_json::from_slice(&body).map_err(|_| format!("{address} is not a wasmgate gateway"))?;
     Ok(ready.servers)
+}
+
+/// The body of a page, whatever its status: `/ready` says 503 and still tells.
+async fn get(address: &Url, token: Option<&SecretString>) -> Result<bytes::Bytes, String> {
+    let mut request = http::Request::get(address.as_str());
+    for (name, value) in token.into_iter().map(bearer) {
+        request = request.header(name, value.expose_secret());
+    }
+    let request = request.body(Full::default()).map_err(|error| error.to_string())?;
+    let response = Egress::new().send(Reach::Named, request).await.map_err(|error| error.to_string())?;
+    let status = response.status();
+    if status == http::StatusCode::UNAUTHORIZED || status == http::StatusCode::FORBIDDEN {
+        return Err(format!("it refused us (HTTP {})", status.as_u16()));
+    }
+    let body = Limited::new(response.into_body(), MOST).collect().await.map_err(|error| error.to_string())?;
+    Ok(body.to_bytes())
 }
 
 fn bearer(token: &SecretString) -> (String, SecretString) {

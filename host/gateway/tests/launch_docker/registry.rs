@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Serves until dropped.
-pub struct Registry {
+pub(crate) struct Registry {
     address: String,
     content: Arc<Content>,
     task: tokio::task::JoinHandle<()>,
@@ -26,7 +26,7 @@ struct Content {
 impl Registry {
     /// Serves `/probe` of an image with the one program.
     #[expect(clippy::disallowed_methods, reason = "a test's peer, not a task of the product")]
-    pub async fn serve(program: &Path) -> Self {
+    pub(crate) async fn serve(program: &Path) -> Self {
         let dir = program.parent().unwrap();
         let layer = Command::new("tar").arg("-C").arg(dir).args(["-c", "probe"]).output().unwrap().stdout;
         let config = serde_json::json!({
@@ -60,12 +60,12 @@ impl Registry {
     }
 
     /// Host and port, as the first part of an image reference.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// How often the manifest itself was fetched.
-    pub fn manifests_served(&self) -> usize {
+    pub(crate) fn manifests_served(&self) -> usize {
         self.content.served.load(Ordering::Relaxed)
     }
 }
@@ -80,6 +80,8 @@ async fn answer(mut stream: TcpStream, content: Arc<Content>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
+            // A client that tries TLS first would wait for an answer it can read.
+            Ok(TLS_HANDSHAKE) if head.is_empty() => return,
             Ok(byte) => head.push(byte),
             Err(_) => return,
         }
@@ -125,4 +127,6 @@ fn digest(bytes: &[u8]) -> String {
     text
 }
 
+/// First byte of a TLS connection (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

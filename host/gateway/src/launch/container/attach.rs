@@ -17,9 +17,8 @@ pub(super) async fn split(
     while let Some(Ok(frame)) = frames.next().await {
         match (frame, &mut stdout) {
             (LogOutput::StdOut { message }, Stdout::Messages(pipe)) => {
-                if pipe.write_all(&message).await.is_err() {
-                    stdout = Stdout::Nobody;
-                }
+                let read = pipe.write_all(&message).await.is_ok();
+                stdout = if read { stdout } else { Stdout::Nobody };
             }
             (LogOutput::StdOut { message }, Stdout::Log) | (LogOutput::StdErr { message }, _) => {
                 stderr.take(&message).await;

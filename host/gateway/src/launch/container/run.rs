@@ -50,9 +50,11 @@ struct Existing {
 
 impl Job {
     /// Runs it to its end. When nobody waits for `ready` any more it is ended at once.
-    pub(super) async fn run(self, mut ready: Ready) {
+    pub(super) async fn run(mut self, mut ready: Ready) {
         let options = CreateContainerOptionsBuilder::default().name(&self.name).build();
-        let created = match self.docker.create_container(Some(options), self.body.clone()).await {
+        // The values of the environment are not kept for as long as the container lives.
+        let body = std::mem::take(&mut self.body);
+        let created = match self.docker.create_container(Some(options), body).await {
             Ok(created) => created,
             Err(error) => {
                 let _ = ready.send(Err(self.engine.failed("create its container", error)));

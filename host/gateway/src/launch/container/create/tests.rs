@@ -58,6 +58,7 @@ fn check(container: &Container, mounts: Vec<Mount>, expected: &Expect) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one golden text")]
 fn an_entry_that_asks_for_nothing_gets_the_hardened_profile() {
     check(
         &entry(),
@@ -126,6 +127,7 @@ fn an_entry_that_asks_for_nothing_gets_the_hardened_profile() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one golden text")]
 fn an_entry_that_asks_gets_what_it_asks_and_nothing_else() {
     let mut asks = entry();
     asks.command = vec!["serve".to_owned(), "--privileged".to_owned()];
