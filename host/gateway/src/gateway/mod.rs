@@ -23,11 +23,7 @@ use wasmgate_core::seal::Sealer;
 
 use crate::shutdown::Tasks;
 use crate::upstream::Pool;
-<<<<<<< HEAD
 pub use crate::upstream::{ClientFacts, Event, Fault, State, UpstreamError};
-=======
-pub use crate::upstream::{ClientFacts, Event, Fault, State};
->>>>>>> main
 pub use error::CallError;
 pub use offering::{Offering, ServerState};
 pub use snapshot::{Generation, Unavailable};
