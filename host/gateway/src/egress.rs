@@ -9,7 +9,7 @@ mod address; // which addresses may be dialled
 mod dial; // names to checked connections
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,8 +37,21 @@ pub enum Reach {
 /// Sends requests. Cheap to clone; connections are kept and shared by all clones.
 #[derive(Clone)]
 pub struct Egress {
-    public: Client<Guarded, Full<Bytes>>,
-    named: Client<Guarded, Full<Bytes>>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    public: Clients,
+    named: Clients,
+    tls: OnceLock<ClientConfig>,
+}
+
+/// The clients of one reach.
+struct Clients {
+    reach: Reach,
+    plain: Client<Dialer, Full<Bytes>>,
+    /// Made when first needed: reading the certificate authorities takes longer than the rest of the start.
+    secure: OnceLock<Client<Guarded, Full<Bytes>>>,
 }
 
 /// Why there is no response.
@@ -56,10 +69,10 @@ pub enum EgressError {
 }
 
 impl Egress {
-    /// Trusts the certificate authorities of the operating system.
+    /// Will trust the certificate authorities of the operating system, which are read with the first https request.
     pub fn new() -> Self {
-        let tls = tls();
-        Self { public: client(tls.clone(), Reach::Public), named: client(tls, Reach::Named) }
+        let (public, named) = (Clients::new(Reach::Public), Clients::new(Reach::Named));
+        Self { inner: Arc::new(Inner { public, named, tls: OnceLock::new() }) }
     }
 
     /// Sends one request and waits for the head of the response; the body comes as it arrives. Dropping the future
@@ -72,11 +85,30 @@ impl Egress {
         reach: Reach,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, EgressError> {
-        let client = match reach {
-            Reach::Public => &self.public,
-            Reach::Named => &self.named,
+        let clients = match reach {
+            Reach::Public => &self.inner.public,
+            Reach::Named => &self.inner.named,
         };
-        client.request(request).await.map_err(EgressError::from)
+        let response = if request.uri().scheme_str() == Some("https") {
+            clients.secure(&self.inner.tls).request(request)
+        } else {
+            clients.plain.request(request)
+        };
+        response.await.map_err(EgressError::from)
+    }
+}
+
+impl Clients {
+    fn new(reach: Reach) -> Self {
+        Self { reach, plain: builder().build(Dialer(reach)), secure: OnceLock::new() }
+    }
+
+    fn secure(&self, config: &OnceLock<ClientConfig>) -> &Client<Guarded, Full<Bytes>> {
+        self.secure.get_or_init(|| {
+            let config = config.get_or_init(tls).clone();
+            let https = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1();
+            builder().build(Guarded(https.wrap_connector(Dialer(self.reach))))
+        })
     }
 }
 
@@ -109,17 +141,10 @@ fn causes(error: &dyn Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     })
 }
 
-fn client(tls: ClientConfig, reach: Reach) -> Client<Guarded, Full<Bytes>> {
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(Dialer(reach));
-    Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(KEPT_IDLE)
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(MAX_IDLE)
-        .build(Guarded(https))
+fn builder() -> hyper_util::client::legacy::Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.pool_idle_timeout(KEPT_IDLE).pool_timer(TokioTimer::new()).pool_max_idle_per_host(MAX_IDLE);
+    builder
 }
 
 /// Without certificate authorities nobody is trusted: https fails and says so, everything else works.

@@ -65,6 +65,17 @@ pub(super) struct Way {
     pub(super) uri: Uri,
     /// Headers of every request: the configured ones and who we are.
     pub(super) headers: HeaderMap,
+    /// Whether the server has other addresses to turn to when this one cannot be reached.
+    pub(super) others: Others,
+}
+
+/// The other addresses of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// This is its only one.
+    None,
+    /// The next connection goes to another.
+    Some,
 }
 
 impl Http {
@@ -261,7 +272,12 @@ impl Http {
         match timeout_at(Instant::from_std(patience.ends()), sending).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(EgressError::Broken(error))) => Err(self.lost(cause(&error)).await),
-            Ok(Err(error)) => Err(Fault::Unavailable(error.to_string())),
+            Ok(Err(error)) => {
+                if self.way.others == Others::Some {
+                    self.end(Ending::broken("this one of its addresses cannot be reached"));
+                }
+                Err(Fault::Unavailable(error.to_string()))
+            }
             Err(_) => Err(Fault::Timeout(patience.seconds())),
         }
     }

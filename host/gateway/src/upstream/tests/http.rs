@@ -1,5 +1,7 @@
 //! Servers over streamable HTTP.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits for the tasks it spawns, or ends with them")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -345,4 +347,19 @@ async fn a_remote_that_cannot_be_reached_says_why() {
         pool.close().await;
     }
     assert!(site.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_unreachable_address_makes_way_for_the_next() {
+    let site = site(|seen| Reply::result(seen, r#"{"ok":1}"#)).await;
+    let mut server = remote(&site);
+    if let Launch::Remote(remote) = &mut server.launch {
+        let mut gone = site.url.clone();
+        gone.set_port(Some(1)).unwrap();
+        remote.urls.insert(0, gone);
+    }
+    let pool = pool(vec![server]);
+    until(&pool, |status| status.state == State::Ready).await;
+    assert_eq!(text(tool(&pool, "p", "t").await), r#"{"ok":1}"#);
+    pool.close().await;
 }
