@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 pub use self::dial::Refused;
 use self::dial::{Dialer, Guarded};
@@ -43,7 +43,7 @@ pub struct Egress {
 struct Inner {
     public: Clients,
     named: Clients,
-    tls: OnceLock<ClientConfig>,
+    tls: OnceLock<Result<ClientConfig, String>>,
 }
 
 /// The clients of one reach.
@@ -90,7 +90,7 @@ impl Egress {
             Reach::Named => &self.inner.named,
         };
         let response = if request.uri().scheme_str() == Some("https") {
-            clients.secure(&self.inner.tls).request(request)
+            clients.secure(&self.inner.tls)?.request(request)
         } else {
             clients.plain.request(request)
         };
@@ -103,12 +103,17 @@ impl Clients {
         Self { reach, plain: builder().build(Dialer(reach)), secure: OnceLock::new() }
     }
 
-    fn secure(&self, config: &OnceLock<ClientConfig>) -> &Client<Guarded, Full<Bytes>> {
-        self.secure.get_or_init(|| {
-            let config = config.get_or_init(tls).clone();
-            let https = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1();
+    fn secure(
+        &self,
+        config: &OnceLock<Result<ClientConfig, String>>,
+    ) -> Result<&Client<Guarded, Full<Bytes>>, EgressError> {
+        let config = config.get_or_init(tls).as_ref();
+        let config = config.map_err(|why| EgressError::NotConnected(why.clone()))?;
+        Ok(self.secure.get_or_init(|| {
+            let https =
+                HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_only().enable_http1();
             builder().build(Guarded(https.wrap_connector(Dialer(self.reach))))
-        })
+        }))
     }
 }
 
@@ -147,28 +152,16 @@ fn builder() -> hyper_util::client::legacy::Builder {
     builder
 }
 
-/// Without certificate authorities nobody is trusted: https fails and says so, everything else works.
-fn tls() -> ClientConfig {
+/// The error says what is missing on this machine: https cannot work then, everything else does.
+fn tls() -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = || {
-        ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-    };
-    match builder().map(|builder| builder.with_native_roots()) {
-        Ok(Ok(config)) => config.with_no_client_auth(),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "no certificate authorities: https servers cannot be reached");
-            without_roots()
-        }
-        Err(error) => {
-            tracing::error!(%error, "TLS is not available");
-            without_roots()
-        }
-    }
-}
-
-fn without_roots() -> ClientConfig {
-    ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| format!("no TLS: {error}"))?;
+    let trusting = builder
+        .with_native_roots()
+        .map_err(|error| format!("no certificate authorities to trust: {error}"))?;
+    Ok(trusting.with_no_client_auth())
 }
 
 /// How long an idle connection is kept.

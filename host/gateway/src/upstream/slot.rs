@@ -225,6 +225,7 @@ impl Slot {
             Ok(started) => started,
             Err(failure) => return (Duration::ZERO, failure),
         };
+        link.learn(&era, &offer.tools);
         let ready = Arc::new(Ready { link: link.clone(), era });
         self.become_ready(shared, &ready, offer);
         let since = Instant::now();
@@ -262,6 +263,7 @@ impl Slot {
         let kinds = ready.link.signals().take();
         let offer = Lists { link: &ready.link, era: &ready.era, server: &server }.again(&old, kinds).await;
         if !is_same(&old, &offer) {
+            ready.link.learn(&ready.era, &offer.tools);
             self.phase.send_modify(|phase| phase.offer = Some(Arc::new(offer)));
             shared.changed.send_modify(|count| *count += 1);
         }

@@ -309,17 +309,20 @@ async fn a_modern_server_is_told_who_asks_in_headers_too() {
                 &seen,
                 r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}"#,
             ),
-            "tools/list" => Reply::result(&seen, r#"{"resultType":"complete","tools":[{"name":"t"}]}"#),
+            "tools/list" => Reply::result(&seen, 
+                r#"{"resultType":"complete","tools":[{"name":"tö","inputSchema":{"properties":{"r":{"x-mcp-header":"R"}}}}]}"#,
+            ),
             "tools/call" => Reply::result(&seen, r#"{"resultType":"complete"}"#),
             _ => Reply::error(&seen, 404, -32601),
         }
     })
     .await;
     let pool = pool(vec![remote(&site)]);
-    text(call(&pool, "p", r#"{"name":"tö"}"#).await);
+    text(call(&pool, "p", r#"{"name":"tö","arguments":{"r":"eu"}}"#).await);
     let call = &site.of("tools/call")[0];
     assert_eq!(call.header("mcp-method"), Some("tools/call"));
     assert_eq!(call.header("mcp-name"), Some("=?base64?dMO2?="));
+    assert_eq!(call.header("mcp-param-r"), Some("eu"));
     let (to, _unread) = mpsc::channel(1);
     let unknown = ask(&pool, "p", "prompts/get", "{}", to).await;
     assert!(matches!(unknown, Ok(Answer::Error(error)) if error.as_str().contains("-32601")));
