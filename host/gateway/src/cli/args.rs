@@ -141,7 +141,8 @@ impl Sources {
     /// The configuration that the flags, the file and the environment make.
     pub(super) fn load(&self, flags: Flags) -> Result<Config, Failed> {
         let flags = Flags { servers: self.flags(), ..flags };
-        config::load(self.config.as_deref(), &flags).map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))
+        config::load(self.config.as_deref(), &flags)
+            .map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))
     }
 
     /// What is wrong with what they name.
