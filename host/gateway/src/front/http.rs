@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmgate_core::name::ServerName;
 
-use super::auth::{Authority, Unauthenticated};
+use super::auth::Authority;
 use super::body::Body;
 use super::origin::{Foreign, Site};
 use super::session::Caller;
@@ -34,30 +34,16 @@ use crate::shutdown::Tasks;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another program has it.
-    #[error(
-        "port {port} on {host} is already in use: stop the program that has it or choose another with `--port`"
-    )]
-    InUse {
-        /// As configured.
-        host: String,
-        /// As configured.
-        port: u16,
-    },
+    #[error("port {} on {} is already in use: stop the program that has it or choose another with `--port`", .0.port(), .0.ip())]
+    InUse(SocketAddr),
     /// Not ours to take.
-    #[error("port {port} on {host} may not be used by this user: choose one above 1023 with `--port`")]
-    Forbidden {
-        /// As configured.
-        host: String,
-        /// As configured.
-        port: u16,
-    },
+    #[error("port {} on {} may not be used by this user: choose one above 1023 with `--port`", .0.port(), .0.ip())]
+    Forbidden(SocketAddr),
     /// Not an address of this machine, or something else.
-    #[error("cannot listen on {host} port {port}: choose an address of this machine with `--host`")]
+    #[error("cannot listen on {address}: choose an address of this machine with `--host`")]
     Other {
         /// As configured.
-        host: String,
-        /// As configured.
-        port: u16,
+        address: SocketAddr,
         /// What the system said.
         #[source]
         source: io::Error,
@@ -68,38 +54,42 @@ pub enum BindError {
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
+    settings: Settings,
+    tasks: Tasks,
 }
 
-/// Reserves `port` of `host`, a name or an address. Port 0 takes a free one.
+/// Reserves an address; port 0 takes a free one. What is served there runs in `tasks` and ends with them.
 ///
 /// # Errors
 /// [`BindError`], with the cure in its words.
-pub async fn bind(host: &str, port: u16) -> Result<Bound, BindError> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
+pub async fn bind(address: SocketAddr, settings: Settings, tasks: Tasks) -> Result<Bound, BindError> {
     let bound = async {
-        let listener = TcpListener::bind((bare, port)).await?;
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Bound { listener, address })
+        Ok((listener, address))
     };
-    bound.await.map_err(|source: io::Error| {
-        let host = host.to_owned();
-        match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { host, port },
-            io::ErrorKind::PermissionDenied => BindError::Forbidden { host, port },
-            _ => BindError::Other { host, port, source },
+    match bound.await {
+        Ok((listener, address)) => Ok(Bound { listener, address, settings, tasks }),
+        Err(source) => {
+            let source: io::Error = source;
+            Err(match source.kind() {
+                io::ErrorKind::AddrInUse => BindError::InUse(address),
+                io::ErrorKind::PermissionDenied => BindError::Forbidden(address),
+                _ => BindError::Other { address, source },
+            })
         }
-    })
+    }
 }
 
 impl Bound {
     /// The address, with the port that was taken.
-    pub const fn address(&self) -> SocketAddr {
+    pub const fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
     /// Serves until the process stops: no new connections then, and open ones end with their running requests.
-    pub async fn serve(self, settings: Settings, slot: Slot, tasks: Tasks) {
-        let front = Arc::new(Front::new(self.address, settings, slot, tasks));
+    pub async fn serve(self, slot: Slot) {
+        let front = Arc::new(Front::new(self.address, self.settings, slot, self.tasks));
         front.tasks.spawn("session-sweeper", sweep(Arc::clone(&front)));
         let places = Arc::new(Semaphore::new(front.limits.connections));
         let stopping = front.tasks.stopping();
@@ -205,12 +195,11 @@ impl Front {
         }
         let principal = match self.authority.principal(&head.headers) {
             Ok(principal) => principal,
-            Err(Unauthenticated::Missing) if place == Place::Ready => return self.ready(head, false),
             Err(why) => return respond::unauthenticated(why),
         };
         let caller = |view| Caller { principal, view };
         match (place, &head.method) {
-            (Place::Ready, _) => self.ready(head, true),
+            (Place::Ready, _) => self.ready(head),
             (Place::Mcp(view), &Method::POST) => endpoint::post(self, caller(view), head, body).await,
             (Place::Mcp(view), &Method::GET) => endpoint::get(self, &caller(view), head).await,
             (Place::Mcp(view), &Method::DELETE) => endpoint::delete(self, &caller(view), head),
@@ -225,10 +214,10 @@ impl Front {
         }
     }
 
-    fn ready(&self, head: &Parts, is_known: bool) -> Response<Body> {
+    fn ready(&self, head: &Parts) -> Response<Body> {
         match head.method {
             Method::GET | Method::HEAD => {
-                let (status, body) = status::ready(&self.slot, is_known);
+                let (status, body) = status::ready(&self.slot);
                 respond::json(status, body.into())
             }
             _ => respond::not_allowed("GET"),
@@ -310,9 +299,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_is_taken_is_named_with_the_cure() {
-        let first = bind("127.0.0.1", 0).await.unwrap();
-        let port = first.address().port();
-        let error = bind("127.0.0.1", port).await.err().unwrap();
+        let bind = async |address: SocketAddr| bind(address, Settings::default(), Tasks::new()).await;
+        let first = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let port = first.local_addr().port();
+        let error = bind(first.local_addr()).await.err().unwrap();
         assert_eq!(
             error.to_string(),
             format!(

@@ -41,6 +41,7 @@ use tokio::sync::watch;
 use crate::gateway::{CallError, Gateway};
 
 pub use http::{BindError, Bound, bind};
+pub use render::in_words;
 pub use settings::{Limits, Settings};
 
 /// Where the gateway will be once configuration and plugins are loaded. Fronts are up before it is filled.

@@ -174,6 +174,14 @@ pub(super) fn failure(wire: Wire, failed: &CallError, request: &str) -> Worded {
     Worded { status, error }
 }
 
+/// A failure in one line, for people at a terminal.
+pub fn in_words(failed: &CallError) -> String {
+    let worded = failure(Wire::Modern, failed, "").error;
+    let message = worded.member("message");
+    let text = message.as_ref().and_then(Json::string).map(Cow::into_owned);
+    text.unwrap_or_else(|| worded.as_str().to_owned())
+}
+
 /// A result that the client's era cannot carry.
 pub(super) fn unbridged(request: &str) -> Json {
     let data = Data { code: "input_required", request_id: Some(request), ..Data::default() };

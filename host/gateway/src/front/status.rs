@@ -19,14 +19,12 @@ struct Ready {
     servers: Option<Vec<ServerState>>,
 }
 
-/// Whether the gateway can serve: it is loaded, and every required server is ready. Those who did not say who they are
-/// get that alone; the names of servers are for those who did.
-pub(super) fn ready(slot: &Slot, is_known: bool) -> (StatusCode, Vec<u8>) {
-    let states = slot.borrow().as_ref().map(|gateway| gateway.states());
-    readiness(states, is_known)
+/// Whether the gateway can serve: it is loaded, and every required server is ready.
+pub(super) fn ready(slot: &Slot) -> (StatusCode, Vec<u8>) {
+    readiness(slot.borrow().as_ref().map(|gateway| gateway.states()))
 }
 
-fn readiness(states: Option<Vec<ServerState>>, is_known: bool) -> (StatusCode, Vec<u8>) {
+fn readiness(states: Option<Vec<ServerState>>) -> (StatusCode, Vec<u8>) {
     let reason = match &states {
         None => Some("the configuration is loading"),
         Some(states) if states.iter().any(|state| state.required && state.state != "ready") => {
@@ -34,7 +32,7 @@ fn readiness(states: Option<Vec<ServerState>>, is_known: bool) -> (StatusCode, V
         }
         Some(_) => None,
     };
-    let ready = Ready { ready: reason.is_none(), reason, servers: states.filter(|_| is_known) };
+    let ready = Ready { ready: reason.is_none(), reason, servers: states };
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // Plain data of our own always serialises.
     (status, serde_json::to_vec(&ready).unwrap_or_default())
@@ -47,32 +45,30 @@ mod tests {
     use super::*;
 
     fn server(name: &str, state: &'static str, required: bool) -> ServerState {
-        ServerState { name: name.into(), state, reason: None, tools: 2, required }
+        ServerState { name: name.into(), state: state.into(), reason: None, tools: 2, required }
     }
 
     #[track_caller]
-    fn check(states: Option<Vec<ServerState>>, is_known: bool, expected: Expect) {
-        let (status, body) = readiness(states, is_known);
+    fn check(states: Option<Vec<ServerState>>, expected: Expect) {
+        let (status, body) = readiness(states);
         expected.assert_eq(&format!("{} {}", status.as_u16(), String::from_utf8(body).unwrap()));
     }
 
     #[test]
     fn ready_means_loaded_and_no_required_server_missing() {
-        check(None, true, expect![[r#"503 {"ready":false,"reason":"the configuration is loading"}"#]]);
-        check(Some(vec![]), true, expect![[r#"200 {"ready":true,"servers":[]}"#]]);
-        let failed = || Some(vec![server("a", "failed", false), server("b", "ready", true)]);
+        check(None, expect![[r#"503 {"ready":false,"reason":"the configuration is loading"}"#]]);
+        check(Some(vec![]), expect![[r#"200 {"ready":true,"servers":[]}"#]]);
         check(
-            failed(),
-            true,
+            Some(vec![server("a", "failed", false), server("b", "ready", true)]),
             expect![[
                 r#"200 {"ready":true,"servers":[{"name":"a","state":"failed","tools":2,"required":false},{"name":"b","state":"ready","tools":2,"required":true}]}"#
             ]],
         );
-        check(failed(), false, expect![[r#"200 {"ready":true}"#]]);
         check(
             Some(vec![server("b", "starting", true)]),
-            false,
-            expect![[r#"503 {"ready":false,"reason":"a required server is not ready"}"#]],
+            expect![[
+                r#"503 {"ready":false,"reason":"a required server is not ready","servers":[{"name":"b","state":"starting","tools":2,"required":true}]}"#
+            ]],
         );
     }
 }

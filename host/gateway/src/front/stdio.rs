@@ -24,19 +24,17 @@ use crate::shutdown::Tasks;
 
 /// Serves one client until its input ends, its output breaks or the process stops. What was asked before the end of the
 /// input is answered, within a few seconds.
-///
-/// # Errors
-/// When a pipe fails for a reason other than the client being gone.
-pub async fn serve<R, W>(input: R, mut output: W, slot: Slot, limits: Limits, tasks: Tasks) -> io::Result<()>
+pub async fn serve<R, W>(slot: Slot, input: R, mut output: W, tasks: Tasks)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let stopping = tasks.stopping();
-    let Some(gateway) = loaded(slot, &tasks).await else { return Ok(()) };
+    let Some(gateway) = loaded(slot, &tasks).await else { return };
     let caller = Caller { principal: "local".into(), view: View::All };
     let session = Arc::new(Session::new("stdio".into(), caller, Instant::now(), stopping.child_token()));
     let changes = list_changes(&gateway, Arc::clone(&session), || true);
+    let limits = Limits::default();
     let mut lines = Lines::new(BufReader::with_capacity(READ, input), limits.line);
     let mut duplex = Duplex::new(changes, None);
     let pipe = Pipe { gateway, session, limits };
@@ -47,8 +45,9 @@ where
     };
     pipe.session.end();
     match outcome {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        outcome => outcome,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => tracing::debug!("the client is gone"),
+        Err(error) => tracing::error!(%error, "the client's pipe failed"),
+        Ok(()) => {}
     }
 }
 

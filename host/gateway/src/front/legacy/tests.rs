@@ -1,1 +1,80 @@
+use super::super::session::tests::session;
+use super::*;
+use crate::gateway::Revisions;
 
+fn json(text: &str) -> Json {
+    Json::parse(text.to_owned()).unwrap()
+}
+
+#[test]
+fn the_version_is_the_clients_when_we_know_it_and_our_newest_otherwise() {
+    for (wanted, expected) in [
+        ("2024-11-05", "2024-11-05"),
+        ("2025-03-26", "2025-03-26"),
+        ("2025-06-18", "2025-06-18"),
+        ("2025-11-25", "2025-11-25"),
+        ("2026-07-28", "2025-11-25"),
+        ("2099-01-01", "2025-11-25"),
+        ("", "2025-11-25"),
+    ] {
+        let params = json(&format!(r#"{{"protocolVersion":"{wanted}"}}"#));
+        assert_eq!(agree(Some(&params)).unwrap().version, expected, "{wanted}");
+    }
+    for bad in [None, Some(json("{}")), Some(json(r#"{"protocolVersion":1}"#))] {
+        assert!(matches!(agree(bad.as_ref()), Err(Refusal::Params(_))), "{bad:?}");
+    }
+}
+
+#[test]
+fn servers_are_not_promised_what_is_not_carried_yet() {
+    let params = json(
+        r#"{"protocolVersion":"2025-11-25","clientInfo":{"name":"c","version":"1"},"capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{},"tasks":{},"experimental":{"x":1}}}"#,
+    );
+    let agreed = agree(Some(&params)).unwrap();
+    assert_eq!(agreed.client.capabilities.as_str(), r#"{"experimental":{"x":1}}"#);
+    assert_eq!(agreed.client.info.as_ref().unwrap().as_str(), r#"{"name":"c","version":"1"}"#);
+}
+
+#[test]
+fn results_lose_what_2026_added_and_nothing_else() {
+    for (theirs, ours) in [
+        (r#"{"content":[ 1.0 ]}"#, Some(r#"{"content":[ 1.0 ]}"#)),
+        (
+            r#"{"resultType":"complete","content":[],"ttlMs":0,"cacheScope":"public"}"#,
+            Some(r#"{"content":[]}"#),
+        ),
+        (r#"{"a":{"resultType":"complete"}}"#, Some(r#"{"a":{"resultType":"complete"}}"#)),
+        (r#"{"resultType":"input_required"}"#, None),
+    ] {
+        assert_eq!(result(&json(theirs)).as_ref().map(Json::as_str), ours);
+    }
+}
+
+#[test]
+fn levels_are_the_eight_words() {
+    for word in LOG_LEVELS {
+        assert_eq!(level(Some(&json(&format!(r#"{{"level":"{word}"}}"#)))).unwrap(), word);
+    }
+    for bad in [r#"{"level":"loud"}"#, r#"{"level":3}"#, "{}", r#"{"level":"INFO"}"#] {
+        assert!(level(Some(&json(bad))).is_err(), "{bad}");
+    }
+    assert!(level(None).is_err());
+}
+
+#[test]
+fn a_cancellation_names_a_request_by_its_id() {
+    let session = session();
+    let agreed = agree(Some(&json(r#"{"protocolVersion":"2025-11-25"}"#))).unwrap();
+    session.agree(agreed, Revisions::default()).unwrap();
+    let id = Id::of(&json(r#""call""#)).unwrap();
+    let (_, mut in_flight) = session.begin(&id, 9).unwrap();
+    let is_cancelled = |in_flight: &mut super::super::session::InFlight| {
+        futures_util::FutureExt::now_or_never(in_flight.cancelled()).is_some()
+    };
+    for other in [None, Some("{}"), Some(r#"{"requestId":"other"}"#), Some(r#"{"requestId":null}"#)] {
+        cancel(&session, other.map(json).as_ref());
+    }
+    assert!(!is_cancelled(&mut in_flight));
+    cancel(&session, Some(&json(r#"{"requestId":"call","reason":"tired"}"#)));
+    assert!(is_cancelled(&mut in_flight));
+}
