@@ -113,6 +113,9 @@ fn load_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Resu
             String::new(),
         ));
     }
+    if flags.servers.cpus.is_some_and(|cpus| !(cpus.is_finite() && cpus > 0.0)) {
+        parts.reader.problems.push(Diagnostic::new("command line", "`--cpus` is not a number above 0", ""));
+    }
     if !parts.reader.problems.is_empty() {
         return Err(parts.reader.problems);
     }
