@@ -8,6 +8,7 @@ use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveImageOptions,
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -113,6 +114,7 @@ fn tar(parts: &[(&Path, &[&str])]) -> Result<Vec<u8>, String> {
 async fn import(docker: &Docker, name: &str, tar: Vec<u8>, change: &str) -> Result<(), String> {
     let (repo, tag) = name.split_once(':').ok_or("an image name with a tag")?;
 
+    let before = docker.inspect_image(name).await.ok().and_then(|image| image.id);
     let options = CreateImageOptionsBuilder::default()
         .from_src("-")
         .repo(repo)
@@ -123,6 +125,11 @@ async fn import(docker: &Docker, name: &str, tar: Vec<u8>, change: &str) -> Resu
     let mut steps = docker.create_image(Some(options), Some(body), None);
     while let Some(step) = steps.next().await {
         step.map_err(|error| format!("{name} could not be made: {error}"))?;
+    }
+    // The image of an earlier run has lost its name to this one.
+    let after = docker.inspect_image(name).await.ok().and_then(|image| image.id);
+    if let Some(old) = before.filter(|old| after.as_ref() != Some(old)) {
+        let _ = docker.remove_image(&old, None::<RemoveImageOptions>, None).await;
     }
     Ok(())
 }

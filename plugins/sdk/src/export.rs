@@ -3,6 +3,7 @@
 
 /// Makes a component of a [`Validator`](crate::Validator). Does nothing in a native build.
 #[macro_export]
+#[rustfmt::skip]
 macro_rules! export_validator {
     ($plugin:ty) => {
         #[cfg(target_arch = "wasm32")]
@@ -10,23 +11,22 @@ macro_rules! export_validator {
             $crate::__configured!(Validator, $plugin);
 
             impl $crate::guest::ValidatorGuest for Exported {
-                fn validate(
-                    op: $crate::guest::ValidatedOperation,
-                ) -> Result<Vec<$crate::guest::RawFinding>, String> {
+                fn validate(op: $crate::guest::RawOperation) -> Result<Vec<$crate::guest::RawFinding>, String> {
                     CONFIGURED.with_borrow(|plugin| match plugin {
                         Some(plugin) => $crate::guest::validate(plugin, op),
                         None => Err(String::from("not configured")),
                     })
                 }
-    }
+            }
 
-    $crate::guest::validates::export!(Exported with_types_in $crate::guest::validates);
+            $crate::guest::validates::export!(Exported with_types_in $crate::guest::validates);
         };
     };
 }
 
 /// Makes a component of a [`Mutator`](crate::Mutator). Does nothing in a native build.
 #[macro_export]
+#[rustfmt::skip]
 macro_rules! export_mutator {
     ($plugin:ty) => {
         #[cfg(target_arch = "wasm32")]
@@ -34,7 +34,7 @@ macro_rules! export_mutator {
             $crate::__configured!(Mutator, $plugin);
 
             impl $crate::guest::MutatorGuest for Exported {
-                fn mutate(op: $crate::guest::MutatedOperation) -> Result<$crate::guest::RawOutcome, String> {
+                fn mutate(op: $crate::guest::RawOperation) -> Result<$crate::guest::RawOutcome, String> {
                     CONFIGURED.with_borrow(|plugin| match plugin {
                         Some(plugin) => $crate::guest::mutate(plugin, op),
                         None => Err(String::from("not configured")),
@@ -42,7 +42,7 @@ macro_rules! export_mutator {
                 }
             }
 
-    $crate::guest::mutates::export!(Exported with_types_in $crate::guest::mutates);
+            $crate::guest::mutates::export!(Exported with_types_in $crate::guest::mutates);
         };
     };
 }
@@ -50,6 +50,7 @@ macro_rules! export_mutator {
 /// The part every kind of plugin shares: the configured value and the `plugin` interface.
 #[doc(hidden)]
 #[macro_export]
+#[rustfmt::skip]
 macro_rules! __configured {
     ($kind:ident, $plugin:ty) => {
         struct Exported;
@@ -141,21 +142,20 @@ pub mod guest {
         Problem as RawProblem,
     };
     pub use imports::wasmgate::plugin::types::{
-        Finding as RawFinding, Operation as MutatedOperation, Operation as ValidatedOperation,
-        Phase as RawPhase, Severity as RawSeverity,
+        Finding as RawFinding, Operation as RawOperation, Phase as RawPhase, Severity as RawSeverity,
     };
     pub use mutates::exports::wasmgate::plugin::mutator::{Guest as MutatorGuest, Outcome as RawOutcome};
     pub use validates::exports::wasmgate::plugin::validator::Guest as ValidatorGuest;
 
     use imports::wasmgate::plugin::{clock, edits, log as host_log, messages};
 
-    pub fn validate<V: Validator>(plugin: &V, op: ValidatedOperation) -> Result<Vec<RawFinding>, String> {
+    pub fn validate<V: Validator>(plugin: &V, op: RawOperation) -> Result<Vec<RawFinding>, String> {
         let payload = HostPayload(op.message);
         let findings = plugin.validate(&Call::new(&op.into(), &payload))?;
         Ok(findings.into_iter().map(Into::into).collect())
     }
 
-    pub fn mutate<M: Mutator>(plugin: &M, op: MutatedOperation) -> Result<RawOutcome, String> {
+    pub fn mutate<M: Mutator>(plugin: &M, op: RawOperation) -> Result<RawOutcome, String> {
         let payload = HostPayload(op.message);
         Ok(match plugin.mutate(&Draft::new(&op.into(), &payload))? {
             Outcome::Unchanged => RawOutcome::Unchanged,
@@ -246,8 +246,8 @@ pub mod guest {
         }
     }
 
-    impl From<ValidatedOperation> for Operation {
-        fn from(op: ValidatedOperation) -> Self {
+    impl From<RawOperation> for Operation {
+        fn from(op: RawOperation) -> Self {
             let phase = match op.phase {
                 RawPhase::Request => Phase::Request,
                 RawPhase::Response => Phase::Response,

@@ -234,3 +234,31 @@ async fn calls_in_flight_are_ended_by_a_drain() {
     let rest = stream.rest().await.text();
     assert!(rest.contains("\"id\":50"), "the call got its one outcome: {rest}\n{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn a_second_signal_ends_it_now() {
+    let gw = gateway().catalog(wasmgate_tests::catalog::good("fx")).start().await;
+    gw.ready(["fx"]).await;
+    let client = gw.alone("fx").await;
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move {
+            client
+                .post(r#"{"jsonrpc":"2.0","id":50,"method":"tools/call","params":{"name":"slow"}}"#)
+                .open()
+                .await
+                .rest()
+                .await
+        }
+    });
+    client.call("wait_started", json!({"count": 1})).await;
+    process::signal(gw.pid, rustix::process::Signal::TERM);
+    soon("the port closing to new connections", async {
+        while tokio::net::TcpStream::connect(gw.address()).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    gw.stop().await;
+    waiting.abort();
+}

@@ -88,6 +88,48 @@ async fn many_tools_come_in_pages_with_cursors_nobody_can_forge() {
 }
 
 #[tokio::test]
+async fn names_too_long_for_clients_are_shortened_and_still_work() {
+    let long = format!("a{}", "b".repeat(60));
+    let catalog = || {
+        let mut entry = fixture(&["server", "--stdio"]);
+        entry["prefix"] = "short".into();
+        Catalog::new().fixture(&long, &["server", "--stdio"]).entry("with-a-prefix", entry)
+    };
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let gw = gateway().catalog(catalog()).arg("--enable-all-servers").start().await;
+        gw.ready([long.as_str(), "with-a-prefix"]).await;
+        let client = gw.legacy().await;
+        let tools = client.tool_names().await;
+        assert!(tools.iter().all(|name| name.len() <= 64), "{tools:?}");
+        assert!(tools.contains(&"short__echo".to_owned()), "the catalog's prefix: {tools:?}");
+        // A shortened name still means its own tool: `text` says hello, whatever it is called now.
+        let answer = client.call(&tools[1], json!({})).await;
+        assert_eq!(answer["content"][0]["text"], "hello", "{}", tools[1]);
+        seen.push(tools);
+        gw.stop().await;
+    }
+    assert_eq!(seen[0], seen[1], "shortened the same way every time");
+}
+
+#[tokio::test]
+async fn resources_that_two_servers_offer_stay_apart() {
+    let catalog = Catalog::new().fixture("a", &["server", "--stdio"]).fixture("b", &["server", "--stdio"]);
+    let gw = gateway().catalog(catalog).servers(["a", "b"]).start().await;
+    gw.ready(["a", "b"]).await;
+    let client = gw.legacy().await;
+    let listed = client.list("resources/list", "resources").await.0;
+    let uris: std::collections::BTreeSet<&str> =
+        listed.iter().filter_map(|item| item["uri"].as_str()).collect();
+    assert_eq!(uris.len(), 10, "{uris:?}");
+    for uri in &uris {
+        let read = result(client.request("resources/read", json!({"uri": uri})).await);
+        assert_eq!(read["contents"][0]["uri"], *uri, "the URI in the answer is the one that was asked for");
+    }
+    gw.stop().await;
+}
+
+#[tokio::test]
 async fn one_server_alone_keeps_its_names() {
     let gw = gateway()
         .catalog(Catalog::new().fixture("a", &["server", "--stdio"]).fixture("b", &["raw", "--stdio"]))

@@ -137,3 +137,34 @@ async fn a_remote_that_comes_back_is_used_again() {
     drop(again);
     gw.stop().await;
 }
+
+#[tokio::test]
+async fn a_server_that_comes_up_later_joins_the_lists_and_clients_are_told() {
+    let free =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let url = format!("http://127.0.0.1:{free}/mcp");
+    let catalog = Catalog::new().remote("later", &url, "streamable-http").fixture("fx", &["raw", "--stdio"]);
+    let gw = gateway().catalog(catalog).servers(["later", "fx"]).start().await;
+    gw.ready(["fx"]).await;
+    gw.reaches("later", &["failed"]).await;
+    let client = gw.legacy().await;
+    assert_eq!(client.tool_names().await.len(), 14);
+    assert_eq!(client.initialized["capabilities"]["tools"]["listChanged"], true, "{}", client.initialized);
+    let mut stream = client.dress(client.door.ask("GET")).open().await;
+    assert_eq!(stream.status, 200);
+    let remote = remote::fixture_on(&["server", "--http"], free).await;
+    loop {
+        let event = stream.event().await.expect("the stream stays open");
+        if event.contains("notifications/tools/list_changed") {
+            break;
+        }
+    }
+    assert_eq!(
+        client.tool_names().await.len(),
+        14 + 17,
+        "the list that the notification speaks of is the new one"
+    );
+    assert_eq!(client.call("later__text", json!({"text": "at last"})).await["content"][0]["text"], "at last");
+    drop((stream, remote));
+    gw.stop().await;
+}

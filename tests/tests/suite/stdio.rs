@@ -44,6 +44,21 @@ async fn a_session_over_stdio() {
 }
 
 #[tokio::test]
+async fn the_rust_sdk_s_client_starts_the_gateway_itself() {
+    let builder = gateway().catalog(good("fx")).transport("stdio");
+    let (line, env) = builder.command();
+    let mut command = tokio::process::Command::new(&line[0]);
+    command.args(&line[1..]).env_clear().envs(env);
+    let transport = rmcp::transport::TokioChildProcess::new(command).expect("the gateway starts");
+    let client = rmcp::ServiceExt::serve((), transport).await.expect("a session");
+    let request = rmcp::model::CallToolRequestParams::new("text");
+    let answer = client.call_tool(request).await.expect("a result");
+    assert_eq!(answer.content[0].as_text().map(|text| text.text.as_str()), Some("hello"));
+    client.cancel().await.expect("a polite end");
+    let _ = std::fs::remove_dir_all(builder.home());
+}
+
+#[tokio::test]
 async fn a_modern_client_over_stdio() {
     let mut gw = gateway().catalog(good("fx")).transport("stdio").start().await;
     let ask = |id: u64, method: &str, params: Value| {

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use super::mount::Binds;
 use super::refusal::Refusal;
 use super::template::{Piece, Template, Value, to_text};
 use super::vars::{Bit, split};
@@ -14,7 +15,12 @@ pub(super) type Vars<'a> = dyn Fn(&str) -> Result<String, Refusal> + 'a;
 ///
 /// # Errors
 /// When a text that was put there would start an option, or a variable may not be used.
-pub(super) fn arguments(templates: &[Text], root: &Json, vars: &Vars<'_>) -> Result<Vec<String>, Refusal> {
+pub(super) fn arguments(
+    templates: &[Text],
+    root: &Json,
+    vars: &Vars<'_>,
+    binds: &Binds,
+) -> Result<Vec<String>, Refusal> {
     let mut argv = Vec::new();
     for Text(text) in templates {
         let template = Template::parse(text);
@@ -23,14 +29,22 @@ pub(super) fn arguments(templates: &[Text], root: &Json, vars: &Vars<'_>) -> Res
         match pieces.as_slice() {
             [Piece::Value(Value::List(items))] => {
                 for item in items {
-                    argv.push(checked(item, &named())?);
+                    argv.push(checked(&placed(item, binds), &named())?);
                 }
             }
-            [Piece::Value(value)] => argv.push(checked(value, &named())?),
+            [Piece::Value(value)] => argv.push(checked(&placed(value, binds), &named())?),
             many => argv.push(joined(many, vars, &named())?),
         }
     }
     Ok(argv)
+}
+
+/// A path where its mount is.
+fn placed(value: &Value, binds: &Binds) -> Value {
+    match value {
+        Value::Path(text) => Value::Path(binds.absolute(text)),
+        other => other.clone(),
+    }
 }
 
 fn joined(pieces: &[Piece], vars: &Vars<'_>, named: &str) -> Result<String, Refusal> {
@@ -84,15 +98,16 @@ mod tests {
 
     fn run(templates: &[&str], root: Json) -> Result<Vec<String>, Refusal> {
         let templates: Vec<_> = templates.iter().map(|text| Text((*text).to_owned())).collect();
-        arguments(&templates, &root, &|name| Ok(format!("<{name}>")))
+        let binds = Binds { home: Some("/home/me".into()), ..Binds::default() };
+        arguments(&templates, &root, &|name| Ok(format!("<{name}>")), &binds)
     }
 
     #[test]
     fn lists_expand_and_texts_do_not() {
-        let root = json!({"f": {"paths": ["/a b", "/c"], "n": -5, "s": "x y $HOME"}});
+        let root = json!({"f": {"paths": ["/a b", "~/c"], "n": -5, "s": "x y $HOME"}});
         let argv =
             run(&["run", "{{f.paths|volume-target|into}}", "{{f.n}}", "{{f.s}}", "--s={{f.s}} $V"], root);
-        assert_eq!(argv.unwrap(), ["run", "/a b", "/c", "-5", "x y $HOME", "--s=x y $HOME <V>"]);
+        assert_eq!(argv.unwrap(), ["run", "/a b", "/home/me/c", "-5", "x y $HOME", "--s=x y $HOME <V>"]);
     }
 
     #[test]

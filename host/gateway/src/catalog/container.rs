@@ -1,6 +1,6 @@
 //! What runs on this machine: an entry's container, or its process.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use wasmgate_core::catalog::{Container, ContainerTransport, Network, Process};
 
@@ -8,7 +8,7 @@ use super::argv::arguments;
 use super::entry::{ProcessEntry, Transport};
 use super::mount::mounts;
 use super::scope::Scope;
-use super::{Binds, Entry, Options, Refusal, Resolution};
+use super::{Binds, Entry, Inputs, Options, Refusal, Resolution};
 
 /// The name by which an operator's process entry means this very program.
 const OURSELVES: &str = "wasmgate";
@@ -38,7 +38,7 @@ pub(super) fn build(
     }
     Ok(Container {
         image: image.to_owned(),
-        command: arguments(command, &scope.root, &|name| scope.public(name, "command line"))?,
+        command: arguments(command, &scope.root, &|name| scope.public(name, "command line"), binds)?,
         env,
         mounts: volumes.mounts,
         user: user(options, &scope)?,
@@ -60,7 +60,7 @@ pub(super) fn process(
     process: &ProcessEntry,
     entry: &Entry,
     scope: &Scope<'_>,
-    executable: Option<&Path>,
+    inputs: &Inputs<'_>,
 ) -> Result<Process, Resolution> {
     if !scope.origin.is_operator() {
         return Err(Resolution::NeedsGrant {
@@ -71,10 +71,11 @@ pub(super) fn process(
     }
     let (scope, env) = scope.environment(&[&process.env, &entry.env])?;
     let mut argv =
-        arguments(&process.command, &scope.root, &|name| scope.public(name, "command line"))?.into_iter();
+        arguments(&process.command, &scope.root, &|name| scope.public(name, "command line"), inputs.binds)?
+            .into_iter();
     let program = argv.next().filter(|program| !program.is_empty());
     let program = program.ok_or_else(|| Refusal::new("its `process.command` names no program"))?;
-    let program = match executable {
+    let program = match inputs.executable {
         Some(path) if program == OURSELVES => path.to_string_lossy().into_owned(),
         _ => program,
     };

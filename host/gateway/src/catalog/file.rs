@@ -23,39 +23,42 @@ use crate::document::{Diagnostic, Source, Spanned};
 /// When it is not YAML or JSON, or has neither `registry` nor `servers`.
 pub fn read(source: &Source<'_>, origin: Origin) -> Result<Catalog, Diagnostic> {
     let document: Document = source.parse()?;
-    let mut catalog = Catalog { enable_all: document.enable == Some(Enable::All), ..Catalog::default() };
-    match (document.registry, document.servers) {
-        (None, None) => {
-            return Err(Diagnostic::new(
-                source.file,
-                "is not a catalog: it has neither `registry` nor `servers`",
-                "a catalog is `registry: {name: {image: ...}}` or `servers: [{name: ..., image: ...}]`",
-            ));
-        }
-        (registry, servers) => {
-            for (name, entry) in registry.map(|entries| entries.0).unwrap_or_default() {
-                catalog.add(name.as_str(), Item::plain(entry.value), origin);
-            }
-            for (number, item) in (1..).zip(servers.unwrap_or_default()) {
-                let item = Item::read(item.value);
-                let name = item.name.clone().unwrap_or_else(|| format!("(number {number})"));
-                catalog.add(&name, item, origin);
-            }
-        }
+    if document.registry.is_none() && document.servers.is_none() {
+        return Err(Diagnostic::new(
+            source.file,
+            "is not a catalog: it has neither `registry` nor `servers`",
+            "a catalog is `registry: {name: {image: ...}}` or `servers: [{name: ..., image: ...}]`",
+        ));
+    }
+    let enable_all = document.enable.as_ref().and_then(Json::as_str) == Some("all");
+    let mut catalog = Catalog { enable_all, ..Catalog::default() };
+    for (name, entry) in document.registry.map(|entries| entries.0).unwrap_or_default() {
+        let line = entry.referenced.line();
+        catalog.add(name.as_str(), Item::plain(entry.value), origin, line);
+    }
+    // A profile that lists no tools of a server allows none; a catalog that lists none has not said.
+    let profile = document.id.is_some();
+    for (number, item) in (1..).zip(document.servers.unwrap_or_default()) {
+        let line = item.referenced.line();
+        let mut item = Item::read(item.value);
+        item.tools = item.tools.filter(|tools| profile || !tools.is_empty());
+        let name = item.name.clone().unwrap_or_else(|| format!("(number {number})"));
+        catalog.add(&name, item, origin, line);
     }
     Ok(catalog)
 }
 
 impl Catalog {
-    fn add(&mut self, name: &str, item: Item, origin: Origin) {
+    fn add(&mut self, name: &str, item: Item, origin: Origin, line: u64) {
         match ServerName::new(name) {
             Ok(name) => {
-                let entry = Entry::read(&item.entry)
-                    .map(Box::new)
-                    .map_err(|what| Refusal::new(format!("the catalog entry cannot be read: {what}")));
+                let entry = Entry::read(&item.entry).map(Box::new);
+                let entry = entry.map_err(|what| {
+                    Refusal::new(format!("the catalog's entry at line {line} cannot be read: {what}"))
+                });
                 self.servers.push(Listed { name, origin, entry, tools: item.tools, values: item.values });
             }
-            Err(bad) => self.warnings.push(format!("an entry is left out: {bad}")),
+            Err(bad) => self.warnings.push(format!("the entry at line {line} is left out: {bad}")),
         }
     }
 }
@@ -66,15 +69,12 @@ struct Document {
     registry: Option<Entries>,
     #[serde(default)]
     servers: Option<Vec<Spanned<Json>>>,
+    /// `all` (ours): every server is enabled.
     #[serde(default)]
-    enable: Option<Enable>,
-}
-
-/// `enable:` at the top of a catalog (ours).
-#[derive(Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Enable {
-    All,
+    enable: Option<Json>,
+    /// Only profiles have one.
+    #[serde(default)]
+    id: Option<Json>,
 }
 
 /// A map in its order.
@@ -182,12 +182,12 @@ mod tests {
         check(
             r#"{"servers": [{"name": "a", "image": "ia"}, {"image": "nameless"}]}"#,
             expect![[r#"
-            a Some("ia") None tools=None values={}
-            warning: an entry is left out: `(number 2)` cannot name a server: use 1 to 128 letters, digits, `.`, `_` or `-`, a letter or digit first
-        "#]],
+                a Some("ia") None tools=None values={}
+                warning: the entry at line 1 is left out: `(number 2)` cannot name a server: use 1 to 128 letters, digits, `.`, `_` or `-`, a letter or digit first
+            "#]],
         );
         check(
-            "title: t\nservers:\n- type: image\n  image: x\n  tools: [one]\n  config: {k: 1}\n  snapshot: {server: {name: a}}\n- type: remote\n  endpoint: https://e\n  tools: null\n  snapshot: {server: {name: b}}\n",
+            "id: p\nname: t\nservers:\n- type: image\n  image: x\n  tools: [one]\n  config: {k: 1}\n  snapshot: {server: {name: a}}\n- type: remote\n  endpoint: https://e\n  tools: null\n  snapshot: {server: {name: b}}\n",
             expect![[r#"
                 a Some("x") None tools=Some(["one"]) values={"k": Number(1)}
                 b None Some("https://e") tools=None values={}
@@ -200,10 +200,10 @@ mod tests {
         check(
             "registry:\n  bad: {command: 5}\n  worse: text\n  'no/name': {}\n  good: {image: x, env: null}\n",
             expect![[r#"
-                bad the catalog entry cannot be read: invalid type: integer `5`, expected a sequence tools=None values={}
-                worse the catalog entry cannot be read: is not a map of keys tools=None values={}
+                bad the catalog's entry at line 2 cannot be read: invalid type: integer `5`, expected a sequence tools=None values={}
+                worse the catalog's entry at line 3 cannot be read: is not a map of keys tools=None values={}
                 good Some("x") None tools=None values={}
-                warning: an entry is left out: `no/name` cannot name a server: use 1 to 128 letters, digits, `.`, `_` or `-`, a letter or digit first
+                warning: the entry at line 4 is left out: `no/name` cannot name a server: use 1 to 128 letters, digits, `.`, `_` or `-`, a letter or digit first
             "#]],
         );
     }

@@ -30,7 +30,7 @@ pub use entry::{
     DeadlinesEntry, Entry, From, Limits, OauthEntry, Options, ProcessEntry, ProtocolEntry, PullEntry,
     RemoteEntry, SecretEntry, Transport,
 };
-pub use mount::Binds;
+pub use mount::{Binds, SHARED};
 pub use refusal::Refusal;
 pub use resolve::{Inputs, Resolution, resolve};
 pub use values::Values;

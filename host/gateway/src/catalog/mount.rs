@@ -12,10 +12,13 @@ use super::refusal::Refusal;
 use super::template::{Piece, Template, Value};
 use crate::document::Text;
 
+/// Directories that need no allowance: what lies below them (not they themselves) may be mounted read-only.
+pub const SHARED: &[&str] = &["/tmp", "/private/tmp", "/var/tmp"];
+
 /// What the operator allows to be mounted, and what relative paths are relative to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Binds {
-    /// Roots below which host paths may be mounted.
+    /// Roots below which host paths may be mounted, besides [`SHARED`].
     pub allow: Vec<PathBuf>,
     /// Exact host paths that may be mounted writable.
     pub allow_writable: Vec<PathBuf>,
@@ -23,6 +26,21 @@ pub struct Binds {
     pub home: Option<PathBuf>,
     /// What `./x` is relative to; absolute.
     pub base: PathBuf,
+}
+
+impl Binds {
+    fn allows(&self, path: &Path) -> bool {
+        let shared = SHARED.iter().any(|root| path.starts_with(root) && path != Path::new(root));
+        shared || self.allow.iter().any(|root| path.starts_with(root))
+    }
+
+    /// A path as a container sees it: `~/x` and `./x` made absolute, anything else as it stands.
+    pub(super) fn absolute(&self, text: &str) -> String {
+        match classify(text, self) {
+            Some(MountSource::Bind(path)) if !text.starts_with('/') => path.to_string_lossy().into_owned(),
+            _ => text.to_owned(),
+        }
+    }
 }
 
 /// Mounts of an entry, and the host paths among them that the operator has not allowed.
@@ -150,10 +168,10 @@ impl Mounts {
     /// Whether the mount is read-only; notes paths the operator has not allowed.
     fn check(&mut self, from: &MountSource, access: Access, binds: &Binds) -> bool {
         let MountSource::Bind(path) = from else { return access == Access::ReadOnly };
-        if !binds.allow.iter().any(|root| path.starts_with(root)) {
+        let writable = binds.allow_writable.contains(path);
+        if !writable && !binds.allows(path) {
             self.outside.push(path.clone());
         }
-        let writable = binds.allow_writable.contains(path);
         if access == Access::ReadWrite && !writable {
             self.unwritable.push(path.clone());
         }
@@ -226,7 +244,7 @@ mod tests {
 
     fn binds() -> Binds {
         Binds {
-            allow: vec!["/tmp".into(), "/home/me".into()],
+            allow: vec!["/home/me".into()],
             allow_writable: vec!["/tmp/w".into()],
             home: Some("/home/me".into()),
             base: "/tmp/work".into(),
@@ -261,6 +279,7 @@ mod tests {
             ("/tmp/w:/data:ro", "bind /tmp/w -> /data ro"),
             ("/tmp/a:/data:rw", "bind /tmp/a -> /data ro; unwritable /tmp/a"),
             ("/tmp/../etc:/data", "bind /etc -> /data ro; outside /etc"),
+            ("/tmp:/data", "bind /tmp -> /data ro; outside /tmp"),
             ("/tmpx:/data", "bind /tmpx -> /data ro; outside /tmpx"),
             ("~/notes:/notes", "bind /home/me/notes -> /notes ro"),
             ("./x:/x", "bind /tmp/work/x -> /x ro"),

@@ -135,10 +135,7 @@ fn attempt(listed: &Listed, inputs: &Inputs<'_>) -> Result<Server, Resolution> {
         about: About { title: entry.title.clone(), description: entry.description.clone() },
         launch: launch(entry, &scope, inputs)?,
         prefix: entry.options.prefix.clone().filter(|prefix| !prefix.is_empty()),
-        tools: listed
-            .tools
-            .as_ref()
-            .map_or(ToolFilter::All, |names| ToolFilter::Only(names.iter().cloned().collect())),
+        tools: tools(listed.tools.as_deref()),
         protocol: entry.options.limits.protocol.map_or_else(Default::default, Into::into),
         deadlines: deadlines(entry.options.limits.deadlines),
         long_lived: entry.options.long_lived.unwrap_or_default(),
@@ -155,9 +152,7 @@ fn launch(entry: &Entry, scope: &Scope<'_>, inputs: &Inputs<'_>) -> Result<Launc
         (Some(image), _) if !image.is_empty() => {
             Ok(Launch::Container(container::build(image, entry, scope, inputs.binds)?))
         }
-        (_, Some(process)) => {
-            Ok(Launch::Process(container::process(process, entry, scope, inputs.executable)?))
-        }
+        (_, Some(process)) => Ok(Launch::Process(container::process(process, entry, scope, inputs)?)),
         _ => Err(Refusal::new("there is nothing to start").into()),
     }
 }
@@ -194,6 +189,16 @@ fn needs_config(server: &str, lacks: Vec<Lack>, also: &str) -> Resolution {
     keys.dedup();
     let hint = format!("{} in wasmgate.yaml{also}", parts.join("; "));
     Resolution::NeedsConfig { keys, hint }
+}
+
+/// No list, or one with `*`, lets every tool through.
+fn tools(names: Option<&[String]>) -> ToolFilter {
+    match names {
+        Some(names) if !names.iter().any(|name| name == "*") => {
+            ToolFilter::Only(names.iter().cloned().collect())
+        }
+        _ => ToolFilter::All,
+    }
 }
 
 fn deadlines(entry: Option<DeadlinesEntry>) -> Deadlines {

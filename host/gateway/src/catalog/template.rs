@@ -46,6 +46,8 @@ pub(super) enum Value {
     Text(String),
     /// A number or boolean, as its text: it can be no option, whatever its sign.
     Plain(String),
+    /// A path that `volume-target` gave: where `volume` mounts the same value.
+    Path(String),
     /// Several values.
     List(Vec<Self>),
     /// A mount, made by `volume` or `mount_as`.
@@ -119,7 +121,7 @@ impl Value {
     /// The value as one text; a list as its elements joined by commas.
     pub(super) fn to_text(&self) -> String {
         match self {
-            Self::Text(text) | Self::Plain(text) => text.clone(),
+            Self::Text(text) | Self::Plain(text) | Self::Path(text) => text.clone(),
             Self::List(items) => items.iter().map(Self::to_text).collect::<Vec<_>>().join(","),
             Self::Mount(mount) => {
                 let option = mount.option.as_ref().map(|option| format!(":{option}")).unwrap_or_default();
@@ -141,7 +143,7 @@ impl Value {
 
     fn is_empty(&self) -> bool {
         match self {
-            Self::Text(text) => text.is_empty(),
+            Self::Text(text) | Self::Path(text) => text.is_empty(),
             Self::List(items) => items.is_empty(),
             Self::Plain(_) | Self::Mount(_) => false,
         }
@@ -268,7 +270,7 @@ impl Filter {
             }
             Self::Or(_) | Self::OrList(_) => value,
             Self::Volume => value.each(|one| mounted(one, linux_path, None)),
-            Self::VolumeTarget => value.each(|one| Value::Text(linux_path(&one.to_text()))),
+            Self::VolumeTarget => value.each(|one| Value::Path(linux_path(&one.to_text()))),
             Self::MountAs { target, option } => {
                 let first = Self::First.apply(value);
                 mounted(first, |_| target.clone(), option.clone())
@@ -316,7 +318,7 @@ mod tests {
 
     fn show(value: &Value) -> String {
         match value {
-            Value::Text(text) => format!("{text:?}"),
+            Value::Text(text) | Value::Path(text) => format!("{text:?}"),
             Value::Plain(text) => text.clone(),
             Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
             Value::Mount(_) => format!("<{}>", value.to_text()),

@@ -11,6 +11,8 @@ pub(super) struct DemoServer {
 
 impl DemoServer {
     pub(super) fn run(self) -> Result<(), Failed> {
-        crate::app::block_on(crate::demo::serve(&self.name)).map_err(|error| Failed::Work(error.to_string()))
+        let served = crate::app::block_on(crate::demo::serve(&self.name));
+        let served = served.map_err(|error| Failed::Work(error.to_string()))?;
+        served.map_err(|error| Failed::Work(error.to_string()))
     }
 }

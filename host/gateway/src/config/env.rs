@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+
+use crate::catalog::SHARED;
 
 /// What a child process may inherit of the gateway's own environment.
 const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR"];
@@ -14,7 +16,7 @@ const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR"];
 pub struct Environment {
     /// The token clients show: `WASMGATE_AUTH_TOKEN`, else `MCP_GATEWAY_AUTH_TOKEN`.
     pub auth_token: Option<SecretString>,
-    /// Roots below which host paths may be mounted: temporary directories and `MCP_GATEWAY_DOCKER_BIND_ALLOWED_PATHS`.
+    /// Roots below which host paths may be mounted: `TMPDIR` and `MCP_GATEWAY_DOCKER_BIND_ALLOWED_PATHS`.
     pub bind_allow: Vec<PathBuf>,
     /// `MCP_GATEWAY_DOCKER_BIND_ALLOW_WRITABLE_PATHS`.
     pub bind_allow_writable: Vec<PathBuf>,
@@ -57,8 +59,9 @@ impl Environment {
             list.map(|list| std::env::split_paths(list).filter(|path| path.is_absolute()).collect())
                 .unwrap_or_default()
         };
-        let mut bind_allow: Vec<PathBuf> = ["/tmp", "/private/tmp", "/var/tmp"].map(PathBuf::from).into();
-        bind_allow.extend(path("TMPDIR").filter(|path| path.is_absolute()));
+        let temporary = path("TMPDIR")
+            .filter(|path| path.is_absolute() && !SHARED.iter().any(|root| path == Path::new(root)));
+        let mut bind_allow = Vec::from_iter(temporary);
         bind_allow.extend::<Vec<_>>(paths("MCP_GATEWAY_DOCKER_BIND_ALLOWED_PATHS"));
         let home = path("HOME").filter(|path| path.is_absolute());
         let cache = path("XDG_CACHE_HOME").filter(|path| path.is_absolute());

@@ -64,7 +64,7 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// Reads the configuration. Without `path`, `wasmgate.yaml` in the working directory counts where it exists; without that,
+/// Reads the configuration. A `path` to one of Docker's `config.yaml` files is taken as values for servers. Without `path`, `wasmgate.yaml` in the working directory counts where it exists; without that,
 /// and without catalogs, the built-in demo is served.
 ///
 /// # Errors
@@ -148,7 +148,9 @@ impl Parts {
         let mut reader = Reader { here: environment.directory.clone(), ..Reader::default() };
         let (file, text) = file(path, &environment, &mut reader);
         let source = Source { file: &file, text: &text };
-        let mut raw: RawConfig = if text.trim().is_empty() {
+        let docker =
+            (path.is_some() && !text.trim().is_empty()).then(|| raw::docker_values(&source)).flatten();
+        let mut raw: RawConfig = if text.trim().is_empty() || docker.is_some() {
             RawConfig::default()
         } else {
             source.parse().map_err(|problem| reader.problems.push(problem)).unwrap_or_default()
@@ -163,7 +165,7 @@ impl Parts {
                 Err(problem) => reader.problems.push(problem),
             }
         }
-        let mut values = Values::default();
+        let mut values = docker.unwrap_or_default();
         for (server, map) in std::mem::take(&mut raw.config) {
             values.set(&server, map);
         }

@@ -8,9 +8,9 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::{Map, Value as Json};
 
-use crate::catalog::{DeadlinesEntry, ProtocolEntry, PullEntry, Transport};
+use crate::catalog::{DeadlinesEntry, ProtocolEntry, PullEntry, Transport, Values};
 use crate::document::units::{Memory, Span};
-use crate::document::{EnvList, Spanned, Text};
+use crate::document::{EnvList, Source, Spanned, Text, closest};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -36,6 +36,21 @@ pub(super) struct RawConfig {
     pub(super) page_size: Option<Spanned<usize>>,
     /// Which host paths containers may mount.
     pub(super) binds: RawBinds,
+}
+
+/// The keys of the file.
+pub(super) const KEYS: &[&str] = &[
+    "listen", "catalogs", "servers", "enable", "config", "secrets", "plugins", "names", "pageSize", "binds",
+];
+
+/// The values in a file of Docker's (`config.yaml`: server to values), when that is what the text is and no key of it is, or
+/// nearly is, one of ours.
+pub(super) fn docker_values(source: &Source<'_>) -> Option<Values> {
+    let servers: BTreeMap<String, Json> = source.parse().ok()?;
+    let theirs = |(name, values): (&String, &Json)| {
+        values.is_object() && closest(name, KEYS.iter().copied()).is_none()
+    };
+    (!servers.is_empty() && servers.iter().all(theirs)).then(|| Values::read(source).ok())?
 }
 
 /// `listen:`.

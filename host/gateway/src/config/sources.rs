@@ -158,9 +158,10 @@ impl Reader {
                 stores.push(Store::Environment(environment.variables.clone()));
             } else if name == "docker-desktop" {
                 self.warnings.push(
-                    "`docker-desktop` in `--secrets` is passed over: its secrets stay inside Docker Desktop"
+                    "`docker-desktop` in `--secrets`: its secrets stay inside Docker Desktop, so the environment is asked"
                         .to_owned(),
                 );
+                stores.push(Store::Environment(environment.variables.clone()));
             } else if path.is_file() {
                 stores.extend(self.dotenv(&path));
             } else {
@@ -202,9 +203,6 @@ impl Reader {
                 }
             }
         }
-        // What may be written may also be mounted.
-        let writable = binds.allow_writable.clone();
-        binds.allow.extend(writable);
         binds
     }
 }

@@ -397,30 +397,30 @@ fn docker_s_files() {
         &files,
         flags.clone(),
         expect![[r#"
-        Http(Address { host: "127.0.0.1", port: 8811 })
-        github: container ghcr.io/x/github Some(1073741824) tools All
-        slack: container mcp/slack Some(1073741824) tools Only({})
-        time: container mcp/time:2 Some(1073741824) tools Only({"now"})
-        plugin block-secrets: Enforce Builtin("block-secrets")
-        plugin log-calls: Enforce Builtin("log-calls")
-        warning: `docker-desktop` in `--secrets` is passed over: its secrets stay inside Docker Desktop
-        warning: server `time` of d.yaml takes the place of the one of c.yaml
-    "#]],
+            Http(Address { host: "127.0.0.1", port: 8811 })
+            github: container ghcr.io/x/github Some(1073741824) tools All
+            slack: container mcp/slack Some(1073741824) tools Only({})
+            time: container mcp/time:2 Some(1073741824) tools Only({"now"})
+            plugin block-secrets: Enforce Builtin("block-secrets")
+            plugin log-calls: Enforce Builtin("log-calls")
+            warning: `docker-desktop` in `--secrets`: its secrets stay inside Docker Desktop, so the environment is asked
+            warning: server `time` of d.yaml takes the place of the one of c.yaml
+        "#]],
     );
     let tools = ServerFlags { tools: vec!["mcp/slack:*,time:NOW".into()], ..flags.clone() };
     check_with(
         &files,
         tools,
         expect![[r#"
-        Http(Address { host: "127.0.0.1", port: 8811 })
-        github: container ghcr.io/x/github Some(1073741824) tools OnlyIgnoringCase({"mcp/slack:*", "time:now"})
-        slack: container mcp/slack Some(1073741824) tools All
-        time: container mcp/time:2 Some(1073741824) tools OnlyIgnoringCase({"mcp/slack:*", "now", "time:now"})
-        plugin block-secrets: Enforce Builtin("block-secrets")
-        plugin log-calls: Enforce Builtin("log-calls")
-        warning: `docker-desktop` in `--secrets` is passed over: its secrets stay inside Docker Desktop
-        warning: server `time` of d.yaml takes the place of the one of c.yaml
-    "#]],
+            Http(Address { host: "127.0.0.1", port: 8811 })
+            github: container ghcr.io/x/github Some(1073741824) tools OnlyIgnoringCase({"mcp/slack:*", "time:now"})
+            slack: container mcp/slack Some(1073741824) tools All
+            time: container mcp/time:2 Some(1073741824) tools OnlyIgnoringCase({"mcp/slack:*", "now", "time:now"})
+            plugin block-secrets: Enforce Builtin("block-secrets")
+            plugin log-calls: Enforce Builtin("log-calls")
+            warning: `docker-desktop` in `--secrets`: its secrets stay inside Docker Desktop, so the environment is asked
+            warning: server `time` of d.yaml takes the place of the one of c.yaml
+        "#]],
     );
     let missing = ServerFlags { secrets: vec!["nowhere.env".into()], ..flags };
     check_with(
@@ -431,6 +431,35 @@ fn docker_s_files() {
           check the paths, or use `env`
     "#]],
     );
+}
+
+#[test]
+fn docker_s_values_may_come_as_the_configuration() {
+    let files = [
+        ("c.yaml", CATALOG),
+        ("config.yaml", "slack: {team_id: T1}\n"),
+        ("typo.yaml", "server: {time: {image: x}}\n"),
+    ];
+    let dir = Dir::new(&files);
+    let servers = ServerFlags {
+        catalogs: vec!["c.yaml".into()],
+        servers: vec!["slack".into()],
+        ..ServerFlags::default()
+    };
+    let flags = Flags { servers, ..Flags::default() };
+    let config = load_in(Some(Path::new("config.yaml")), &flags, dir.environment()).unwrap();
+    assert_eq!(config.servers.len(), 1);
+    let problems = load_in(Some(Path::new("typo.yaml")), &flags, dir.environment()).unwrap_err();
+    assert_eq!(problems[0].message, "unknown key `server`");
+    let problems = load_in(Some(Path::new("none.yaml")), &flags, dir.environment()).unwrap_err();
+    assert_eq!(problems[0].cure, "check the path of `--config`");
+}
+
+#[test]
+fn every_key_of_the_file_is_known_by_name() {
+    let problem = Source { file: "f", text: "zzzzzz: 1\n" }.parse::<RawConfig>().unwrap_err();
+    let keys: Vec<String> = raw::KEYS.iter().map(|key| format!("`{key}`")).collect();
+    assert_eq!(problem.cure, format!("known here: {}", keys.join(", ")));
 }
 
 #[test]

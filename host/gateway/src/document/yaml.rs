@@ -34,6 +34,7 @@ impl Source<'_> {
         budget.max_documents = 1;
         let mut options = serde_saphyr::Options::default();
         options.budget = Some(budget);
+        options.alias_limits.max_total_replayed_events = 20_000;
         options.with_snippet = false;
         options.strict_booleans = true;
         serde_saphyr::from_str_with_options(self.text, options).map_err(|error| self.explain(&error))

@@ -48,11 +48,7 @@ pub(super) async fn greet(
 ) -> Result<Greeting, Failure> {
     let limit = server.deadlines.initialize;
     let attempt = Attempt { link, identity, limit };
-    let greeting = match server.protocol {
-        Protocol::Auto => tokio::time::timeout(limit, attempt.find_out()).await,
-        Protocol::Legacy => tokio::time::timeout(limit, attempt.initialize()).await,
-        Protocol::Modern => tokio::time::timeout(limit, attempt.discover()).await,
-    };
+    let greeting = tokio::time::timeout(limit, attempt.run(server.protocol)).await;
     greeting
         .unwrap_or_else(|_| Err(Trouble::Failed(Fault::Timeout(limit.as_secs().max(1)))))
         .map_err(|trouble| trouble.failure(link))
@@ -65,6 +61,25 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// A container of ours may not be listening yet: then again, until the deadline.
+    async fn run(&self, protocol: Protocol) -> Result<Greeting, Trouble> {
+        loop {
+            let greeting = match protocol {
+                Protocol::Auto => self.find_out().await,
+                Protocol::Legacy => self.initialize().await,
+                Protocol::Modern => self.discover().await,
+            };
+            match greeting {
+                Err(Trouble::Failed(Fault::Unavailable(_) | Fault::Crashed(_)))
+                    if self.link.may_be_starting() =>
+                {
+                    tokio::time::sleep(STARTING).await;
+                }
+                decided => return decided,
+            }
+        }
+    }
+
     /// Most servers know `initialize`; one that refuses it, in whatever words, may be a modern one.
     async fn find_out(&self) -> Result<Greeting, Trouble> {
         let refusal = match self.initialize().await {
@@ -145,18 +160,13 @@ impl Trouble {
                 );
                 ("protocol_version", reason)
             }
-            Self::Failed(Fault::Timeout(seconds)) => {
-                ("initialize_timeout", format!("did not answer initialize within {seconds} s"))
-            }
             Self::Failed(Fault::Crashed(how)) => {
                 let ending = link.how_it_ended();
-                let code = ending.as_ref().map_or("exited", |ending| ending.code);
+                let code = ending.as_ref().map_or("disconnected", |ending| ending.code);
                 let stderr = ending.and_then(|ending| ending.stderr);
                 return Failure { code, reason: format!("ended during its start{how}"), stderr };
             }
-            Self::Failed(fault @ Fault::Unauthorized(_)) => ("unauthorized", fault.to_string()),
-            Self::Failed(fault @ Fault::Unavailable(_)) => ("unavailable", fault.to_string()),
-            Self::Failed(fault) => ("not_mcp", fault.to_string()),
+            Self::Failed(fault) => return fault.into(),
         };
         Failure { code, reason, stderr: None }
     }
@@ -168,6 +178,23 @@ impl From<Ending> for Failure {
     }
 }
 
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let code = match fault {
+            Fault::Timeout(_) => "initialize_timeout",
+            Fault::Unauthorized(_) => "unauthorized",
+            Fault::Unavailable(_) => "unavailable",
+            Fault::Crashed(_) => "disconnected",
+            Fault::Misbehaved(_) | Fault::TooLarge(_) => "not_mcp",
+        };
+        let reason = match fault {
+            Fault::Timeout(seconds) => format!("did not answer initialize within {seconds} s"),
+            fault => fault.to_string(),
+        };
+        Self { code, reason, stderr: None }
+    }
+}
+
 /// A server's own words, cut short and with nothing in them that a terminal would obey.
 struct Plain<'a>(&'a str);
 
@@ -176,3 +203,6 @@ impl fmt::Display for Plain<'_> {
         self.0.chars().take(200).try_for_each(|c| if c.is_control() { Ok(()) } else { write!(f, "{c}") })
     }
 }
+
+/// How often a container that does not listen yet is tried.
+const STARTING: Duration = Duration::from_millis(100);

@@ -10,6 +10,7 @@ use wasmgate_core::jsonrpc;
 
 use super::correlator::Patience;
 use super::era::Era;
+use super::http::Http;
 use super::incoming::Kinds;
 use super::stdio::Pipe;
 use super::{Answer, ClientFacts, Event, Fault};
@@ -20,6 +21,8 @@ use crate::launch::Exit;
 pub(super) enum Link {
     /// Over a pair of pipes.
     Pipe(Arc<Pipe>),
+    /// Over streamable HTTP.
+    Http(Arc<Http>),
 }
 
 /// One request, as a link needs it.
@@ -44,6 +47,7 @@ impl Link {
     pub(super) async fn ask(&self, era: &Era, question: Question<'_>) -> Result<Answer, Fault> {
         match self {
             Self::Pipe(pipe) => pipe.ask(era, question).await,
+            Self::Http(http) => http.ask(era, question).await,
         }
     }
 
@@ -51,9 +55,11 @@ impl Link {
     ///
     /// # Errors
     /// [`Fault`] when it cannot be sent.
-    pub(super) async fn tell(&self, _era: &Era, method: &str, params: Option<&Json>) -> Result<(), Fault> {
+    pub(super) async fn tell(&self, era: &Era, method: &str, params: Option<&Json>) -> Result<(), Fault> {
+        let message = jsonrpc::write_notification(method, params);
         match self {
-            Self::Pipe(pipe) => pipe.tell(jsonrpc::write_notification(method, params)),
+            Self::Pipe(pipe) => pipe.tell(message),
+            Self::Http(http) => http.tell(era, message).await,
         }
     }
 
@@ -61,6 +67,7 @@ impl Link {
     pub(super) fn signals(&self) -> &Signals {
         match self {
             Self::Pipe(pipe) => pipe.signals(),
+            Self::Http(http) => http.signals(),
         }
     }
 
@@ -68,6 +75,7 @@ impl Link {
     pub(super) async fn ended(&self) -> Ending {
         match self {
             Self::Pipe(pipe) => pipe.ended().await,
+            Self::Http(http) => http.ended().await,
         }
     }
 
@@ -75,6 +83,7 @@ impl Link {
     pub(super) fn how_it_ended(&self) -> Option<Ending> {
         match self {
             Self::Pipe(pipe) => pipe.how_it_ended(),
+            Self::Http(http) => http.how_it_ended(),
         }
     }
 
@@ -82,7 +91,40 @@ impl Link {
     pub(super) async fn close(&self, grace: Duration) {
         match self {
             Self::Pipe(pipe) => pipe.close(grace).await,
+            Self::Http(http) => http.close(grace).await,
         }
+    }
+
+    /// How many sessions the server has ended: a request that failed meanwhile was not looked at.
+    pub(super) fn sessions_ended(&self) -> u64 {
+        match self {
+            Self::Pipe(_) => 0,
+            Self::Http(http) => http.sessions_ended(),
+        }
+    }
+
+    /// Whether what is behind it may not be listening yet.
+    pub(super) fn may_be_starting(&self) -> bool {
+        match self {
+            Self::Pipe(_) => false,
+            Self::Http(http) => http.may_be_starting(),
+        }
+    }
+
+    /// Before another handshake on the same connection.
+    pub(super) fn begin_again(&self) {
+        match self {
+            Self::Pipe(_) => {}
+            Self::Http(http) => http.begin_again(),
+        }
+    }
+
+    /// Listens to what the server says outside calls, where that takes a stream of its own. Never returns.
+    pub(super) async fn listen(&self, era: &Era) {
+        if let (Self::Http(http), Era::Legacy(_)) = (self, era) {
+            http.listen(era).await;
+        }
+        std::future::pending().await
     }
 }
 
@@ -130,6 +172,16 @@ impl Ending {
         Self { code: "stopped", how: ": it was stopped".into(), stderr: None }
     }
 
+    /// A server elsewhere has forgotten our session; a new handshake is all it takes.
+    pub(super) fn session_over() -> Self {
+        Self { code: SESSION_OVER, how: ": its session is over".into(), stderr: None }
+    }
+
+    /// Whether a new handshake on the same connection is all it takes.
+    pub(super) fn is_session_over(&self) -> bool {
+        self.code == SESSION_OVER
+    }
+
     /// The server stopped talking to us; `why` is a fragment.
     pub(super) fn broken(why: &str) -> Self {
         Self { code: "disconnected", how: format!(": {why}"), stderr: None }
@@ -166,6 +218,8 @@ impl Ending {
 pub(super) fn cancelled(id: u64, reason: &str) -> Json {
     ObjectWriter::new().member("requestId", &Json::of(&id)).member("reason", &Json::of(reason)).finish()
 }
+
+const SESSION_OVER: &str = "session_over";
 
 #[cfg(test)]
 mod tests {

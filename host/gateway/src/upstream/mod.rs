@@ -8,10 +8,12 @@
 //! Knows nothing of clients, plugins, policy or catalogs.
 
 mod backoff; // how long to wait before a restart
+mod bridge; // HTTP+SSE of 2024-11-05
 mod correlator; // answers to questions
 mod era; // what a request looks like, by era
 mod framer; // lines of stdio
 mod handshake; // initialize or discover
+mod http; // streamable HTTP
 mod incoming; // what a message is
 mod legacy; // 2025-11-25 and earlier
 mod link; // one connection, whatever its transport
@@ -171,3 +173,6 @@ pub enum Fault {
     #[error("refused our credentials (HTTP {0})")]
     Unauthorized(u16),
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use wasmgate_core::policy::Permit;
 
 use super::slot::{Shared, Slot};
 use super::{Answer, Ask, Fault, Identity, Status, UpstreamError};
+use crate::egress::Egress;
 use crate::launch::Launcher;
 use crate::shutdown::Tasks;
 
@@ -34,9 +35,10 @@ struct Slots {
 
 impl Pool {
     /// A pool without servers: see [`Pool::apply`].
-    pub fn new(launcher: Launcher, tasks: Tasks, identity: Identity) -> Arc<Self> {
+    pub fn new(launcher: Launcher, egress: Egress, tasks: Tasks, identity: Identity) -> Arc<Self> {
         let shared = Shared {
             launcher,
+            egress,
             tasks,
             identity: Arc::new(identity),
             changed: watch::Sender::new(0),
@@ -94,13 +96,16 @@ impl Pool {
         self.shared.changed.subscribe()
     }
 
-    /// Asks the server that the permit is for. A server that is starting is waited for, within its initialize deadline; dropping the future
-    /// cancels upstream.
+    /// Asks the server that the permit is for. A server that is starting is waited for, within its initialize deadline;
+    /// dropping the future cancels upstream.
     ///
     /// # Errors
     /// [`UpstreamError`] when no answer of the server's own can be had.
     pub async fn call(&self, permit: &Permit, ask: Ask) -> Result<Answer, UpstreamError> {
-        let server = permit.server();
+        self.ask(permit.server(), ask).await
+    }
+
+    pub(super) async fn ask(&self, server: &ServerName, ask: Ask) -> Result<Answer, UpstreamError> {
         let slot = self.slots.load().by_name.get(server).cloned();
         let answer = match slot {
             Some(slot) => slot.call(ask).await,
@@ -134,6 +139,3 @@ impl Drop for Pool {
 
 /// How many servers are started at once.
 const STARTING_AT_ONCE: usize = 8;
-
-#[cfg(test)]
-mod tests;

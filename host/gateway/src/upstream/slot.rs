@@ -3,30 +3,35 @@
 //! One instance per server, shared by everybody. Policies (per principal, per session) will make a slot hold several.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use secrecy::ExposeSecret as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasmgate_core::catalog::{EnvVar, Launch, Server};
+use wasmgate_core::catalog::Server;
 use wasmgate_core::json::{Json, ObjectWriter};
 
+mod open; // from a definition to a connection
+mod same; // whether a server must be started anew
+
+use self::same::runs_the_same;
 use super::backoff::Backoff;
 use super::correlator::Patience;
 use super::era::Era;
 use super::handshake::{Failure, greet};
 use super::link::{Link, Question};
 use super::lists::{Lists, is_same};
-use super::stdio::{Behind, Ends, Pipe};
 use super::{Answer, Ask, Fault, Identity, Offer, State, Status};
-use crate::launch::{Channel, Launcher, Progress};
+use crate::egress::Egress;
+use crate::launch::{Launcher, Progress};
 use crate::shutdown::Tasks;
 
 /// What all slots of a pool share.
 pub(super) struct Shared {
     pub(super) launcher: Launcher,
+    pub(super) egress: Egress,
     pub(super) tasks: Tasks,
     pub(super) identity: Arc<Identity>,
     /// Counts changes of any state or offer.
@@ -44,6 +49,8 @@ pub(super) struct Slot {
     server: ArcSwap<Server>,
     phase: watch::Sender<Phase>,
     stop: CancellationToken,
+    /// How often a connection was opened: turns through the addresses of a remote.
+    opened: AtomicUsize,
 }
 
 /// Where a slot is.
@@ -68,6 +75,7 @@ impl Slot {
             server: ArcSwap::new(server),
             phase: watch::Sender::new(phase),
             stop: CancellationToken::new(),
+            opened: AtomicUsize::new(0),
         }
     }
 
@@ -91,26 +99,33 @@ impl Slot {
         self.stop.cancel();
     }
 
-    /// Asks the server, waiting for it when it is starting.
+    /// Asks the server, waiting for it when it is starting. A request that met the end of its session was not looked
+    /// at; it is asked again once when it only reads.
     pub(super) async fn call(&self, ask: Ask) -> Result<Answer, Fault> {
         let deadlines = self.server.load().deadlines;
-        let ready = self.ready(deadlines.initialize).await?;
-        let question = Question {
-            method: &ask.method,
-            params: ask.params.as_ref(),
-            client: Some(&ask.client),
-            events: Some(ask.events),
-            patience: Patience::new(deadlines, Instant::now().into_std()),
-        };
-        ready.link.ask(&ready.era, question).await
+        let patience = Patience::new(deadlines, Instant::now().into_std());
+        let ready = self.ready(deadlines.initialize, None).await?;
+        let sessions = ready.link.sessions_ended();
+        let answer = ready.link.ask(&ready.era, ask.question(patience)).await;
+        let was_missed =
+            matches!(answer, Err(Fault::Unavailable(_))) && ready.link.sessions_ended() != sessions;
+        if !was_missed || !READING.contains(&&*ask.method) {
+            return answer;
+        }
+        let ready = self.ready(deadlines.initialize, Some(&ready)).await?;
+        ready.link.ask(&ready.era, ask.question(patience)).await
     }
 
-    async fn ready(&self, limit: Duration) -> Result<Arc<Ready>, Fault> {
-        if let Some(ready) = &self.phase.borrow().ready {
+    /// A server that can be asked, other than `old`.
+    async fn ready(&self, limit: Duration, old: Option<&Arc<Ready>>) -> Result<Arc<Ready>, Fault> {
+        let is_new = |ready: &Arc<Ready>| old.is_none_or(|old| !Arc::ptr_eq(old, ready));
+        if let Some(ready) = self.phase.borrow().ready.as_ref().filter(|ready| is_new(ready)) {
             return Ok(Arc::clone(ready));
         }
         let mut phases = self.phase.subscribe();
-        let decided = |phase: &Phase| phase.ready.is_some() || matches!(phase.state, State::Failed { .. });
+        let decided = |phase: &Phase| {
+            phase.ready.as_ref().is_some_and(is_new) || matches!(phase.state, State::Failed { .. })
+        };
         match tokio::time::timeout(limit, phases.wait_for(decided)).await {
             Ok(Ok(phase)) => match (&phase.ready, &phase.state) {
                 (Some(ready), _) => Ok(Arc::clone(ready)),
@@ -161,40 +176,45 @@ impl Slot {
         failure
     }
 
-    /// Makes the server run and connects to it.
     async fn open(&self, shared: &Arc<Shared>) -> Result<Link, Failure> {
         let server = self.server.load_full();
+        let attempt = self.opened.fetch_add(1, Ordering::Relaxed);
         let progress = |progress| match progress {
             Progress::Pulling(percent) => self.enter(shared, State::Pulling(percent)),
             Progress::Starting => self.enter(shared, State::Starting),
         };
-        let started = shared.launcher.start(&server, &progress).await;
-        let mut instance = started.map_err(|error| Failure {
-            code: error.code(),
-            reason: format!("could not be started: {}", chain(&error)),
-            stderr: None,
-        })?;
-        match instance.take_channel() {
-            Some(Channel::Stdio { input, output }) => {
-                let ends = Ends { input, output, behind: Behind::Instance(instance) };
-                Ok(Link::Pipe(Arc::new(Pipe::open(server.name.clone(), ends, &shared.tasks))))
-            }
-            _ => Err(Failure {
-                code: "start_failed",
-                reason: "gave no way to speak to it".into(),
-                stderr: None,
-            }),
-        }
+        open::open(shared, &server, attempt, &progress).await
     }
 
-    /// Shakes hands, reads the lists, and serves until the connection ends.
+    /// Serves until the connection ends. When only the session did, shakes hands again.
     async fn serve(
         &self,
         shared: &Arc<Shared>,
         link: &Link,
-        permit: Option<OwnedSemaphorePermit>,
+        mut permit: Option<OwnedSemaphorePermit>,
         backoff: &mut Backoff,
     ) -> Failure {
+        let mut short_in_row = 0;
+        loop {
+            let (served, failure) = self.serve_session(shared, link, permit.take()).await;
+            backoff.served(served);
+            let is_session_over = link.how_it_ended().is_some_and(|ending| ending.is_session_over());
+            short_in_row = if served < SHORT_SESSION { short_in_row + 1 } else { 0 };
+            if !is_session_over || short_in_row > MAX_SHORT_SESSIONS {
+                return failure;
+            }
+            self.enter(shared, State::Starting);
+            link.begin_again();
+        }
+    }
+
+    /// Shakes hands, reads the lists, and serves until the connection or the session ends.
+    async fn serve_session(
+        &self,
+        shared: &Arc<Shared>,
+        link: &Link,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> (Duration, Failure) {
         let server = self.server.load_full();
         let starting = async {
             let greeting = greet(link, &server, &shared.identity).await?;
@@ -204,17 +224,17 @@ impl Slot {
         };
         let (era, offer) = match holding(permit, starting).await {
             Ok(started) => started,
-            Err(failure) => return failure,
+            Err(failure) => return (Duration::ZERO, failure),
         };
         let ready = Arc::new(Ready { link: link.clone(), era });
         self.become_ready(shared, &ready, offer);
         let since = Instant::now();
         let ending = tokio::select! {
             ending = link.ended() => ending,
-            () = self.tend(shared, &ready) => return Failure::from(link.ended().await),
+            () = self.tend(shared, &ready) => link.ended().await,
+            () = link.listen(&ready.era) => link.ended().await,
         };
-        backoff.served(since.elapsed());
-        ending.into()
+        (since.elapsed(), ending.into())
     }
 
     /// While the server serves: reads changed lists anew and passes the log level on.
@@ -308,6 +328,18 @@ impl Slot {
     }
 }
 
+impl Ask {
+    fn question(&self, patience: Patience) -> Question<'_> {
+        Question {
+            method: &self.method,
+            params: self.params.as_ref(),
+            client: Some(&self.client),
+            events: Some(self.events.clone()),
+            patience,
+        }
+    }
+}
+
 /// Runs a start while holding its permit, but not for long: a server that hangs must not hold others up.
 async fn holding<F: Future>(permit: Option<OwnedSemaphorePermit>, start: F) -> F::Output {
     let mut start = std::pin::pin!(start);
@@ -331,33 +363,24 @@ fn failed(failure: &Failure) -> State {
     State::Failed { code, reason, stderr }
 }
 
-/// Whether both would be started and spoken to in the same way. Secrets count, which `Debug` does not show.
-fn runs_the_same(a: &Server, b: &Server) -> bool {
-    let written = |server: &Server| format!("{:?} {:?}", server.launch, server.protocol);
-    written(a) == written(b) && secrets(&a.launch).eq(secrets(&b.launch))
-}
-
-fn secrets(launch: &Launch) -> impl Iterator<Item = &str> {
-    let (env, headers): (&[EnvVar], &[_]) = match launch {
-        Launch::Container(container) => (&container.env, &[]),
-        Launch::Process(process) => (&process.env, &[]),
-        Launch::Remote(remote) => (&[], &remote.headers),
-    };
-    let headers = headers.iter().map(|(_, value)| value.expose_secret());
-    env.iter().map(|var| var.value.expose_secret()).chain(headers)
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |cause| cause.source())
-        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// In `0.0..1.0`.
 pub(super) fn random() -> f64 {
     getrandom::u32().map_or(0.5, |n| f64::from(n) / (f64::from(u32::MAX) + 1.0))
 }
 
+/// Requests that change nothing at the server.
+const READING: [&str; 7] = [
+    "completion/complete",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/templates/list",
+    "tools/list",
+];
+/// A server that ends sessions sooner than this, several times in a row, has failed.
+const SHORT_SESSION: Duration = Duration::from_secs(5);
+const MAX_SHORT_SESSIONS: u32 = 3;
 /// How long a burst of `list_changed` is gathered.
 const COALESCE: Duration = Duration::from_millis(250);
 /// How long calls in flight may go on when their server is being replaced.

@@ -63,6 +63,11 @@ impl SseParser {
         self.last_id.as_deref().filter(|id| !id.is_empty())
     }
 
+    /// A parser for the stream that continues a broken one: half an event is forgotten, id and retry are not.
+    pub(super) fn resumed(self) -> Self {
+        Self { last_id: self.last_id, retry: self.retry, ..Self::new(self.cap) }
+    }
+
     /// How long the server wants us to wait before we connect again.
     pub(super) fn retry(&self) -> Option<Duration> {
         self.retry

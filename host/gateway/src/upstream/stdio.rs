@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use wasmgate_core::json::Json;
@@ -74,6 +75,8 @@ pub(super) enum Control {
     Cancel(u64),
     /// This request cannot be delivered.
     Fail(u64, Fault),
+    /// A message beyond the limit came for one of the requests: its first bytes.
+    TooLong(Bytes),
     /// A message that expects no answer.
     Tell(Vec<u8>),
     /// Finish what is in flight within so long, then end.

@@ -163,6 +163,7 @@ impl Owner {
                 }
             }
             Control::Fail(id, fault) => self.desk.finish(id, Err(fault)),
+            Control::TooLong(head) => self.desk.too_long(&head, &[]),
             Control::Tell(line) => self.writer.out.extend_from_slice(&line),
             Control::Close(grace) => self.close(grace),
         }

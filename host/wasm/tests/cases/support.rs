@@ -1,20 +1,18 @@
 //! What the tests of plugins share: one engine, the fixture guests, and exchanges to run them on.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::guests;
 use bytes::Bytes;
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::{Exchange, Operation, Phase, Stage, StageAnswer, StageError};
 use wasmgate_wasm::{Engine, EngineSettings, Interceptor, Limits, LoadError, Plugin, Settings};
 
-#[path = "../../guests.rs"]
-mod guests;
-
 /// One engine for the whole test binary, as in the gateway. Compiled guests are kept between runs.
-pub fn engine() -> &'static Engine {
+pub(crate) fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-guests");
@@ -23,7 +21,7 @@ pub fn engine() -> &'static Engine {
 }
 
 /// The component of a fixture guest, built on first use.
-pub fn guest(name: &str) -> Bytes {
+pub(crate) fn guest(name: &str) -> Bytes {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
@@ -34,24 +32,24 @@ pub fn guest(name: &str) -> Bytes {
 }
 
 /// Settings with this configuration and a CPU budget that a slow machine keeps to.
-pub fn settings(config: &str) -> Settings {
+pub(crate) fn settings(config: &str) -> Settings {
     let limits =
         Limits { cpu: Duration::from_millis(200), wall: Duration::from_secs(20), ..Limits::default() };
     Settings { config: Json::parse(config.to_owned()).unwrap(), limits, ..Settings::default() }
 }
 
 /// A fixture guest told to do `what`.
-pub async fn told(name: &str, what: &str) -> Interceptor {
+pub(crate) async fn told(name: &str, what: &str) -> Interceptor {
     load(name, settings(&format!("{{\"do\":\"{what}\"}}"))).await.unwrap()
 }
 
 /// A fixture guest.
-pub async fn load(name: &str, settings: Settings) -> Result<Interceptor, LoadError> {
+pub(crate) async fn load(name: &str, settings: Settings) -> Result<Interceptor, LoadError> {
     Plugin::load(engine(), name, guest(name), settings).await
 }
 
 /// A call of tool `read` on server `files`.
-pub fn exchange() -> Exchange {
+pub(crate) fn exchange() -> Exchange {
     Exchange::new(Operation {
         id: "r1".into(),
         event: "tools/call".into(),
@@ -63,12 +61,12 @@ pub fn exchange() -> Exchange {
 }
 
 /// One run in the request phase on a fresh exchange.
-pub async fn run(stage: &Interceptor, payload: &str) -> Result<StageAnswer, StageError> {
+pub(crate) async fn run(stage: &Interceptor, payload: &str) -> Result<StageAnswer, StageError> {
     run_in(stage, &exchange(), Phase::Request, payload).await
 }
 
 /// One run.
-pub async fn run_in(
+pub(crate) async fn run_in(
     stage: &Interceptor,
     exchange: &Exchange,
     phase: Phase,
@@ -78,7 +76,7 @@ pub async fn run_in(
 }
 
 /// The answer in few words: `error at /pointer: message`, `changed to {..}`, or what failed.
-pub fn words(answer: &Result<StageAnswer, StageError>) -> String {
+pub(crate) fn words(answer: &Result<StageAnswer, StageError>) -> String {
     match answer {
         Ok(StageAnswer::Findings(findings)) => {
             let words = findings.iter().map(|f| format!("{:?} at {:?}: {}", f.severity, f.path, f.message));
@@ -89,9 +87,4 @@ pub fn words(answer: &Result<StageAnswer, StageError>) -> String {
         Ok(StageAnswer::Answer(json)) => format!("answers {}", json.as_str()),
         Err(error) => error.to_string(),
     }
-}
-
-/// A shared interceptor, for calls side by side.
-pub fn shared(interceptor: Interceptor) -> Arc<Interceptor> {
-    Arc::new(interceptor)
 }

@@ -1,10 +1,9 @@
 //! Guests that misbehave: each hurts its own call, in the way the pipeline is told about, and nothing else.
 
-mod support;
-
+use std::sync::Arc;
 use std::time::Duration;
 
-use support::{exchange, load, run, run_in, settings, shared, told, words};
+use crate::support::{exchange, load, run, run_in, settings, told, words};
 use wasmgate_core::pipeline::{Phase, StageError};
 use wasmgate_wasm::{Limits, LoadError};
 
@@ -65,7 +64,10 @@ fn too_many_findings_exceed_the_output_limit() {
 
 #[test]
 fn a_huge_text_is_not_copied() {
-    check("huge-text", "failed: too much data is being copied between the host and the guest");
+    check(
+        "huge-text",
+        "failed: too much data is being copied between the host and the guest: fuel allocated for hostcalls has been exhausted",
+    );
 }
 
 #[test]
@@ -148,7 +150,7 @@ async fn context_is_read_by_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neighbours_of_misbehaving_calls_get_their_answers() {
-    let stage = shared(told("hostile", "pass").await);
+    let stage = Arc::new(told("hostile", "pass").await);
     let call = |number: usize| {
         let stage = stage.clone();
         let what = ["spin", "grow", "count", "overrun", "count", "recurse"][number % 6];

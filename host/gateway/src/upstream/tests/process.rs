@@ -1,17 +1,11 @@
-//! The pool against real child processes.
+//! Servers that are child processes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use wasmgate_core::catalog::{About, Deadlines, Launch, Process, Protocol, Server, ToolFilter};
-use wasmgate_core::json::Json;
-use wasmgate_core::name::ServerName;
+use wasmgate_core::catalog::{EnvVar, Launch, Process, Protocol, Server, ToolFilter};
 
-use super::Pool;
-use crate::launch::{LaunchSettings, Launcher};
-use crate::shutdown::Tasks;
-use crate::upstream::{Answer, Ask, ClientFacts, Fault, Identity, State, Status};
+use super::{apply, is_failed, names, pool, tool, until};
+use crate::upstream::{Answer, Fault, State};
 
 /// A server for faults: what it does is the first word of the tool's name.
 const PEER: &str = r#"
@@ -43,66 +37,11 @@ for line in sys.stdin:
 fn process(name: &str, program: &str, args: &[&str]) -> Server {
     let args = args.iter().map(|arg| (*arg).to_owned()).collect();
     let process = Process { program: program.into(), args, env: Vec::new(), cwd: None };
-    Server {
-        name: ServerName::new(name).unwrap(),
-        about: About::default(),
-        launch: Launch::Process(process),
-        prefix: None,
-        tools: ToolFilter::All,
-        protocol: Protocol::Auto,
-        deadlines: Deadlines::default(),
-        long_lived: false,
-        required: false,
-    }
+    super::server(name, Launch::Process(process))
 }
 
 fn peer(name: &str) -> Server {
     process(name, "python3", &["-c", PEER])
-}
-
-fn pool(servers: Vec<Server>) -> Arc<Pool> {
-    let tasks = Tasks::new();
-    let environment = std::env::vars_os().collect();
-    let launcher = Launcher::new(LaunchSettings { environment }, tasks.clone());
-    let pool = Pool::new(launcher, tasks, Identity { name: "test".into(), version: "0".into() });
-    apply(&pool, servers);
-    pool
-}
-
-fn apply(pool: &Pool, servers: Vec<Server>) {
-    pool.apply(servers.into_iter().map(Arc::new).collect());
-}
-
-async fn call(pool: &Pool, server: &str, params: &str) -> Result<Answer, Fault> {
-    let (events, _unread) = mpsc::channel(4);
-    let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
-    let params = Some(Json::parse(params.to_owned()).unwrap());
-    let ask = Ask { method: "tools/call".into(), params, client: Arc::new(client), events };
-    pool.call(&ServerName::new(server).unwrap(), ask).await.map_err(|error| error.fault)
-}
-
-async fn tool(pool: &Pool, server: &str, name: &str) -> Result<Answer, Fault> {
-    call(pool, server, &format!(r#"{{"name":"{name}","arguments":{{"n":7}}}}"#)).await
-}
-
-/// Waits until the pool's first server satisfies `condition`.
-async fn until(pool: &Pool, condition: impl Fn(&Status) -> bool) -> Status {
-    let mut changed = pool.changed();
-    loop {
-        if let Some(status) = pool.status().into_iter().next().filter(&condition) {
-            return status;
-        }
-        tokio::time::timeout(Duration::from_secs(30), changed.changed()).await.unwrap().unwrap();
-    }
-}
-
-fn is_failed(status: &Status) -> bool {
-    matches!(status.state, State::Failed { .. })
-}
-
-fn names(status: &Status) -> Vec<String> {
-    let offer = status.offer.as_ref().unwrap();
-    offer.tools.iter().map(|tool| tool.member("name").unwrap().string().unwrap().into_owned()).collect()
 }
 
 #[tokio::test]
@@ -168,9 +107,7 @@ async fn unchanged_servers_keep_their_process() {
     assert_ne!(pool.status()[1].server.tools, ToolFilter::All, "the newer definition is shown");
     let mut other = peer("p");
     if let Launch::Process(process) = &mut other.launch {
-        process
-            .env
-            .push(wasmgate_core::catalog::EnvVar { name: "A".into(), value: "secret".to_owned().into() });
+        process.env.push(EnvVar { name: "A".into(), value: "secret".to_owned().into() });
     }
     apply(&pool, vec![other.clone()]);
     let second = pid(tool(&pool, "p", "pid").await);
@@ -191,7 +128,7 @@ async fn servers_that_cannot_serve_say_why() {
         let mut server = peer("p");
         if let Launch::Process(process) = &mut server.launch {
             let value = version.to_owned().into();
-            process.env.push(wasmgate_core::catalog::EnvVar { name: "SPEAKS".into(), value });
+            process.env.push(EnvVar { name: "SPEAKS".into(), value });
         }
         server
     };

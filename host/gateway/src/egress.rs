@@ -1,0 +1,152 @@
+//! The one way out: every HTTP connection the gateway opens to somebody else is made here.
+//!
+//! A connection goes to an address that was checked, not to a name: all addresses of the name are looked at, one bad one
+//! refuses the name, and the address that is dialled is one of those. So a name that changes its address between check
+//! and use gains nothing. Redirects are never followed, response bodies are never decompressed, and no proxy setting of
+//! the environment is obeyed. Deadlines for answers are the caller's.
+
+mod address; // which addresses may be dialled
+mod dial; // names to checked connections
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+
+pub use self::dial::Refused;
+use self::dial::{Dialer, Guarded};
+
+/// Which addresses a connection may go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Public addresses over https: for whatever somebody else named.
+    Public,
+    /// Also loopback and private addresses, and plain http: for what the operator named. Cloud metadata services are
+    /// refused all the same.
+    Named,
+}
+
+/// Sends requests. Cheap to clone; connections are kept and shared by all clones.
+#[derive(Clone)]
+pub struct Egress {
+    public: Client<Guarded, Full<Bytes>>,
+    named: Client<Guarded, Full<Bytes>>,
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// The destination is not allowed. Nothing was sent.
+    #[error(transparent)]
+    Refused(Refused),
+    /// No connection could be made. Nothing was sent.
+    #[error("no connection: {0}")]
+    NotConnected(String),
+    /// The connection broke; the request may have arrived.
+    #[error("the connection broke")]
+    Broken(#[source] hyper_util::client::legacy::Error),
+}
+
+impl Egress {
+    /// Trusts the certificate authorities of the operating system.
+    pub fn new() -> Self {
+        let tls = tls();
+        Self { public: client(tls.clone(), Reach::Public), named: client(tls, Reach::Named) }
+    }
+
+    /// Sends one request and waits for the head of the response; the body comes as it arrives. Dropping the future
+    /// closes the connection it used.
+    ///
+    /// # Errors
+    /// [`EgressError`] says whether anything can have been sent.
+    pub async fn send(
+        &self,
+        reach: Reach,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, EgressError> {
+        let client = match reach {
+            Reach::Public => &self.public,
+            Reach::Named => &self.named,
+        };
+        client.request(request).await.map_err(EgressError::from)
+    }
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<hyper_util::client::legacy::Error> for EgressError {
+    fn from(error: hyper_util::client::legacy::Error) -> Self {
+        if let Some(refused) = causes(&error).find_map(|cause| cause.downcast_ref::<Refused>()) {
+            return Self::Refused(refused.clone());
+        }
+        if !error.is_connect() {
+            return Self::Broken(error);
+        }
+        let last = causes(&error).last();
+        Self::NotConnected(last.map_or_else(|| error.to_string(), ToString::to_string))
+    }
+}
+
+/// The causes of an error, nearest first.
+fn causes(error: &dyn Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}
+
+fn client(tls: ClientConfig, reach: Reach) -> Client<Guarded, Full<Bytes>> {
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(Dialer(reach));
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(KEPT_IDLE)
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(MAX_IDLE)
+        .build(Guarded(https))
+}
+
+/// Without certificate authorities nobody is trusted: https fails and says so, everything else works.
+fn tls() -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = || {
+        ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+    };
+    match builder().map(|builder| builder.with_native_roots()) {
+        Ok(Ok(config)) => config.with_no_client_auth(),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "no certificate authorities: https servers cannot be reached");
+            without_roots()
+        }
+        Err(error) => {
+            tracing::error!(%error, "TLS is not available");
+            without_roots()
+        }
+    }
+}
+
+fn without_roots() -> ClientConfig {
+    ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+}
+
+/// How long an idle connection is kept.
+const KEPT_IDLE: Duration = Duration::from_secs(60);
+/// How many idle connections are kept to one host.
+const MAX_IDLE: usize = 128;

@@ -1,0 +1,321 @@
+//! A connection over streamable HTTP: every request is a POST in its caller's own future.
+//!
+//! No task and no channel per call. What lives longer than a call: the session id a legacy server gave us, the stream it
+//! pushes notifications on ([`listen`]), and the container behind it when it is one of ours.
+
+mod answer; // what comes back on a POST
+mod head; // request heads and response statuses
+mod listen; // the GET stream
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wasmgate_core::json::Json;
+use wasmgate_core::jsonrpc::{self, Id};
+
+pub(super) use self::head::configured;
+
+use self::answer::Exchange;
+use super::correlator::Patience;
+use super::era::Era;
+use super::link::{Ending, Question, Signals, cancelled};
+use super::{Answer, Fault};
+use crate::egress::{Egress, EgressError, Reach};
+use crate::launch::Instance;
+use crate::shutdown::Tasks;
+
+/// A connection over streamable HTTP.
+pub(super) struct Http {
+    way: Way,
+    tasks: Tasks,
+    session: ArcSwapOption<HeaderValue>,
+    next: AtomicU64,
+    signals: Signals,
+    ended: watch::Sender<Option<Ending>>,
+    /// How many sessions the server has ended.
+    sessions_ended: AtomicU64,
+    /// Calls in flight.
+    calls: TaskTracker,
+    /// Messages of ours nobody waits for: so many at once and no more.
+    asides: Arc<Semaphore>,
+    /// Asks the container behind it, when there is one, to stop.
+    stop: CancellationToken,
+    /// The container behind it is gone, or there is none.
+    gone: CancellationToken,
+}
+
+/// How to reach one server over HTTP.
+#[derive(Clone)]
+pub(super) struct Way {
+    /// The way out.
+    pub(super) egress: Egress,
+    /// How far it goes.
+    pub(super) reach: Reach,
+    /// Where to.
+    pub(super) uri: Uri,
+    /// Headers of every request: the configured ones and who we are.
+    pub(super) headers: HeaderMap,
+}
+
+impl Http {
+    /// A connection to a server that runs elsewhere.
+    pub(super) fn remote(way: Way, tasks: &Tasks) -> Arc<Self> {
+        let http = Self::new(way, tasks);
+        http.gone.cancel();
+        Arc::new(http)
+    }
+
+    /// A connection to a server of ours that serves HTTP.
+    pub(super) fn local(way: Way, instance: Instance, tasks: &Tasks) -> Arc<Self> {
+        let http = Arc::new(Self::new(way, tasks));
+        tasks.spawn("upstream-instance", Arc::clone(&http).keep(instance));
+        http
+    }
+
+    fn new(way: Way, tasks: &Tasks) -> Self {
+        Self {
+            way,
+            tasks: tasks.clone(),
+            session: ArcSwapOption::empty(),
+            next: AtomicU64::new(1),
+            signals: Signals::default(),
+            ended: watch::Sender::new(None),
+            sessions_ended: AtomicU64::new(0),
+            calls: TaskTracker::new(),
+            asides: Arc::new(Semaphore::new(MAX_ASIDES)),
+            stop: CancellationToken::new(),
+            gone: CancellationToken::new(),
+        }
+    }
+
+    /// Watches the instance behind the connection until it ends or is to be stopped.
+    async fn keep(self: Arc<Self>, mut instance: Instance) {
+        let exit = tokio::select! {
+            exit = instance.ended() => Some(exit),
+            () = self.stop.cancelled() => None,
+        };
+        match exit {
+            Some(exit) => self.end(Ending::exited(exit)),
+            None => drop(instance.stop(STOP_GRACE).await),
+        }
+        self.gone.cancel();
+    }
+
+    /// See [`super::link::Link::ask`].
+    pub(super) async fn ask(self: &Arc<Self>, era: &Era, question: Question<'_>) -> Result<Answer, Fault> {
+        let _in_flight = self.calls.token();
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let dressed = era.dress(question.params, id, question.client);
+        let body = jsonrpc::write_request(&Id::number(id), question.method, dressed.params.as_ref());
+        let is_first = question.method == "initialize";
+        if is_first {
+            self.session.store(None);
+        }
+        let mut head = self.head(Method::POST, if is_first { None } else { Some(era) });
+        if matches!(era, Era::Modern(_)) {
+            head::add_routing(&mut head, question.method, question.params);
+        }
+        let cancel =
+            CancelOnDrop { http: self, era, id, is_armed: !is_first && matches!(era, Era::Legacy(_)) };
+        let response = self.send(head, body, question.patience).await;
+        let exchange = Exchange { http: self, era, id, token: dressed.token, patience: question.patience };
+        let answer = match response {
+            Ok(response) => {
+                if is_first {
+                    self.take_session(&response);
+                }
+                exchange.read(response, question.events).await
+            }
+            Err(fault) => Err(fault),
+        };
+        cancel.settle(&answer);
+        answer
+    }
+
+    /// Sends a notification or an answer of ours.
+    ///
+    /// # Errors
+    /// When it cannot have arrived.
+    pub(super) async fn tell(&self, era: &Era, message: Vec<u8>) -> Result<(), Fault> {
+        let head = self.head(Method::POST, Some(era));
+        let patience = Patience::of(TELL, Instant::now().into_std());
+        let response = self.send(head, message, patience).await?;
+        match response.status().as_u16() {
+            status @ (401 | 403) => Err(Fault::Unauthorized(status)),
+            status @ 500.. => Err(Fault::Unavailable(format!("it answered HTTP {status}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a message nobody waits for. Too many at once are dropped.
+    fn tell_aside(self: &Arc<Self>, era: &Era, message: Vec<u8>) {
+        let Ok(permit) = Arc::clone(&self.asides).try_acquire_owned() else { return };
+        let (http, era) = (Arc::clone(self), era.clone());
+        self.tasks.spawn("upstream-aside", async move {
+            let _permit = permit;
+            let _ = http.tell(&era, message).await;
+        });
+    }
+
+    /// See [`super::link::Link::signals`].
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// See [`super::link::Link::ended`].
+    pub(super) async fn ended(&self) -> Ending {
+        let mut ended = self.ended.subscribe();
+        let ending = ended.wait_for(Option::is_some).await.ok().and_then(|ending| ending.clone());
+        ending.unwrap_or_else(Ending::closed)
+    }
+
+    /// See [`super::link::Link::how_it_ended`].
+    pub(super) fn how_it_ended(&self) -> Option<Ending> {
+        self.ended.borrow().clone()
+    }
+
+    /// A new handshake begins: an ended session is forgotten.
+    pub(super) fn begin_again(&self) {
+        self.ended.send_replace(None);
+        self.session.store(None);
+    }
+
+    /// How many sessions the server has ended.
+    pub(super) fn sessions_ended(&self) -> u64 {
+        self.sessions_ended.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is behind it is ours and may not be listening yet.
+    pub(super) fn may_be_starting(&self) -> bool {
+        !self.gone.is_cancelled() && self.how_it_ended().is_none()
+    }
+
+    /// The server has forgotten our session.
+    fn end_session(&self) {
+        self.sessions_ended.fetch_add(1, Ordering::Relaxed);
+        self.end(Ending::session_over());
+    }
+
+    /// Lets calls in flight finish within `grace`, ends the session and stops the server when it is ours.
+    pub(super) async fn close(&self, grace: Duration) {
+        self.calls.close();
+        let _ = timeout(grace, self.calls.wait()).await;
+        if self.session.load().is_some() && self.how_it_ended().is_none() {
+            // 2025-11-25, streamable HTTP, Session Management: 405 is a fine answer.
+            let head = self.head(Method::DELETE, Some(&Era::Legacy(super::legacy::VERSIONS[0])));
+            let _ = self.send(head, Vec::new(), Patience::of(GOODBYE, Instant::now().into_std())).await;
+        }
+        self.end(Ending::closed());
+        self.stop.cancel();
+        self.gone.cancelled().await;
+    }
+
+    /// Says how it ended, unless it has ended before.
+    fn end(&self, ending: Ending) {
+        self.ended.send_if_modified(|ended| {
+            let is_first = ended.is_none();
+            ended.get_or_insert(ending);
+            is_first
+        });
+    }
+
+    fn take_session(&self, response: &Response<Incoming>) {
+        self.session.store(response.headers().get(head::SESSION).cloned().map(Arc::new));
+    }
+
+    /// The head of a request; `era` once it is known.
+    fn head(&self, method: Method, era: Option<&Era>) -> http::request::Builder {
+        let mut builder = Request::builder().method(method).uri(self.way.uri.clone());
+        if let Some(headers) = builder.headers_mut() {
+            headers.clone_from(&self.way.headers);
+            if let Some(version) = era.and_then(|era| head::version(era.version())) {
+                headers.insert(head::PROTOCOL_VERSION, version);
+            }
+            if let Some(session) = self.session.load_full() {
+                headers.insert(head::SESSION, HeaderValue::clone(&session));
+            }
+        }
+        builder
+    }
+
+    async fn send(
+        &self,
+        head: http::request::Builder,
+        body: Vec<u8>,
+        patience: Patience,
+    ) -> Result<Response<Incoming>, Fault> {
+        let request = head
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| Fault::Unavailable(format!("the request cannot be made: {error}")))?;
+        let sending = self.way.egress.send(self.way.reach, request);
+        match timeout_at(Instant::from_std(patience.ends()), sending).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(EgressError::Broken(error))) => Err(self.lost(cause(&error)).await),
+            Ok(Err(error)) => Err(Fault::Unavailable(error.to_string())),
+            Err(_) => Err(Fault::Timeout(patience.seconds())),
+        }
+    }
+
+    /// The connection broke with a request on it. When the server behind it ended, that explains more.
+    async fn lost(&self, cause: String) -> Fault {
+        if !self.gone.is_cancelled()
+            && let Ok(ending) = timeout(LINGER, self.ended()).await
+        {
+            return ending.crashed();
+        }
+        Fault::Crashed(format!(": {cause}"))
+    }
+}
+
+/// The last cause of an error: the one that names what happened.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    last.to_string()
+}
+
+/// Tells a legacy server when a caller goes away or has waited long enough. A modern one sees the stream close.
+struct CancelOnDrop<'a> {
+    http: &'a Arc<Http>,
+    era: &'a Era,
+    id: u64,
+    is_armed: bool,
+}
+
+impl CancelOnDrop<'_> {
+    fn settle(mut self, answer: &Result<Answer, Fault>) {
+        self.is_armed &= matches!(answer, Err(Fault::Timeout(_) | Fault::TooLarge(_)));
+    }
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            let params: Json = cancelled(self.id, "nobody waits for the answer any more");
+            let message = jsonrpc::write_notification("notifications/cancelled", Some(&params));
+            self.http.tell_aside(self.era, message);
+        }
+    }
+}
+
+/// How many messages of ours may be on their way without anybody waiting.
+const MAX_ASIDES: usize = 64;
+/// How long a notification of ours may take to be accepted.
+const TELL: Duration = Duration::from_secs(10);
+/// How long the end of a session may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// How long an ending container may take to say so after its connections broke.
+const LINGER: Duration = Duration::from_millis(150);
+const STOP_GRACE: Duration = Duration::from_secs(2);

@@ -1,0 +1,178 @@
+//! Request heads and response statuses.
+
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use wasmgate_core::json::Json;
+
+use crate::upstream::{Fault, Identity, modern};
+
+/// The session a legacy server gave us.
+pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// The version spoken.
+pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// Where to take a broken stream up again.
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// A configured header that cannot be sent. Names it, never its value.
+#[derive(Debug, thiserror::Error)]
+#[error("its header `{0}` cannot be sent: a name or value is not allowed in HTTP")]
+pub(in crate::upstream) struct BadHeader(String);
+
+/// The headers of every request: the configured ones, then ours.
+///
+/// # Errors
+/// [`BadHeader`] for one that HTTP does not allow.
+pub(in crate::upstream) fn configured(
+    headers: &[(String, SecretString)],
+    identity: &Identity,
+) -> Result<HeaderMap, BadHeader> {
+    let mut map = HeaderMap::with_capacity(headers.len() + 8);
+    let agent = HeaderValue::try_from(format!("{}/{}", identity.name, identity.version));
+    if let Ok(agent) = agent {
+        map.insert(USER_AGENT, agent);
+    }
+    for (name, value) in headers {
+        let bad = || BadHeader(name.clone());
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+        if CONNECTION_HEADERS.contains(&header.as_str()) {
+            return Err(bad());
+        }
+        let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| bad())?;
+        value.set_sensitive(true);
+        map.insert(header, value);
+    }
+    map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    map.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    Ok(map)
+}
+
+/// Servers before 2025-06-18 do not know the header.
+pub(super) fn version(version: &'static str) -> Option<HeaderValue> {
+    (version >= "2025-06-18").then(|| HeaderValue::from_static(version))
+}
+
+/// The headers a modern server and everything on the way to it routes by, made from the body that goes out.
+pub(super) fn add_routing(head: &mut http::request::Builder, method: &str, params: Option<&Json>) {
+    let Some(headers) = head.headers_mut() else { return };
+    if let Ok(method) = HeaderValue::from_str(method) {
+        headers.insert(MCP_METHOD, method);
+    }
+    let name = modern::name_header(method, params).and_then(|name| HeaderValue::from_str(&name).ok());
+    if let Some(name) = name {
+        headers.insert(MCP_NAME, name);
+    }
+}
+
+/// What a response is, by its content type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    Json,
+    Events,
+    Other,
+}
+
+impl Media {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match essence.as_str() {
+            "application/json" => Self::Json,
+            "text/event-stream" => Self::Events,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What a status alone says of a request; None when the body has to say it.
+pub(super) fn verdict(status: StatusCode) -> Option<Fault> {
+    let says = |what: &str| Some(Fault::Unavailable(format!("it answered HTTP {}{what}", status.as_u16())));
+    match status.as_u16() {
+        401 | 403 => Some(Fault::Unauthorized(status.as_u16())),
+        300..=399 => says("; redirects are not followed"),
+        408 | 429 | 502..=504 => says(""),
+        _ => None,
+    }
+}
+
+/// What a status says of a request when the body is no answer either.
+pub(super) fn without_answer(status: StatusCode) -> Fault {
+    let status = status.as_u16();
+    if status >= 500 {
+        return Fault::Unavailable(format!("it answered HTTP {status}"));
+    }
+    Fault::Misbehaved(format!("HTTP {status} without an answer"))
+}
+
+/// Headers that belong to a connection, not to a request.
+const CONNECTION_HEADERS: [&str; 8] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_judged() {
+        let word = |status| {
+            let status = StatusCode::from_u16(status).unwrap();
+            match verdict(status) {
+                Some(Fault::Unauthorized(_)) => "credentials",
+                Some(Fault::Unavailable(_)) => "unavailable",
+                Some(_) => "other",
+                None => "body",
+            }
+        };
+        for (status, expected) in [
+            (200, "body"),
+            (202, "body"),
+            (301, "unavailable"),
+            (307, "unavailable"),
+            (400, "body"),
+            (401, "credentials"),
+            (403, "credentials"),
+            (404, "body"),
+            (429, "unavailable"),
+            (500, "body"),
+            (503, "unavailable"),
+        ] {
+            assert_eq!(word(status), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn headers_that_cannot_be_sent_are_named_without_their_value() {
+        let identity = Identity { name: "g".into(), version: "1".into() };
+        let secret = |text: &str| SecretString::from(text.to_owned());
+        let map =
+            configured(&[("x-key".into(), secret("s")), ("accept".into(), secret("x"))], &identity).unwrap();
+        assert_eq!((map["x-key"].as_bytes(), map["user-agent"].as_bytes()), (&b"s"[..], &b"g/1"[..]));
+        assert_eq!(map["accept"], "application/json, text/event-stream");
+        assert!(map["x-key"].is_sensitive());
+        for (name, value) in [("x y", "s"), ("x", "top\nsecret"), ("Content-Length", "5")] {
+            let error = configured(&[(name.into(), secret(value))], &identity).unwrap_err().to_string();
+            assert!(error.contains(name) && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn media_types_are_read_leniently() {
+        let media = |value: &'static str| {
+            Media::of(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]))
+        };
+        assert_eq!(media("Application/JSON; charset=utf-8"), Media::Json);
+        assert_eq!(media("text/event-stream;charset=UTF-8"), Media::Events);
+        assert_eq!(media("text/html"), Media::Other);
+        assert_eq!(Media::of(&HeaderMap::new()), Media::Other);
+    }
+}

@@ -1,0 +1,104 @@
+//! From a server's definition to a connection: the one place that knows both launches and transports.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Uri};
+use tokio::time::timeout;
+use url::Url;
+use wasmgate_core::catalog::{Launch, Remote, RemoteTransport, Server};
+
+use super::Shared;
+use crate::egress::Reach;
+use crate::launch::{Channel, Instance, Progress};
+use crate::upstream::handshake::Failure;
+use crate::upstream::http::{Http, Way, configured};
+use crate::upstream::link::Link;
+use crate::upstream::stdio::{Behind, Ends, Pipe};
+use crate::upstream::{Fault, bridge};
+
+/// Makes the server run, unless it runs elsewhere, and connects to it. `attempt` counts up and turns through the addresses
+/// of a remote that has several; balancing among them will happen here.
+pub(super) async fn open(
+    shared: &Shared,
+    server: &Server,
+    attempt: usize,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Link, Failure> {
+    if let Launch::Remote(remote) = &server.launch {
+        return open_remote(shared, server, remote, attempt).await;
+    }
+    let started = shared.launcher.start(server, progress).await;
+    let mut instance = started.map_err(|error| Failure {
+        code: error.code(),
+        reason: format!("could not be started: {}", chain(&error)),
+        stderr: None,
+    })?;
+    match instance.take_channel() {
+        Some(Channel::Stdio { input, output }) => {
+            let ends = Ends { input, output, behind: Behind::Instance(instance) };
+            Ok(Link::Pipe(Arc::new(Pipe::open(server.name.clone(), ends, &shared.tasks))))
+        }
+        Some(Channel::Http { url, transport }) => {
+            let headers = configured(&[], &shared.identity).map_err(|error| unusable(&error.to_string()))?;
+            let way = way(shared, Reach::Named, &url, headers)?;
+            open_http(shared, server, way, transport, Some(instance)).await
+        }
+        None => Err(unusable("it gave no way to speak to it")),
+    }
+}
+
+async fn open_remote(
+    shared: &Shared,
+    server: &Server,
+    remote: &Remote,
+    attempt: usize,
+) -> Result<Link, Failure> {
+    let turn = attempt.checked_rem(remote.urls.len()).unwrap_or(0);
+    let url = remote.urls.get(turn).ok_or_else(|| unusable("it has no address"))?;
+    let reach = if remote.private_allowed { Reach::Named } else { Reach::Public };
+    let headers =
+        configured(&remote.headers, &shared.identity).map_err(|error| unusable(&error.to_string()))?;
+    let way = way(shared, reach, url, headers)?;
+    open_http(shared, server, way, remote.transport, None).await
+}
+
+async fn open_http(
+    shared: &Shared,
+    server: &Server,
+    way: Way,
+    transport: RemoteTransport,
+    instance: Option<Instance>,
+) -> Result<Link, Failure> {
+    if transport == RemoteTransport::StreamableHttp {
+        return Ok(Link::Http(match instance {
+            Some(instance) => Http::local(way, instance, &shared.tasks),
+            None => Http::remote(way, &shared.tasks),
+        }));
+    }
+    let limit = server.deadlines.initialize;
+    let opened = timeout(limit, bridge::open(server.name.clone(), way, instance, &shared.tasks)).await;
+    match opened.unwrap_or_else(|_| Err(Fault::Timeout(limit.as_secs().max(1)))) {
+        Ok(pipe) => Ok(Link::Pipe(pipe)),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+fn way(shared: &Shared, reach: Reach, url: &Url, headers: HeaderMap) -> Result<Way, Failure> {
+    let mut url = url.clone();
+    url.set_fragment(None);
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(unusable("its address holds credentials: put them into a header"));
+    }
+    let uri: Uri = url.as_str().parse().map_err(|_| unusable("its address is not one for HTTP"))?;
+    Ok(Way { egress: shared.egress.clone(), reach, uri, headers })
+}
+
+fn unusable(reason: &str) -> Failure {
+    Failure { code: "start_failed", reason: format!("could not be started: {reason}"), stderr: None }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,90 @@
+//! The pool against real servers: child processes and HTTP servers of this process.
+
+mod http; // streamable HTTP
+mod process; // stdio
+mod site; // an HTTP server that does as it is told
+mod sse; // HTTP+SSE of 2024-11-05
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use wasmgate_core::catalog::{About, Deadlines, Launch, Protocol, Server, ToolFilter};
+use wasmgate_core::json::Json;
+use wasmgate_core::name::ServerName;
+
+use super::pool::Pool;
+use super::{Answer, Ask, ClientFacts, Event, Fault, Identity, State, Status};
+use crate::egress::Egress;
+use crate::launch::{LaunchSettings, Launcher};
+use crate::shutdown::Tasks;
+
+fn server(name: &str, launch: Launch) -> Server {
+    Server {
+        name: ServerName::new(name).unwrap(),
+        about: About::default(),
+        launch,
+        prefix: None,
+        tools: ToolFilter::All,
+        protocol: Protocol::Auto,
+        deadlines: Deadlines::default(),
+        long_lived: false,
+        required: false,
+    }
+}
+
+fn pool(servers: Vec<Server>) -> Arc<Pool> {
+    let tasks = Tasks::new();
+    let environment = std::env::vars_os().collect();
+    let launcher = Launcher::new(LaunchSettings { environment }, tasks.clone());
+    let pool =
+        Pool::new(launcher, Egress::new(), tasks, Identity { name: "test".into(), version: "0".into() });
+    apply(&pool, servers);
+    pool
+}
+
+fn apply(pool: &Pool, servers: Vec<Server>) {
+    pool.apply(servers.into_iter().map(Arc::new).collect());
+}
+
+async fn call(pool: &Pool, server: &str, params: &str) -> Result<Answer, Fault> {
+    let (events, _unread) = mpsc::channel(4);
+    ask(pool, server, "tools/call", params, events).await
+}
+
+async fn ask(
+    pool: &Pool,
+    server: &str,
+    method: &str,
+    params: &str,
+    events: mpsc::Sender<Event>,
+) -> Result<Answer, Fault> {
+    let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
+    let params = Some(Json::parse(params.to_owned()).unwrap());
+    let ask = Ask { method: method.into(), params, client: Arc::new(client), events };
+    pool.ask(&ServerName::new(server).unwrap(), ask).await.map_err(|error| error.fault)
+}
+
+async fn tool(pool: &Pool, server: &str, name: &str) -> Result<Answer, Fault> {
+    call(pool, server, &format!(r#"{{"name":"{name}","arguments":{{"n":7}}}}"#)).await
+}
+
+/// Waits until the pool's first server satisfies `condition`.
+async fn until(pool: &Pool, condition: impl Fn(&Status) -> bool) -> Status {
+    let mut changed = pool.changed();
+    loop {
+        if let Some(status) = pool.status().into_iter().next().filter(&condition) {
+            return status;
+        }
+        tokio::time::timeout(Duration::from_secs(30), changed.changed()).await.unwrap().unwrap();
+    }
+}
+
+fn is_failed(status: &Status) -> bool {
+    matches!(status.state, State::Failed { .. })
+}
+
+fn names(status: &Status) -> Vec<String> {
+    let offer = status.offer.as_ref().unwrap();
+    offer.tools.iter().map(|tool| tool.member("name").unwrap().string().unwrap().into_owned()).collect()
+}

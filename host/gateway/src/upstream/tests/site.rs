@@ -1,0 +1,199 @@
+//! An HTTP server that does as it is told, and remembers what it was asked.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use url::Url;
+use wasmgate_core::json::Json;
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Json>,
+}
+
+impl Seen {
+    /// The JSON-RPC method, or the HTTP one when there is no body.
+    pub(super) fn rpc(&self) -> String {
+        let method = self.body.as_ref().and_then(|body| body.member("method"));
+        method.map_or_else(|| self.method.to_string(), |method| method.string().unwrap().into_owned())
+    }
+
+    pub(super) fn id(&self) -> String {
+        self.body
+            .as_ref()
+            .and_then(|body| body.member("id"))
+            .map_or_else(String::new, |id| id.as_str().to_owned())
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// What to answer.
+pub(super) struct Reply {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: mpsc::UnboundedReceiver<Result<Frame<Bytes>, std::io::Error>>,
+}
+
+/// The rest of a body, sent bit by bit; dropping it ends the body.
+pub(super) type Rest = mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>;
+
+impl Reply {
+    pub(super) fn status(status: u16) -> Self {
+        Self::stream(status, "text/plain").0
+    }
+
+    pub(super) fn json(status: u16, text: impl Into<String>) -> Self {
+        let (reply, rest) = Self::stream(status, "application/json");
+        push(&rest, text);
+        reply
+    }
+
+    /// A result for this request.
+    pub(super) fn result(to: &Seen, result: &str) -> Self {
+        Self::json(200, format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, to.id()))
+    }
+
+    pub(super) fn error(to: &Seen, status: u16, code: i64) -> Self {
+        Self::json(
+            status,
+            format!(r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":{code},"message":"no"}}}}"#, to.id()),
+        )
+    }
+
+    /// An event stream.
+    pub(super) fn events() -> (Self, Rest) {
+        Self::stream(200, "text/event-stream")
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    fn stream(status: u16, media: &str) -> (Self, Rest) {
+        let (rest, body) = mpsc::unbounded_channel();
+        (Self { status, headers: vec![("content-type", media.to_owned())], body }, rest)
+    }
+}
+
+/// More of a body.
+pub(super) fn push(rest: &Rest, text: impl Into<String>) {
+    let _ = rest.send(Ok(Frame::data(Bytes::from(text.into()))));
+}
+
+/// Ends a body in the middle.
+pub(super) fn cut(rest: &Rest) {
+    let _ = rest.send(Err(std::io::Error::other("cut")));
+}
+
+/// A running site.
+pub(super) struct Site {
+    pub(super) url: Url,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    news: tokio::sync::watch::Receiver<usize>,
+}
+
+impl Site {
+    /// Starts on a free port of this machine.
+    pub(super) async fn start(answer: impl Fn(Seen) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap()).parse().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (tell, news) = tokio::sync::watch::channel(0);
+        let (log, answer, tell) = (Arc::clone(&seen), Arc::new(answer), Arc::new(tell));
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (log, answer, tell) = (Arc::clone(&log), Arc::clone(&answer), Arc::clone(&tell));
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| {
+                        respond(request, Arc::clone(&log), Arc::clone(&answer), Arc::clone(&tell))
+                    });
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+        });
+        Self { url, seen, news }
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// The requests of one JSON-RPC method, or of an HTTP one.
+    pub(super) fn of(&self, method: &str) -> Vec<Seen> {
+        self.seen().into_iter().filter(|seen| seen.rpc() == method).collect()
+    }
+
+    /// Waits for the nth request of this method.
+    pub(super) async fn wait_for(&self, method: &str, n: usize) -> Seen {
+        let mut news = self.news.clone();
+        loop {
+            if let Some(seen) = self.of(method).into_iter().nth(n - 1) {
+                return seen;
+            }
+            tokio::time::timeout(std::time::Duration::from_secs(20), news.changed()).await.unwrap().unwrap();
+        }
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    log: Arc<Mutex<Vec<Seen>>>,
+    answer: Arc<impl Fn(Seen) -> Reply>,
+    tell: Arc<tokio::sync::watch::Sender<usize>>,
+) -> Result<Response<http_body_util::combinators::BoxBody<Bytes, std::io::Error>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let seen = Seen {
+        method: head.method,
+        path: head.uri.to_string(),
+        headers: head.headers,
+        body: Json::parse(body).ok(),
+    };
+    log.lock().unwrap().push(seen.clone());
+    tell.send_modify(|count| *count += 1);
+    let reply = answer(seen);
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in reply.headers {
+        response = response.header(name, value);
+    }
+    let body = futures_util::stream::unfold(reply.body, |mut body| async move {
+        // Whatever came before is written out first.
+        tokio::task::yield_now().await;
+        let frame = body.recv().await?;
+        Some((frame, body))
+    });
+    Ok(response.body(StreamBody::new(SyncStream(Mutex::new(Box::pin(body)))).boxed()).unwrap())
+}
+
+/// `BoxBody` wants `Sync`, which a stream behind a lock is.
+struct SyncStream<S>(Mutex<std::pin::Pin<Box<S>>>);
+
+impl<S: futures_util::Stream> futures_util::Stream for SyncStream<S> {
+    type Item = S::Item;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<S::Item>> {
+        self.0.lock().unwrap().as_mut().poll_next(context)
+    }
+}

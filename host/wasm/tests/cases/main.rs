@@ -1,0 +1,16 @@
+//! Plugins as they are in service: real components in the real engine. One binary, because linking wasmtime takes longer
+//! than all of its tests.
+
+#[cfg(test)]
+mod features;
+#[cfg(test)]
+#[path = "../../guests.rs"]
+mod guests;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
+mod plugins;
+#[cfg(test)]
+mod support;

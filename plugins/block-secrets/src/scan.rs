@@ -1,0 +1,109 @@
+//! One pass over a text: at each byte that can begin a rule's literal, the rules that begin so.
+//!
+//! Linear: a word is looked at once for each rule whose literal it begins with, and marks inside words look at a bounded
+//! stretch.
+
+use crate::checks::Hit;
+use crate::config::Allowed;
+use crate::rules::{Class, Kind, RULES, Rule};
+
+/// Between a name and its value.
+const SEPARATORS: &[u8] = b" =:\"'\\>\t";
+const MAX_SEPARATORS: usize = 8;
+
+/// For each byte the rules whose literal begins with it, as bits.
+static BEGINS: [u64; 256] = begins();
+
+/// The rules that `text` breaks, each once, but those that are allowed.
+pub(crate) fn find(text: &str, allowed: Allowed) -> Vec<&'static Rule> {
+    let text = text.as_bytes();
+    let mut found = Vec::new();
+    let mut open = !allowed.0;
+    for (at, byte) in text.iter().enumerate() {
+        let mut candidates = BEGINS.get(usize::from(*byte)).copied().unwrap_or_default() & open;
+        while candidates != 0 {
+            let index = candidates.trailing_zeros();
+            candidates &= candidates - 1;
+            if let Some(rule) = RULES.get(index as usize).filter(|rule| fits(rule, text, at)) {
+                found.push(rule);
+                open &= !(1 << index);
+            }
+        }
+    }
+    found
+}
+
+/// The rule that says that a member of this name has a credential as its value.
+pub(crate) fn find_named(name: &str, value: &str, allowed: Allowed) -> Option<&'static Rule> {
+    let named =
+        |rule: &Rule| rule.kind == Kind::Name && rule.prefixes.iter().any(|p| p.eq_ignore_ascii_case(name));
+    let (_, rule) = RULES
+        .iter()
+        .enumerate()
+        .find(|(_, rule)| named(rule))
+        .filter(|(at, _)| allowed.0 & (1 << at) == 0)?;
+    fits_body(rule, value.as_bytes(), 0, 0).then_some(rule)
+}
+
+fn fits(rule: &Rule, text: &[u8], at: usize) -> bool {
+    let rest = text.get(at..).unwrap_or_default();
+    let begins = rule.prefixes.iter().filter(|prefix| rest.starts_with(prefix.as_bytes()));
+    begins.into_iter().any(|prefix| match rule.kind {
+        Kind::Prefix => begins_word(text, at) && fits_body(rule, text, at, at + prefix.len()),
+        Kind::Mark => fits_body(rule, text, at, at + prefix.len()),
+        Kind::Name => {
+            let after = text.get(at + prefix.len()..).unwrap_or_default();
+            let gap = after.iter().take(MAX_SEPARATORS).take_while(|byte| SEPARATORS.contains(byte)).count();
+            gap > 0 && fits_body(rule, text, at, at + prefix.len() + gap)
+        }
+    })
+}
+
+fn fits_body(rule: &Rule, text: &[u8], start: usize, after: usize) -> bool {
+    let rest = text.get(after..).unwrap_or_default();
+    let body = if matches!(rule.body, Class::Any) { 0 } else { run(rest, rule.body, rule.max) };
+    if body < rule.min || body > rule.max {
+        return false;
+    }
+    let body = rest.get(..body).unwrap_or_default();
+    (rule.check)(&Hit { text, start, body, after })
+}
+
+/// How many characters of `class` there are, counted to one more than `max`; a dot that ends a sentence is none.
+fn run(text: &[u8], class: Class, max: usize) -> usize {
+    let count = text.iter().take(max + 1).take_while(|byte| class.has(**byte)).count();
+    let trailing =
+        text.get(..count).unwrap_or_default().iter().rev().take_while(|byte| **byte == b'.').count();
+    count - trailing
+}
+
+/// Whether a word can begin at `at`: after nothing, after what is no part of a word, or after an escape sequence that was
+/// not undone (`\n`, `%20`) because it was escaped twice.
+fn begins_word(text: &[u8], at: usize) -> bool {
+    let before = text.get(at.saturating_sub(3)..at).unwrap_or_default();
+    match before {
+        [] => true,
+        [.., b'\\', b'n' | b'r' | b't'] => true,
+        [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => true,
+        [.., last] => !Class::Word.has(*last),
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not compile")]
+const fn begins() -> [u64; 256] {
+    let mut table = [0; 256];
+    let mut rule = 0;
+    while rule < RULES.len() {
+        let mut prefix = 0;
+        while prefix < RULES[rule].prefixes.len() {
+            let first = RULES[rule].prefixes[prefix].as_bytes()[0];
+            table[first as usize] |= 1 << rule;
+            prefix += 1;
+        }
+        rule += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests;
