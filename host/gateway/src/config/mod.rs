@@ -37,7 +37,7 @@ use sources::{Reader, Tools};
 /// The file looked for in the working directory when none is named.
 pub const FILE: &str = "wasmgate.yaml";
 /// How many items a page of a list has unless told otherwise.
-const PAGE: usize = 100;
+const PAGE: usize = 1000;
 
 /// One generation of configuration, ready to use.
 #[derive(Debug, Clone)]
