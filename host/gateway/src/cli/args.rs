@@ -54,7 +54,7 @@ pub(super) struct Sources {
     /// Memory for each container that does not say itself, for example `512MiB` or `2Gb`.
     #[arg(long, value_parser = memory)]
     memory: Option<Memory>,
-    /// Keep one instance of every server for as long as its client stays.
+    /// Accepted for command lines that come from Docker: servers are not started per call here anyway.
     #[arg(long)]
     long_lived: bool,
 }

@@ -19,12 +19,9 @@ impl Accepts {
         for value in headers.get_all(ACCEPT) {
             listed = true;
             for range in value.to_str().ok()?.split(',').map(media_type) {
-                match range.as_str() {
-                    "*/*" => accepts = Self { json: true, events: true },
-                    "application/json" | "application/*" => accepts.json = true,
-                    "text/event-stream" | "text/*" => accepts.events = true,
-                    _ => {}
-                }
+                let is_any = range == "*/*";
+                accepts.json |= is_any || is_one_of(range, ["application/json", "application/*"]);
+                accepts.events |= is_any || is_one_of(range, ["text/event-stream", "text/*"]);
             }
         }
         if !listed {
@@ -38,12 +35,16 @@ impl Accepts {
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let (Some(one), None) = (types.next(), types.next()) else { return false };
-    let is_json = one.to_str().is_ok_and(|one| media_type(one) == "application/json");
+    let is_json = one.to_str().is_ok_and(|one| media_type(one).eq_ignore_ascii_case("application/json"));
     is_json && headers.get(CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity")
 }
 
-fn media_type(text: &str) -> String {
-    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+fn media_type(text: &str) -> &str {
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+fn is_one_of(range: &str, types: [&str; 2]) -> bool {
+    types.iter().any(|known| range.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]

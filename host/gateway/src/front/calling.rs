@@ -16,7 +16,7 @@ use super::batch::Batch;
 use super::render::{self, Refusal, Wire, Worded};
 use super::session::{Caller, InFlight};
 use super::{legacy, modern};
-use crate::gateway::{CallError, ClientFacts, Event, Gateway, Request};
+use crate::gateway::{CallError, ClientFacts, Event, Gateway, Request, View};
 use crate::shutdown::Tasks;
 
 /// What a message comes to.
@@ -107,7 +107,12 @@ impl Calling {
             version: question.version,
             events,
         };
-        let answer = Answer { wire: question.wire, id: question.id, method: question.method };
+        let answer = Answer {
+            wire: question.wire,
+            id: question.id,
+            method: question.method,
+            view: caller.view.clone(),
+        };
         let future = Box::pin(run(gateway, request, answer, in_flight));
         Self { future, events: receiver, wants, state: State::Running, outlives: None }
     }
@@ -228,6 +233,7 @@ struct Answer {
     wire: Wire,
     id: Id,
     method: Arc<str>,
+    view: View,
 }
 
 async fn run(gateway: Arc<Gateway>, request: Request, answer: Answer, in_flight: Option<InFlight>) -> Reply {
@@ -244,11 +250,14 @@ async fn run(gateway: Arc<Gateway>, request: Request, answer: Answer, in_flight:
             outcome = asked => outcome,
         },
     };
+    if matches!(outcome, Err(CallError::NotServing(_))) && gateway.offering(&answer.view).is_none() {
+        return Reply::refusal(answer.wire, Some(&answer.id), &Refusal::UnknownServer);
+    }
     reply(&answer, outcome, &id)
 }
 
 fn reply(answer: &Answer, outcome: Result<Json, CallError>, request: &str) -> Reply {
-    let Answer { wire, id, method } = answer;
+    let Answer { wire, id, method, .. } = answer;
     let result = match outcome {
         Ok(result) => result,
         Err(error) => {

@@ -77,7 +77,10 @@ struct Asked {
 }
 
 fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Result<Step, Refusal> {
-    let answered = |result: &Json| Ok(Step::Reply(Reply::message(write_result(&asked.id, result))));
+    let answered = |result: &Json| {
+        session.admit(&asked.id)?;
+        Ok(Step::Reply(Reply::message(write_result(&asked.id, result))))
+    };
     match &*asked.method {
         method::INITIALIZE => answered(&open(gateway, session, asked.params.as_ref())?),
         method::PING => answered(&Json::empty_object()),

@@ -112,6 +112,11 @@ impl Session {
         Ok((agreed, in_flight))
     }
 
+    /// Whether a request may have this id: one that is answered on the spot, and so takes no place.
+    pub(super) fn admit(&self, id: &Id) -> Result<(), Refusal> {
+        if self.state().in_flight.contains_key(id) { Err(Refusal::IdInUse) } else { Ok(()) }
+    }
+
     /// A place among the calls in flight for a request that needs no session.
     pub(super) fn begin_alone(self: &Arc<Self>, id: &Id, most: usize) -> Result<InFlight, Refusal> {
         self.enter(&mut self.state(), id, most)
@@ -255,6 +260,8 @@ pub(super) mod tests {
         let session = opened();
         let (_, first) = session.begin(&Id::number(1), 9).unwrap();
         assert!(matches!(session.begin(&Id::number(1), 9), Err(Refusal::IdInUse)));
+        assert!(matches!(session.admit(&Id::number(1)), Err(Refusal::IdInUse)));
+        assert!(session.admit(&Id::number(2)).is_ok());
         session.cancel(&Id::number(1));
         assert!(matches!(session.begin(&Id::number(1), 9), Err(Refusal::IdInUse)));
         drop(first);

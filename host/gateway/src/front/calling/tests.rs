@@ -121,7 +121,7 @@ fn request_ids_are_unique() {
 #[test]
 fn outcomes_are_worded_for_their_wire() {
     let worded = |wire, outcome| {
-        let answer = Answer { wire, id: Id::number(1), method: method::TOOLS_CALL.into() };
+        let answer = Answer { wire, id: Id::number(1), method: method::TOOLS_CALL.into(), view: View::All };
         let reply = reply(&answer, outcome, "r");
         (reply.status, String::from_utf8(reply.message.unwrap()).unwrap())
     };
