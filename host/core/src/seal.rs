@@ -18,6 +18,15 @@ pub enum Purpose {
     Cursor,
 }
 
+/// What a token is for, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope<'a> {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Who may use it.
+    pub principal: &'a str,
+}
+
 /// The token was not made here for this purpose and principal, or is too old: deliberately one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid token")]
@@ -40,15 +49,14 @@ impl Sealer {
     /// [`BadToken`] only for payloads beyond the cipher's limit of 256 GiB.
     pub fn seal(
         &self,
-        purpose: Purpose,
-        principal: &str,
+        scope: Scope<'_>,
         expires: u64,
         payload: &[u8],
         nonce: [u8; NONCE],
     ) -> Result<String, BadToken> {
         let mut clear = expires.to_be_bytes().to_vec();
         clear.extend_from_slice(payload);
-        let aad = associated(purpose, principal);
+        let aad = associated(scope);
         let sealed = self
             .cipher
             .encrypt(&XNonce::from(nonce), Payload { msg: &clear, aad: &aad })
@@ -58,20 +66,14 @@ impl Sealer {
         Ok(URL_SAFE_NO_PAD.encode(token))
     }
 
-    /// Opens a token sealed for `purpose` and `principal` that is still valid at `now` (seconds since the epoch).
+    /// Opens a token sealed for `scope` that is still valid at `now` (seconds since the epoch).
     ///
     /// # Errors
     /// [`BadToken`], whatever is wrong.
-    pub fn open(
-        &self,
-        purpose: Purpose,
-        principal: &str,
-        now: u64,
-        token: &str,
-    ) -> Result<Vec<u8>, BadToken> {
+    pub fn open(&self, scope: Scope<'_>, now: u64, token: &str) -> Result<Vec<u8>, BadToken> {
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| BadToken)?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE>().ok_or(BadToken)?;
-        let aad = associated(purpose, principal);
+        let aad = associated(scope);
         let clear = self
             .cipher
             .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad })
@@ -81,11 +83,11 @@ impl Sealer {
     }
 }
 
-fn associated(purpose: Purpose, principal: &str) -> Vec<u8> {
-    let mut aad = match purpose {
+fn associated(scope: Scope<'_>) -> Vec<u8> {
+    let mut aad = match scope.purpose {
         Purpose::Cursor => b"cursor\0".to_vec(),
     };
-    aad.extend_from_slice(principal.as_bytes());
+    aad.extend_from_slice(scope.principal.as_bytes());
     aad
 }
 
@@ -93,19 +95,23 @@ fn associated(purpose: Purpose, principal: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn cursor(principal: &str) -> Scope<'_> {
+        Scope { purpose: Purpose::Cursor, principal }
+    }
+
     fn token() -> (Sealer, String) {
         let sealer = Sealer::new([7; 32]);
-        let token = sealer.seal(Purpose::Cursor, "alice", 100, b"42", [9; NONCE]);
+        let token = sealer.seal(cursor("alice"), 100, b"42", [9; NONCE]);
         (sealer, token.unwrap())
     }
 
     #[test]
     fn a_token_opens_for_its_owner_until_it_expires() {
         let (sealer, token) = token();
-        assert_eq!(sealer.open(Purpose::Cursor, "alice", 100, &token), Ok(b"42".to_vec()));
-        assert_eq!(sealer.open(Purpose::Cursor, "alice", 101, &token), Err(BadToken));
-        assert_eq!(sealer.open(Purpose::Cursor, "bob", 1, &token), Err(BadToken));
-        assert_eq!(Sealer::new([8; 32]).open(Purpose::Cursor, "alice", 1, &token), Err(BadToken));
+        assert_eq!(sealer.open(cursor("alice"), 100, &token), Ok(b"42".to_vec()));
+        assert_eq!(sealer.open(cursor("alice"), 101, &token), Err(BadToken));
+        assert_eq!(sealer.open(cursor("bob"), 1, &token), Err(BadToken));
+        assert_eq!(Sealer::new([8; 32]).open(cursor("alice"), 1, &token), Err(BadToken));
     }
 
     #[test]
@@ -115,8 +121,8 @@ mod tests {
             let mut changed = token.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(sealer.open(Purpose::Cursor, "alice", 1, &changed), Err(BadToken), "byte {at}");
-            assert_eq!(sealer.open(Purpose::Cursor, "alice", 1, &token[..at]), Err(BadToken), "length {at}");
+            assert_eq!(sealer.open(cursor("alice"), 1, &changed), Err(BadToken), "byte {at}");
+            assert_eq!(sealer.open(cursor("alice"), 1, &token[..at]), Err(BadToken), "length {at}");
         }
     }
 }

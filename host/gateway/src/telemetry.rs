@@ -12,7 +12,8 @@ const QUIET: [&str; 3] = ["bollard=warn", "hyper=warn", "rmcp=warn"];
 /// Starts logging for the whole process. `filter` is a tracing filter (`info`, `wasmgate=debug`, ...); `None` or
 /// something that is not one means `info`.
 pub fn start(filter: Option<&str>) {
-    let filter = filter.and_then(|text| EnvFilter::try_new(text).ok()).unwrap_or_else(|| EnvFilter::new("info"));
+    let filter =
+        filter.and_then(|text| EnvFilter::try_new(text).ok()).unwrap_or_else(|| EnvFilter::new("info"));
     let filter = QUIET.iter().filter_map(|pin| pin.parse().ok()).fold(filter, EnvFilter::add_directive);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start (several gateways in one test process) keeps the first.

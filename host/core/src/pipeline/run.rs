@@ -44,13 +44,16 @@ pub enum Remark {
     WouldChange(Arc<str>),
 }
 
+/// Who is told of remarks.
+type Remarks = dyn Fn(&Operation, Remark) + Send + Sync;
+
 /// The interceptors of one generation of configuration, in order.
 #[derive(Default)]
 pub struct Pipeline {
     request_mutators: Vec<Arc<dyn Stage>>,
     response_mutators: Vec<Arc<dyn Stage>>,
     validators: Vec<Arc<dyn Stage>>,
-    remarks: Option<Box<dyn Fn(&Operation, Remark) + Send + Sync>>,
+    remarks: Option<Box<Remarks>>,
 }
 
 impl Pipeline {

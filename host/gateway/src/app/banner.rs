@@ -27,7 +27,12 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn new(config: &Config, access: &Access, local: Option<SocketAddr>) -> Self {
         Self {
-            url: local.map(|address| format!("http://{address}/{}", if matches!(config.listen.at, At::Sse(_)) { "sse" } else { "mcp" })),
+            url: local.map(|address| {
+                format!(
+                    "http://{address}/{}",
+                    if matches!(config.listen.at, At::Sse(_)) { "sse" } else { "mcp" }
+                )
+            }),
             new_token: access.new_token.clone(),
             open: access.token.is_none(),
             loopback: local.is_none_or(|address| address.ip().is_loopback()),
@@ -69,7 +74,9 @@ pub(super) async fn show(gateway: Arc<Gateway>, facts: Facts, stop: Cancellation
 
 fn greeting(url: &str, facts: &Facts) -> String {
     let secret = match (&facts.new_token, facts.open) {
-        (Some(token), _) => format!("  token    {token}\n           (made for this run; set WASMGATE_AUTH_TOKEN to choose your own)\n"),
+        (Some(token), _) => format!(
+            "  token    {token}\n           (made for this run; set WASMGATE_AUTH_TOKEN to choose your own)\n"
+        ),
         (None, false) => "  token    the one in WASMGATE_AUTH_TOKEN\n".to_owned(),
         (None, true) => "  token    none is asked for\n".to_owned(),
     };

@@ -75,7 +75,11 @@ pub async fn assemble(config: &Config, tasks: &Tasks) -> Result<Arc<Gateway>, St
 }
 
 /// The gateway of a generation, on parts made for it.
-fn connect(generation: Generation, launch: LaunchSettings, tasks: &Tasks) -> Result<Arc<Gateway>, StartError> {
+fn connect(
+    generation: Generation,
+    launch: LaunchSettings,
+    tasks: &Tasks,
+) -> Result<Arc<Gateway>, StartError> {
     let launcher = Launcher::new(launch, tasks.clone());
     let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
     let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity);

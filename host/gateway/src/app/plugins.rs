@@ -33,9 +33,9 @@ pub(super) async fn pipeline(config: &Config) -> Result<Pipeline, StartError> {
 
 async fn bytes(from: &PluginSource) -> Result<Bytes, String> {
     match from {
-        PluginSource::Builtin(name) => {
-            builtin(name).map(Bytes::from_static).ok_or_else(|| format!("is not bundled: there is no `{name}`"))
-        }
+        PluginSource::Builtin(name) => builtin(name)
+            .map(Bytes::from_static)
+            .ok_or_else(|| format!("is not bundled: there is no `{name}`")),
         PluginSource::File(path) => read(path).await,
     }
 }
@@ -44,7 +44,10 @@ async fn read(path: &Path) -> Result<Bytes, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read from {}: {error}", path.display());
     let size = tokio::fs::metadata(path).await.map_err(unreadable)?.len();
     if size > MAX_COMPONENT_BYTES as u64 {
-        return Err(format!("is too large: {} has {size} bytes, the most is {MAX_COMPONENT_BYTES}", path.display()));
+        return Err(format!(
+            "is too large: {} has {size} bytes, the most is {MAX_COMPONENT_BYTES}",
+            path.display()
+        ));
     }
     Ok(tokio::fs::read(path).await.map_err(unreadable)?.into())
 }
@@ -79,8 +82,12 @@ fn record(operation: &Operation, remark: Remark) {
             let (path, message) = (finding.path.as_deref(), finding.message);
             tracing::info!(request, event, %plugin, path, severity = ?finding.severity, message, "finding");
         }
-        Remark::FailedOpen(plugin, error) => tracing::warn!(request, event, %plugin, %error, "plugin let a message pass"),
-        Remark::WouldChange(plugin) => tracing::info!(request, event, %plugin, "plugin would have changed a message"),
+        Remark::FailedOpen(plugin, error) => {
+            tracing::warn!(request, event, %plugin, %error, "plugin let a message pass")
+        }
+        Remark::WouldChange(plugin) => {
+            tracing::info!(request, event, %plugin, "plugin would have changed a message")
+        }
     }
 }
 

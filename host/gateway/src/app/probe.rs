@@ -8,7 +8,9 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use url::Url;
-use wasmgate_core::catalog::{About, Deadlines, Launch, Protocol, Remote, RemoteTransport, Server, ToolFilter};
+use wasmgate_core::catalog::{
+    About, Deadlines, Launch, Protocol, Remote, RemoteTransport, Server, ToolFilter,
+};
 use wasmgate_core::index::Naming;
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::{V2025_11_25, method};
@@ -105,7 +107,8 @@ impl Probe {
     /// A sentence.
     pub async fn call(&self, tool: &str, arguments: &Json) -> Result<Json, String> {
         self.reachable()?;
-        let params = Json::empty_object().with_member("name", &Json::of(tool)).with_member("arguments", arguments);
+        let params =
+            Json::empty_object().with_member("name", &Json::of(tool)).with_member("arguments", arguments);
         self.ask(method::TOOLS_CALL, Some(params)).await
     }
 
@@ -122,11 +125,14 @@ impl Probe {
 
     /// A running gateway that does not answer is worth a sentence of its own.
     fn reachable(&self) -> Result<(), String> {
-        let failed = self.gateway.states().into_iter().find(|state| state.state == "failed" && state.required);
+        let failed =
+            self.gateway.states().into_iter().find(|state| state.state == "failed" && state.required);
         match (&self.view, failed) {
             (View::One(_), Some(state)) => {
                 let reason = state.reason.unwrap_or_default();
-                Err(format!("the gateway does not answer: {reason}; is it running, and is its token in WASMGATE_AUTH_TOKEN or --token?"))
+                Err(format!(
+                    "the gateway does not answer: {reason}; is it running, and is its token in WASMGATE_AUTH_TOKEN or --token?"
+                ))
             }
             _ => Ok(()),
         }
@@ -166,7 +172,8 @@ pub async fn ready(url: &Url, token: Option<&SecretString>) -> Result<Vec<Server
     struct Ready {
         servers: Vec<ServerState>,
     }
-    let ready: Ready = serde_json::from_slice(&body).map_err(|_| format!("{address} is not a wasmgate gateway"))?;
+    let ready: Ready =
+        serde_json::from_slice(&body).map_err(|_| format!("{address} is not a wasmgate gateway"))?;
     Ok(ready.servers)
 }
 
@@ -193,7 +200,8 @@ fn bearer(token: &SecretString) -> (String, SecretString) {
 fn sentence(error: &CallError) -> String {
     match error {
         CallError::Answered(object) => {
-            let message = object.member("message").and_then(|text| text.string().map(std::borrow::Cow::into_owned));
+            let message =
+                object.member("message").and_then(|text| text.string().map(std::borrow::Cow::into_owned));
             message.unwrap_or_else(|| object.as_str().to_owned())
         }
         other => crate::front::in_words(other),

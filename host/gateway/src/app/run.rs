@@ -108,7 +108,9 @@ async fn front(
 async fn resolve(address: &Address) -> Result<SocketAddr, StartError> {
     let Address { host, port } = address;
     let found = tokio::net::lookup_host((host.as_str(), *port)).await.ok().and_then(|mut found| found.next());
-    found.ok_or_else(|| StartError::System(format!("cannot listen on `{host}`: it is not a name or address of this machine")))
+    found.ok_or_else(|| {
+        StartError::System(format!("cannot listen on `{host}`: it is not a name or address of this machine"))
+    })
 }
 
 fn report(what: &str, left: &[&str]) {

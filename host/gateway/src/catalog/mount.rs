@@ -306,6 +306,22 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever a value contains: it is refused, or it is one read-only mount of itself on itself.
+        #[test]
+        fn a_value_is_one_mount_or_none(value in "/[a-z:,/.$\\{\\} -]{1,20}") {
+            let root = json!({"s": {"v": value}});
+            if let Ok(all) = mounts(&[Text("{{s.v|volume}}".to_owned())], &root, &binds()) {
+                let path = normal(Path::new(&value));
+                let target = path.to_string_lossy().into_owned();
+                let read_only = path != Path::new("/tmp/w");
+                proptest::prop_assert_eq!(all.mounts, vec![Mount { source: MountSource::Bind(path), target, read_only }]);
+            } else {
+                proptest::prop_assert!(value.contains(':'));
+            }
+        }
+    }
+
     #[test]
     fn values_become_paths_and_nothing_else() {
         assert_eq!(

@@ -31,7 +31,7 @@ fn properties(schema: &Json) -> impl Iterator<Item = (&String, &Json)> {
 
 fn fill(schema: &Json, values: &mut Map<String, Json>) {
     for (key, property) in properties(schema) {
-        let unset = values.get(key).is_none_or(Json::is_null);
+        let unset = find(values, key).is_none_or(Json::is_null);
         match property.get("default") {
             Some(default) if unset && !default.is_null() => {
                 values.insert(key.clone(), default.clone());
@@ -66,7 +66,7 @@ fn inspect(schema: &Json, values: &Map<String, Json>, at: &str, lacks: &mut Vec<
         }
     }
     for (key, property) in properties(schema) {
-        let Some(value) = values.get(key).filter(|value| !value.is_null()) else { continue };
+        let Some(value) = find(values, key).filter(|value| !value.is_null()) else { continue };
         if let Some(wanted) = mismatch(property, value) {
             lacks.push(Lack::Wrong(path(key), wanted));
         } else if let Some(inner) = value.as_object() {
@@ -79,9 +79,18 @@ fn required(schema: &Json) -> impl Iterator<Item = &str> {
     schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str)
 }
 
+/// A value by its key, which may be a dotted path to a nested value.
+fn find<'v>(values: &'v Map<String, Json>, key: &str) -> Option<&'v Json> {
+    let nested = || {
+        let (first, rest) = key.split_once('.')?;
+        rest.split('.').try_fold(values.get(first)?, |at, step| at.get(step))
+    };
+    values.get(key).or_else(nested)
+}
+
 /// A value that is null or an empty text is not set: Docker leaves both out.
 fn is_set(values: &Map<String, Json>, key: &str) -> bool {
-    values.get(key).is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
+    find(values, key).is_some_and(|value| !value.is_null() && value.as_str() != Some(""))
 }
 
 /// What is wanted, when `value` is not it. A number or boolean is fine where a text is wanted, and text that spells one
@@ -160,6 +169,14 @@ mod tests {
             "properties": {"url": {"type": "string"}, "port": {"type": "integer", "default": 80}}}}});
         check(schema.clone(), json!({}), json!({"jira": {"port": 80}}), &["missing jira.url"]);
         check(schema, json!({"jira": {"url": "u"}}), json!({"jira": {"url": "u", "port": 80}}), &[]);
+    }
+
+    #[test]
+    fn dotted_keys_are_paths_or_keys() {
+        let schema = json!({"properties": {"jira.url": {"type": "string"}}, "required": ["jira.url"]});
+        check(schema.clone(), json!({"jira": {"url": "u"}}), json!({"jira": {"url": "u"}}), &[]);
+        check(schema.clone(), json!({"jira.url": "u"}), json!({"jira.url": "u"}), &[]);
+        check(schema, json!({"jira": "u"}), json!({"jira": "u"}), &["missing jira.url"]);
     }
 
     #[test]

@@ -210,8 +210,17 @@ fn parse_term(inside: &str) -> Part {
 }
 
 fn dig(root: &Json, path: &[String]) -> Value {
-    let found = path.iter().try_fold(root, |at, step| at.get(step));
-    found.map_or_else(Value::empty, typed)
+    find(root, path).map_or_else(Value::empty, typed)
+}
+
+/// A value by its path; what is left of a path may also be one key with dots in it, as Docker's profiles write them.
+fn find<'v>(at: &'v Json, path: &[String]) -> Option<&'v Json> {
+    match path {
+        [] => Some(at),
+        [step, rest @ ..] => {
+            at.get(step).and_then(|inner| find(inner, rest)).or_else(|| at.get(path.join(".")))
+        }
+    }
 }
 
 fn typed(json: &Json) -> Value {
@@ -335,6 +344,7 @@ mod tests {
         check("{{top . key}}", json!({"top": {"key": "v"}}), r#""v""#);
         check("{{a.b.c}}", json!({"a": {"b": {"c": "v"}}}), r#""v""#);
         check("{{top.key|safe}}", json!({"top": {"key": "v"}}), r#""v""#);
+        check("{{a.b.c}}", json!({"a": {"b.c": "v"}}), r#""v""#);
         check("{{unknown}}", json!({}), r#""""#);
         check("{{top.unknown}}", json!({"top": null}), r#""""#);
     }
@@ -392,6 +402,16 @@ mod tests {
         check("{{k|mount_as:/path}}", json!({}), r#""""#);
         check("{{k|mount_as:/logs:ro}}", json!({"k": "/local"}), "</local:/logs:ro>");
         check("{{k|mount_as: /path }}", json!({"k": ["/one", "/two"]}), "</one:/path>");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_template(text in "[{}|$.:a\\[\\] \n]{0,40}", value in ".{0,20}") {
+            let pieces = Template::parse(&text).evaluate(&json!({"a": value}));
+            if !text.contains(['{', '}']) {
+                proptest::prop_assert_eq!(to_text(&pieces), text);
+            }
+        }
     }
 
     #[test]

@@ -66,6 +66,15 @@ mod tests {
         assert_eq!(shown, expected, "{text}");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn nothing_but_variables_is_lost(text in "[$\\{\\}a_1é*]{0,30}") {
+            let texts: String = split(&text).iter().map(|bit| if let Bit::Text(text) = bit { text } else { "" }).collect();
+            let mut rest = text.chars();
+            proptest::prop_assert!(texts.chars().all(|c| rest.any(|from| from == c)), "{} from {}", texts, text);
+        }
+    }
+
     #[test]
     fn variables_are_found_as_go_finds_them() {
         check("Bearer $A_1 end", "Bearer <A_1> end");

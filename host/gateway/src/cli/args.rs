@@ -54,7 +54,7 @@ pub(super) struct Sources {
     /// Memory for each container that does not say itself, for example `512MiB` or `2Gb`.
     #[arg(long, value_parser = memory)]
     memory: Option<Memory>,
-    /// Keep one instance of every server for as long as its client stays.
+    /// Accepted for command lines that come from Docker: servers are not started per call here anyway.
     #[arg(long)]
     long_lived: bool,
 }
@@ -141,7 +141,8 @@ impl Sources {
     /// The configuration that the flags, the file and the environment make.
     pub(super) fn load(&self, flags: Flags) -> Result<Config, Failed> {
         let flags = Flags { servers: self.flags(), ..flags };
-        config::load(self.config.as_deref(), &flags).map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))
+        config::load(self.config.as_deref(), &flags)
+            .map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))
     }
 
     /// What is wrong with what they name.

@@ -34,8 +34,11 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..headings.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}", width = *width))
+            .collect();
         padded.join("  ").trim_end().to_owned()
     };
     let mut lines = vec![line(headings.to_vec())];
@@ -49,7 +52,10 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [vec!["time".to_owned(), "ready".to_owned()], vec!["a-long-name".to_owned(), "failed".to_owned()]];
+        let rows = [
+            vec!["time".to_owned(), "ready".to_owned()],
+            vec!["a-long-name".to_owned(), "failed".to_owned()],
+        ];
         let expected = "NAME         STATE\ntime         ready\na-long-name  failed";
         assert_eq!(table(&["NAME", "STATE"], &rows), expected);
     }

@@ -46,7 +46,8 @@ impl Run {
         let config = self.sources.load(flags)?;
         let access = access(config.listen.allow_unauthenticated, &config.environment)?;
         let done = app::block_on(app::run(config, access));
-        done.map_err(|error| Failed::Work(error.to_string()))?.map_err(|error| Failed::Usage(error.to_string()))
+        done.map_err(|error| Failed::Work(error.to_string()))?
+            .map_err(|error| Failed::Usage(error.to_string()))
     }
 }
 
@@ -59,7 +60,8 @@ fn access(open: bool, environment: &Environment) -> Result<Access, Failed> {
         return Ok(Access { token: Some(token.clone()), new_token: None });
     }
     let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|error| Failed::Work(format!("no randomness for a token: {error}")))?;
+    getrandom::fill(&mut random)
+        .map_err(|error| Failed::Work(format!("no randomness for a token: {error}")))?;
     let made: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Access { token: Some(made.clone().into()), new_token: Some(made) })
 }

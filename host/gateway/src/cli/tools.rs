@@ -65,7 +65,9 @@ async fn list(probe: &Probe, json: bool) -> Result<(), Failed> {
         return Ok(());
     }
     let row = |tool: &Json| {
-        let text = |member: &str| tool.member(member).and_then(|text| text.string().map(std::borrow::Cow::into_owned));
+        let text = |member: &str| {
+            tool.member(member).and_then(|text| text.string().map(std::borrow::Cow::into_owned))
+        };
         let description = text("description").unwrap_or_default();
         let first = description.lines().next().unwrap_or_default();
         vec![text("name").unwrap_or_default(), tokens(tool).to_string(), first.chars().take(80).collect()]
@@ -83,9 +85,13 @@ fn tokens(tool: &Json) -> usize {
 
 async fn inspect(probe: &Probe, name: &str, json: bool) -> Result<(), Failed> {
     let tools = probe.tools().await.map_err(Failed::Work)?;
-    let named = |tool: &&Json| tool.member("name").is_some_and(|known| known.string().as_deref() == Some(name));
+    let named =
+        |tool: &&Json| tool.member("name").is_some_and(|known| known.string().as_deref() == Some(name));
     let tool = tools.iter().find(named).ok_or_else(|| {
-        Failed::Work(format!("no tool is named `{name}`: `wasmgate tools ls` lists the {} there are", tools.len()))
+        Failed::Work(format!(
+            "no tool is named `{name}`: `wasmgate tools ls` lists the {} there are",
+            tools.len()
+        ))
     })?;
     if json {
         output::print_json(tool);
@@ -96,7 +102,10 @@ async fn inspect(probe: &Probe, name: &str, json: bool) -> Result<(), Failed> {
             Some(text) => output::print(&format!("{member}: {text}")),
             None => {
                 let value: Value = value.deserialize().unwrap_or_default();
-                output::print(&format!("{member}: {}", serde_json::to_string_pretty(&value).unwrap_or_default()));
+                output::print(&format!(
+                    "{member}: {}",
+                    serde_json::to_string_pretty(&value).unwrap_or_default()
+                ));
             }
         }
     }
@@ -121,7 +130,8 @@ async fn call(probe: &Probe, name: &str, arguments: &Json, json: bool) -> Result
 
 /// One content block for a person: texts as they are, the rest by kind and size.
 fn readable(block: &Json) -> String {
-    let text = |member: &str| block.member(member).and_then(|text| text.string().map(std::borrow::Cow::into_owned));
+    let text =
+        |member: &str| block.member(member).and_then(|text| text.string().map(std::borrow::Cow::into_owned));
     match text("type").as_deref() {
         Some("text") => text("text").unwrap_or_default(),
         Some(kind @ ("image" | "audio")) => {
@@ -137,7 +147,8 @@ fn parse(arguments: &[String]) -> Result<Json, String> {
     if let [only] = arguments
         && only.trim_start().starts_with('{')
     {
-        return Json::parse(only.clone()).map_err(|error| format!("the arguments are not a JSON object: {error}"));
+        return Json::parse(only.clone())
+            .map_err(|error| format!("the arguments are not a JSON object: {error}"));
     }
     let mut object = Map::new();
     for argument in arguments {
@@ -157,11 +168,15 @@ mod tests {
     #[test]
     fn arguments_are_an_object_or_pairs() {
         let parsed = |words: &[&str]| {
-            parse(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>()).map(|json| json.as_str().to_owned())
+            parse(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
+                .map(|json| json.as_str().to_owned())
         };
         assert_eq!(parsed(&[]), Ok("{}".into()));
         assert_eq!(parsed(&[r#"{"n":1e2}"#]), Ok(r#"{"n":1e2}"#.into()));
-        assert_eq!(parsed(&["a=1", "b=x y", "c=[true]", "d="]), Ok(r#"{"a":1,"b":"x y","c":[true],"d":""}"#.into()));
+        assert_eq!(
+            parsed(&["a=1", "b=x y", "c=[true]", "d="]),
+            Ok(r#"{"a":1,"b":"x y","c":[true],"d":""}"#.into())
+        );
         assert!(parsed(&["{"]).is_err_and(|error| error.contains("not a JSON object")));
         assert!(parsed(&["word"]).is_err());
     }

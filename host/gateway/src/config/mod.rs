@@ -37,7 +37,7 @@ use sources::{Reader, Tools};
 /// The file looked for in the working directory when none is named.
 pub const FILE: &str = "wasmgate.yaml";
 /// How many items a page of a list has unless told otherwise.
-const PAGE: usize = 100;
+const PAGE: usize = 1000;
 
 /// One generation of configuration, ready to use.
 #[derive(Debug, Clone)]
@@ -112,6 +112,9 @@ fn load_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Resu
             "a page needs at least one item".into(),
             String::new(),
         ));
+    }
+    if flags.servers.cpus.is_some_and(|cpus| !(cpus.is_finite() && cpus > 0.0)) {
+        parts.reader.problems.push(Diagnostic::new("command line", "`--cpus` is not a number above 0", ""));
     }
     if !parts.reader.problems.is_empty() {
         return Err(parts.reader.problems);

@@ -32,7 +32,7 @@ pub(super) struct RawConfig {
     pub(super) plugins: BTreeMap<String, Spanned<RawPlugin>>,
     /// `prefixed` (default) or `plain` names of tools and prompts.
     pub(super) names: RawNames,
-    /// How many items a page of a list has; default 100.
+    /// How many items a page of a list has; default 1000, because many clients never ask for a second page.
     pub(super) page_size: Option<Spanned<usize>>,
     /// Which host paths containers may mount.
     pub(super) binds: RawBinds,

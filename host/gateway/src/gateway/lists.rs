@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wasmgate_core::index::Kind;
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{Exchange, Operation};
-use wasmgate_core::seal::Purpose;
+use wasmgate_core::seal::{Purpose, Scope};
 
 use super::{CallError, Gateway, Request};
 
@@ -72,10 +72,8 @@ impl Gateway {
         };
         let bad = || CallError::InvalidParams("cursor: not one of ours, or too old".into());
         let token = cursor.string().ok_or_else(bad)?;
-        let opened = self
-            .sealer
-            .open(Purpose::Cursor, &request.principal, seconds_now(), &token)
-            .map_err(|_| bad())?;
+        let opened =
+            self.sealer.open(cursor_of(&request.principal), seconds_now(), &token).map_err(|_| bad())?;
         let text = String::from_utf8(opened).map_err(|_| bad())?;
         let (listed, page) = text.split_once(' ').ok_or_else(bad)?;
         if listed != kind.member() {
@@ -90,10 +88,14 @@ impl Gateway {
         getrandom::fill(&mut nonce).map_err(|_| failed())?;
         let expires = seconds_now() + CURSOR_LIFE.as_secs();
         let payload = format!("{} {page}", kind.member());
-        self.sealer.seal(Purpose::Cursor, principal, expires, payload.as_bytes(), nonce).map_err(|_| failed())
+        self.sealer.seal(cursor_of(principal), expires, payload.as_bytes(), nonce).map_err(|_| failed())
     }
 }
 
 fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn cursor_of(principal: &str) -> Scope<'_> {
+    Scope { purpose: Purpose::Cursor, principal }
 }

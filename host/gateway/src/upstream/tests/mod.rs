@@ -36,7 +36,7 @@ fn server(name: &str, launch: Launch) -> Server {
 fn pool(servers: Vec<Server>) -> Arc<Pool> {
     let tasks = Tasks::new();
     let environment = std::env::vars_os().collect();
-    let launcher = Launcher::new(LaunchSettings { environment }, tasks.clone());
+    let launcher = Launcher::new(LaunchSettings { environment, ..LaunchSettings::default() }, tasks.clone());
     let pool =
         Pool::new(launcher, Egress::new(), tasks, Identity { name: "test".into(), version: "0".into() });
     apply(&pool, servers);
