@@ -49,7 +49,7 @@ pub fn gateway() -> Gateway {
 }
 
 impl Gateway {
-    /// One more catalog, from its text.
+    /// One more catalog, from its text. Without [`Gateway::servers`] all of its servers are enabled.
     pub fn catalog(mut self, text: impl Into<String>) -> Self {
         self.catalogs += 1;
         let name = format!("catalog-{}.yaml", self.catalogs);
@@ -123,6 +123,11 @@ impl Gateway {
     pub fn command(&self) -> (Vec<String>, Vec<(String, String)>) {
         let mut line = vec![build::wasmgate().to_str().expect("UTF-8").to_owned(), "run".to_owned()];
         line.extend(self.args.iter().cloned());
+        let chosen =
+            ["--servers", "--enable-all-servers"].iter().any(|flag| self.args.iter().any(|arg| arg == flag));
+        if self.catalogs > 0 && !chosen {
+            line.push("--enable-all-servers".to_owned());
+        }
         line.extend(["--transport".to_owned(), self.transport.clone()]);
         if self.transport != "stdio" {
             line.extend(["--port".to_owned(), self.port.clone()]);

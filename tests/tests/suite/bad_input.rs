@@ -2,10 +2,10 @@
 
 use serde_json::json;
 use wasmgate_tests::catalog::{Catalog, good};
+use wasmgate_tests::gateway;
 use wasmgate_tests::gateway::TOKEN;
 use wasmgate_tests::http::{self, Ask};
 use wasmgate_tests::mcp::{LEGACY, only};
-use wasmgate_tests::{gateway, soon};
 
 #[tokio::test]
 async fn malformed_messages_get_the_right_error_and_the_session_lives() {

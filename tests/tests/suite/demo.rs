@@ -1,6 +1,6 @@
 //! What a newcomer gets from a bare `wasmgate run`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wasmgate_tests::mcp::names;
 use wasmgate_tests::{Legacy, gateway, mcp};
 
@@ -46,11 +46,7 @@ async fn the_demo_shows_every_kind_of_answer() {
 
     let mut kinds = std::collections::BTreeSet::new();
     for tool in &tools {
-        let required = tool["inputSchema"]["required"].as_array().cloned().unwrap_or_default();
-        if !required.is_empty() {
-            continue;
-        }
-        let params = json!({"name": tool["name"], "arguments": {}, "_meta": {"progressToken": "demo"}});
+        let params = json!({"name": tool["name"], "arguments": example(&tool["inputSchema"]), "_meta": {"progressToken": "demo"}});
         for message in client.messages("tools/call", params).await {
             kinds.extend(message["method"].as_str().map(ToOwned::to_owned));
             let result = &message["result"];
@@ -74,6 +70,17 @@ async fn the_demo_shows_every_kind_of_answer() {
         assert!(kinds.contains(kind), "the demo shows no {kind}: {kinds:?}");
     }
     gw.stop().await;
+}
+
+/// Arguments that a schema asks for: a word, a number or a truth value each.
+fn example(schema: &Value) -> Value {
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let value = |name: &str| match schema["properties"][name]["type"].as_str() {
+        Some("number" | "integer") => json!(1),
+        Some("boolean") => json!(true),
+        _ => json!("word"),
+    };
+    required.map(|name| (name.to_owned(), value(name))).collect::<serde_json::Map<_, _>>().into()
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ async fn third_parties() -> (Running, String) {
     let catalog = Catalog::new()
         .process("time", &[&bin("mcp-server-time")])
         .process("git", &[&bin("mcp-server-git"), "--repository", &repository])
-        .process("fetch", &[&bin("mcp-server-fetch"), "--ignore-robots-txt"])
+        .process("fetch", &[&bin("mcp-server-fetch"), "--ignore-robots-txt", "--allow-private-ips"])
         .process("everything", &["node", everything.to_str().expect("UTF-8")]);
     let gw = builder.catalog(catalog).arg("--enable-all-servers").start().await;
     gw.ready(["time", "git", "fetch", "everything"]).await;
