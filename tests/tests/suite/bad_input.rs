@@ -360,8 +360,8 @@ async fn missing_values_are_named_and_only_that_server_waits() {
     assert_eq!(locked["state"], "needs-secret", "{locked}");
     assert!(locked["reason"].as_str().is_some_and(|reason| reason.contains("locked.key")), "{locked}");
     assert_eq!(
-        gw.legacy().await.call("fx__text", json!({"text": "fine"})).await["content"][0]["text"],
+        gw.alone("fx").await.call("text", json!({"text": "fine"})).await["content"][0]["text"],
         "fine"
     );
-    soon("the end", gw.stop()).await;
+    gw.stop().await;
 }
