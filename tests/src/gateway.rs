@@ -133,6 +133,9 @@ impl Gateway {
             line.extend(["--port".to_owned(), self.port.clone()]);
         }
         let mut env = vec![("HOME".to_owned(), self.home.to_str().expect("UTF-8").to_owned())];
+        // Compiled plugins are shared by all tests: compiling them again takes seconds in a debug build.
+        let cache = build::wasmgate().with_file_name("suite-cache");
+        env.push(("XDG_CACHE_HOME".to_owned(), cache.to_str().expect("UTF-8").to_owned()));
         if let Some(token) = &self.token {
             env.push(("WASMGATE_AUTH_TOKEN".to_owned(), token.clone()));
         }

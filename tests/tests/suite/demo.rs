@@ -101,11 +101,11 @@ async fn the_first_start_says_what_is_up_and_how_to_connect() {
 
 /// The first long word that could be a token, on a line that speaks of one.
 fn token_in(text: &str) -> Option<String> {
-    let words = text
+    let mut words = text
         .lines()
         .filter(|line| line.to_lowercase().contains("token") || line.contains("Bearer"))
         .flat_map(|line| {
             line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).map(ToOwned::to_owned)
         });
-    words.filter(|word| word.len() >= 20 && !word.to_uppercase().contains("WASMGATE")).next_back()
+    words.rfind(|word| word.len() >= 20 && !word.to_uppercase().contains("WASMGATE"))
 }
