@@ -43,6 +43,10 @@ async fn report(stage: Arc<Interceptor>) {
             |part: usize| times.get(times.len() * part / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6);
         println!("  {bytes:>8} bytes: p50 {:8.1} us, p99 {:8.1} us", at(50), at(99));
     }
+    let one = Json::of(&serde_json::json!({ "arguments": { "data": "iVBORw0KGgo".repeat(100_000) } }));
+    let before = Instant::now();
+    once(&stage, &one).await;
+    println!("  one string of {} KiB: {:.1} ms", one.bytes().len() / 1024, ms(before));
     let payload = Arc::new(payload(200));
     for tasks in [1, 2, 16] {
         let before = Instant::now();

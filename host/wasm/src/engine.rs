@@ -27,9 +27,10 @@ const SLOTS: u32 = 256;
 const WASM_STACK: usize = 512 << 10;
 const ASYNC_STACK: usize = 2 << 20;
 
-/// Bytes of a memory and of a stack that stay mapped between calls, cleared by hand, where the kernel can say which pages
+/// Bytes of a memory, of a table and of a stack that stay mapped between calls, cleared by hand, where the kernel can say which pages
 /// were touched; without that, keeping them is slower than giving them back.
 const KEEP_MEMORY: usize = 1 << 20;
+const KEEP_TABLE: usize = 64 << 10;
 const KEEP_STACK: usize = 64 << 10;
 
 /// What an operator decides about the engine.
@@ -145,7 +146,9 @@ fn pool() -> PoolingAllocationConfig {
         .max_memory_size(MAX_MEMORY_BYTES)
         .pagemap_scan(Enabled::Auto);
     if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.linear_memory_keep_resident(KEEP_MEMORY).async_stack_keep_resident(KEEP_STACK);
+        pool.table_keep_resident(KEEP_TABLE)
+            .linear_memory_keep_resident(KEEP_MEMORY)
+            .async_stack_keep_resident(KEEP_STACK);
     }
     pool
 }

@@ -22,7 +22,7 @@ pub(crate) const MAX_HANDLES: usize = 256;
 
 /// Bytes of JSON the host reads or writes for a guest that count as one millisecond of its CPU budget: the epoch cannot
 /// see time spent in the host.
-pub(crate) const HOST_BYTES_PER_TICK: usize = 256 << 10;
+pub(crate) const HOST_BYTES_PER_TICK: usize = 512 << 10;
 
 /// Parts of one component instance. What real components need was measured: Rust 4 core instances, 1 memory, 2 tables.
 pub(crate) const MAX_INSTANCES: u32 = 16;
