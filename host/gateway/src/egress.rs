@@ -9,7 +9,7 @@ mod address; // which addresses may be dialled
 mod dial; // names to checked connections
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 pub use self::dial::Refused;
 use self::dial::{Dialer, Guarded};
@@ -37,8 +37,21 @@ pub enum Reach {
 /// Sends requests. Cheap to clone; connections are kept and shared by all clones.
 #[derive(Clone)]
 pub struct Egress {
-    public: Client<Guarded, Full<Bytes>>,
-    named: Client<Guarded, Full<Bytes>>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    public: Clients,
+    named: Clients,
+    tls: OnceLock<Result<ClientConfig, String>>,
+}
+
+/// The clients of one reach.
+struct Clients {
+    reach: Reach,
+    plain: Client<Dialer, Full<Bytes>>,
+    /// Made when first needed: reading the certificate authorities takes longer than the rest of the start.
+    secure: OnceLock<Client<Guarded, Full<Bytes>>>,
 }
 
 /// Why there is no response.
@@ -56,10 +69,10 @@ pub enum EgressError {
 }
 
 impl Egress {
-    /// Trusts the certificate authorities of the operating system.
+    /// Will trust the certificate authorities of the operating system, which are read with the first https request.
     pub fn new() -> Self {
-        let tls = tls();
-        Self { public: client(tls.clone(), Reach::Public), named: client(tls, Reach::Named) }
+        let (public, named) = (Clients::new(Reach::Public), Clients::new(Reach::Named));
+        Self { inner: Arc::new(Inner { public, named, tls: OnceLock::new() }) }
     }
 
     /// Sends one request and waits for the head of the response; the body comes as it arrives. Dropping the future
@@ -72,11 +85,35 @@ impl Egress {
         reach: Reach,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, EgressError> {
-        let client = match reach {
-            Reach::Public => &self.public,
-            Reach::Named => &self.named,
+        let clients = match reach {
+            Reach::Public => &self.inner.public,
+            Reach::Named => &self.inner.named,
         };
-        client.request(request).await.map_err(EgressError::from)
+        let response = if request.uri().scheme_str() == Some("https") {
+            clients.secure(&self.inner.tls)?.request(request)
+        } else {
+            clients.plain.request(request)
+        };
+        response.await.map_err(EgressError::from)
+    }
+}
+
+impl Clients {
+    fn new(reach: Reach) -> Self {
+        Self { reach, plain: builder().build(Dialer(reach)), secure: OnceLock::new() }
+    }
+
+    fn secure(
+        &self,
+        config: &OnceLock<Result<ClientConfig, String>>,
+    ) -> Result<&Client<Guarded, Full<Bytes>>, EgressError> {
+        let config = config.get_or_init(tls).as_ref();
+        let config = config.map_err(|why| EgressError::NotConnected(why.clone()))?;
+        Ok(self.secure.get_or_init(|| {
+            let https =
+                HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_only().enable_http1();
+            builder().build(Guarded(https.wrap_connector(Dialer(self.reach))))
+        }))
     }
 }
 
@@ -109,41 +146,22 @@ fn causes(error: &dyn Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     })
 }
 
-fn client(tls: ClientConfig, reach: Reach) -> Client<Guarded, Full<Bytes>> {
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(Dialer(reach));
-    Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(KEPT_IDLE)
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(MAX_IDLE)
-        .build(Guarded(https))
+fn builder() -> hyper_util::client::legacy::Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.pool_idle_timeout(KEPT_IDLE).pool_timer(TokioTimer::new()).pool_max_idle_per_host(MAX_IDLE);
+    builder
 }
 
-/// Without certificate authorities nobody is trusted: https fails and says so, everything else works.
-fn tls() -> ClientConfig {
+/// The error says what is missing on this machine: https cannot work then, everything else does.
+fn tls() -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = || {
-        ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-    };
-    match builder().map(|builder| builder.with_native_roots()) {
-        Ok(Ok(config)) => config.with_no_client_auth(),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "no certificate authorities: https servers cannot be reached");
-            without_roots()
-        }
-        Err(error) => {
-            tracing::error!(%error, "TLS is not available");
-            without_roots()
-        }
-    }
-}
-
-fn without_roots() -> ClientConfig {
-    ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| format!("no TLS: {error}"))?;
+    let trusting = builder
+        .with_native_roots()
+        .map_err(|error| format!("no certificate authorities to trust: {error}"))?;
+    Ok(trusting.with_no_client_auth())
 }
 
 /// How long an idle connection is kept.

@@ -19,8 +19,9 @@ use crate::limits::{Limits, MAX_MEMORY_BYTES};
 use crate::link::{Linked, Role, link};
 use crate::text::printable;
 
-/// What an operator says about one plugin. The default is to take the plugin's own word.
-#[derive(Debug, Clone)]
+/// What an operator says about one plugin. The default is to take the plugin's own word. Not `Debug`: the configuration
+/// may hold secrets.
+#[derive(Clone)]
 pub struct Settings {
     /// Handed to the plugin's `configure`.
     pub config: Json,

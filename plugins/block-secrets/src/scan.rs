@@ -1,4 +1,4 @@
-//! One pass over a text: at each byte that can begin a rule's literal, the rules that begin so.
+//! One pass over a text: at each byte the rules whose literal can begin there, told by three bytes in three tables.
 //!
 //! Linear: a word is looked at once for each rule whose literal it begins with, and marks inside words look at a bounded
 //! stretch.
@@ -11,16 +11,20 @@ use crate::rules::{Class, Kind, RULES, Rule};
 const SEPARATORS: &[u8] = b" =:\"'\\>\t";
 const MAX_SEPARATORS: usize = 8;
 
-/// For each byte the rules whose literal begins with it, as bits.
-static BEGINS: [u64; 256] = begins();
+/// The shortest value of a rule of kind `Name`.
+const SHORTEST_NAMED: usize = 40;
+
+/// For each byte, as bits, the rules with a literal that has this byte at its first, second and third place. A rule with a
+/// literal that is shorter has every byte there.
+static PLACES: [[u64; 256]; 3] = [place(0), place(1), place(2)];
 
 /// The rules that `text` breaks, each once, but those that are allowed.
 pub(crate) fn find(text: &str, allowed: Allowed) -> Vec<&'static Rule> {
     let text = text.as_bytes();
     let mut found = Vec::new();
     let mut open = !allowed.0;
-    for (at, byte) in text.iter().enumerate() {
-        let mut candidates = BEGINS.get(usize::from(*byte)).copied().unwrap_or_default() & open;
+    for (at, window) in text.windows(3).enumerate() {
+        let mut candidates = candidates(window) & open;
         while candidates != 0 {
             let index = candidates.trailing_zeros();
             candidates &= candidates - 1;
@@ -33,8 +37,19 @@ pub(crate) fn find(text: &str, allowed: Allowed) -> Vec<&'static Rule> {
     found
 }
 
+fn candidates(window: &[u8]) -> u64 {
+    let [first, second, third] = &PLACES;
+    let [a, b, c] = window else { return 0 };
+    // Tables of 256 indexed by a byte: never out of bounds, and the compiler knows it.
+    let at = |table: &[u64; 256], byte: &u8| table.get(usize::from(*byte)).copied().unwrap_or_default();
+    at(first, a) & at(second, b) & at(third, c)
+}
+
 /// The rule that says that a member of this name has a credential as its value.
 pub(crate) fn find_named(name: &str, value: &str, allowed: Allowed) -> Option<&'static Rule> {
+    if value.len() < SHORTEST_NAMED {
+        return None;
+    }
     let named =
         |rule: &Rule| rule.kind == Kind::Name && rule.prefixes.iter().any(|p| p.eq_ignore_ascii_case(name));
     let (_, rule) = RULES
@@ -90,14 +105,20 @@ fn begins_word(text: &[u8], at: usize) -> bool {
 }
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not compile")]
-const fn begins() -> [u64; 256] {
+const fn place(place: usize) -> [u64; 256] {
     let mut table = [0; 256];
     let mut rule = 0;
     while rule < RULES.len() {
         let mut prefix = 0;
         while prefix < RULES[rule].prefixes.len() {
-            let first = RULES[rule].prefixes[prefix].as_bytes()[0];
-            table[first as usize] |= 1 << rule;
+            let literal = RULES[rule].prefixes[prefix].as_bytes();
+            let mut byte = 0;
+            while byte < 256 {
+                if place >= literal.len() || literal[place] as usize == byte {
+                    table[byte] |= 1 << rule;
+                }
+                byte += 1;
+            }
             prefix += 1;
         }
         rule += 1;

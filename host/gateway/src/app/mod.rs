@@ -8,6 +8,7 @@ mod run;
 
 use std::sync::Arc;
 
+use wasmgate_core::catalog::Launch;
 use wasmgate_core::name::ServerName;
 
 use crate::catalog::Resolution;
@@ -49,11 +50,26 @@ pub fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
     Ok(output)
 }
 
+/// A gateway whose servers are on their way, and what started them.
+struct Assembled {
+    gateway: Arc<Gateway>,
+    launcher: Launcher,
+}
+
+impl Assembled {
+    /// Ends every connection, stops every server, and removes what a stop left behind.
+    async fn close(&self) {
+        self.gateway.close().await;
+        match self.launcher.stop_all().await {
+            Ok(0) => {}
+            Ok(left) => tracing::warn!(left, "containers had to be removed at the end"),
+            Err(error) => tracing::warn!(%error, "containers may be left; the next start removes them"),
+        }
+    }
+}
+
 /// Builds the gateway and starts its servers, behind whatever the caller puts in front.
-///
-/// # Errors
-/// [`StartError`] when a configured plugin cannot run or the system has no randomness.
-pub async fn assemble(config: &Config, tasks: &Tasks) -> Result<Arc<Gateway>, StartError> {
+async fn assemble(config: &Config, tasks: &Tasks) -> Result<Assembled, StartError> {
     let generation = Generation {
         servers: config.servers.clone(),
         unavailable: config.unavailable.iter().map(unavailable).collect(),
@@ -71,21 +87,31 @@ pub async fn assemble(config: &Config, tasks: &Tasks) -> Result<Arc<Gateway>, St
         environment: config.environment.inherited.clone(),
         ..LaunchSettings::default()
     };
-    connect(generation, launch, tasks)
+    let containers = config.servers.iter().any(|server| matches!(server.launch, Launch::Container(_)));
+    let assembled = connect(generation, launch, tasks)?;
+    if containers {
+        tasks.spawn("sweep", sweep(assembled.launcher.clone()));
+    }
+    Ok(assembled)
+}
+
+/// Removes the containers of gateways that died.
+async fn sweep(launcher: Launcher) {
+    match launcher.sweep().await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "removed containers that a dead gateway left"),
+        Err(error) => tracing::debug!(%error, "not looked for containers that a dead gateway left"),
+    }
 }
 
 /// The gateway of a generation, on parts made for it.
-fn connect(
-    generation: Generation,
-    launch: LaunchSettings,
-    tasks: &Tasks,
-) -> Result<Arc<Gateway>, StartError> {
+fn connect(generation: Generation, launch: LaunchSettings, tasks: &Tasks) -> Result<Assembled, StartError> {
     let launcher = Launcher::new(launch, tasks.clone());
     let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
-    let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity);
+    let pool = Pool::new(launcher.clone(), Egress::new(), tasks.clone(), identity);
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| StartError::System(format!("no randomness: {error}")))?;
-    Ok(Gateway::start(generation, pool, key, tasks))
+    Ok(Assembled { gateway: Gateway::start(generation, pool, key, tasks), launcher })
 }
 
 fn unavailable((name, resolution): &(ServerName, Resolution)) -> Unavailable {

@@ -17,10 +17,10 @@ use wasmgate_core::mcp::{V2025_11_25, method};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Pipeline;
 
-use super::{StartError, assemble, connect};
+use super::{Assembled, StartError, assemble, connect};
 use crate::config::Config;
 use crate::egress::{Egress, Reach};
-use crate::gateway::{CallError, ClientFacts, Event, Gateway, Generation, Request, ServerState, View};
+use crate::gateway::{CallError, ClientFacts, Event, Generation, Request, ServerState, View};
 use crate::launch::LaunchSettings;
 use crate::shutdown::Tasks;
 
@@ -33,7 +33,7 @@ const MOST: usize = 8 << 20;
 
 /// A gateway in this process, for one command.
 pub struct Probe {
-    gateway: Arc<Gateway>,
+    assembled: Assembled,
     tasks: Tasks,
     view: View,
 }
@@ -45,9 +45,9 @@ impl Probe {
     /// [`StartError`] when a plugin cannot run.
     pub async fn of_config(config: &Config) -> Result<Self, StartError> {
         let tasks = Tasks::new();
-        let gateway = assemble(config, &tasks).await?;
-        let _in_time = tokio::time::timeout(PATIENCE, gateway.until_settled()).await;
-        Ok(Self { gateway, tasks, view: View::All })
+        let assembled = assemble(config, &tasks).await?;
+        let _in_time = tokio::time::timeout(PATIENCE, assembled.gateway.until_settled()).await;
+        Ok(Self { assembled, tasks, view: View::All })
     }
 
     /// A running gateway as the only server: names as it gives them, nothing in between.
@@ -80,9 +80,9 @@ impl Probe {
             page: usize::MAX,
             pipeline: Pipeline::default(),
         };
-        let gateway = connect(generation, LaunchSettings::default(), &tasks)?;
-        gateway.until_settled().await;
-        Ok(Self { gateway, tasks, view: View::One(name) })
+        let assembled = connect(generation, LaunchSettings::default(), &tasks)?;
+        assembled.gateway.until_settled().await;
+        Ok(Self { assembled, tasks, view: View::One(name) })
     }
 
     /// Every tool, as clients see it.
@@ -114,19 +114,23 @@ impl Probe {
 
     /// Every server with its state.
     pub fn states(&self) -> Vec<ServerState> {
-        self.gateway.states()
+        self.assembled.gateway.states()
     }
 
     /// Stops what the probe started.
     pub async fn close(self) {
-        self.gateway.close().await;
+        self.assembled.close().await;
         self.tasks.finish(Duration::from_secs(10)).await;
     }
 
     /// A running gateway that does not answer is worth a sentence of its own.
     fn reachable(&self) -> Result<(), String> {
-        let failed =
-            self.gateway.states().into_iter().find(|state| state.state == "failed" && state.required);
+        let failed = self
+            .assembled
+            .gateway
+            .states()
+            .into_iter()
+            .find(|state| state.state == "failed" && state.required);
         match (&self.view, failed) {
             (View::One(_), Some(state)) => {
                 let reason = state.reason.unwrap_or_default();
@@ -152,7 +156,7 @@ impl Probe {
             events,
         };
         let drain = async { while seen.recv().await.is_some() {} };
-        let (result, ()) = tokio::join!(self.gateway.request(request), drain);
+        let (result, ()) = tokio::join!(self.assembled.gateway.request(request), drain);
         result.map_err(|error| sentence(&error))
     }
 }

@@ -38,13 +38,13 @@ pub async fn run(config: Config, access: Access) -> Result<(), StartError> {
     let (fronts, tasks) = (Tasks::new(), Tasks::new());
     let (fill, slot) = watch::channel(None);
     let up = front(&config.listen, &access, slot, &fronts).await?;
-    let gateway = tokio::select! {
+    let assembled = tokio::select! {
         built = assemble(&config, &tasks) => built?,
         () = signals.next() => return Ok(()),
     };
-    fill.send_replace(Some(Arc::clone(&gateway)));
+    fill.send_replace(Some(Arc::clone(&assembled.gateway)));
     let facts = banner::Facts::new(&config, &access, up.local);
-    tasks.spawn("banner", banner::show(Arc::clone(&gateway), facts, tasks.stopping()));
+    tasks.spawn("banner", banner::show(Arc::clone(&assembled.gateway), facts, tasks.stopping()));
 
     let mut gone = pin!(up.ended);
     tokio::select! {
@@ -55,7 +55,7 @@ pub async fn run(config: Config, access: Access) -> Result<(), StartError> {
         left = fronts.finish(GRACE) => report("front", &left),
         () = signals.next() => tracing::warn!("stopping now: told so twice"),
     }
-    gateway.close().await;
+    assembled.close().await;
     report("gateway", &tasks.finish(LAST).await);
     Ok(())
 }

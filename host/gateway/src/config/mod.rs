@@ -44,7 +44,7 @@ const PAGE: usize = 1000;
 pub struct Config {
     /// Where clients come in.
     pub listen: Listen,
-    /// The enabled servers that can be started, by name.
+    /// The enabled servers that can be started, in the order they were asked for.
     pub servers: Vec<Arc<Server>>,
     /// The enabled servers that cannot, and what they need.
     pub unavailable: Vec<(ServerName, Resolution)>,

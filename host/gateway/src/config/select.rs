@@ -21,7 +21,8 @@ pub(super) struct Asked<'a> {
     pub(super) own: &'a BTreeSet<ServerName>,
 }
 
-/// The servers to run, in the order of their names.
+/// The servers to run, in the order they are asked for, which is the order of the merged lists; where nothing orders them
+/// (`all`, a catalog's own wish, servers of the file), by name.
 ///
 /// # Errors
 /// A diagnostic for every unknown name, or one that says that nothing is enabled.
@@ -29,14 +30,14 @@ pub(super) fn select(
     asked: &Asked<'_>,
     merged: &Merged,
     source: &Source<'_>,
-) -> Result<BTreeSet<ServerName>, Vec<Diagnostic>> {
+) -> Result<Vec<ServerName>, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let mut chosen = BTreeSet::new();
+    let mut chosen: Vec<ServerName> = Vec::new();
     let mut take =
         |name: &str, unknown: &dyn Fn(String, String) -> Diagnostic| match merged.servers.get_key_value(name)
         {
             Some((name, _)) => {
-                chosen.insert(name.clone());
+                chosen.push(name.clone());
             }
             None => problems.push(unknown(format!("no server is called `{name}`"), cure(name, merged))),
         };
@@ -63,6 +64,8 @@ pub(super) fn select(
         }
         chosen.extend(asked.own.iter().cloned());
     }
+    let mut seen = BTreeSet::new();
+    chosen.retain(|name| seen.insert(name.clone()));
     let nothing_meant = matches!(asked.enable, Some(RawEnable::Only(names)) if names.is_empty());
     if chosen.is_empty() && problems.is_empty() && !nothing_meant {
         problems.push(nothing(merged));

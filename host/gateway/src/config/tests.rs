@@ -398,9 +398,9 @@ fn docker_s_files() {
         flags.clone(),
         expect![[r#"
             Http(Address { host: "127.0.0.1", port: 8811 })
-            github: container ghcr.io/x/github Some(1073741824) tools All
-            slack: container mcp/slack Some(1073741824) tools Only({})
             time: container mcp/time:2 Some(1073741824) tools Only({"now"})
+            slack: container mcp/slack Some(1073741824) tools Only({})
+            github: container ghcr.io/x/github Some(1073741824) tools All
             plugin block-secrets: Enforce Builtin("block-secrets")
             plugin log-calls: Enforce Builtin("log-calls")
             warning: `docker-desktop` in `--secrets`: its secrets stay inside Docker Desktop, so the environment is asked
@@ -413,9 +413,9 @@ fn docker_s_files() {
         tools,
         expect![[r#"
             Http(Address { host: "127.0.0.1", port: 8811 })
-            github: container ghcr.io/x/github Some(1073741824) tools OnlyIgnoringCase({"mcp/slack:*", "time:now"})
-            slack: container mcp/slack Some(1073741824) tools All
             time: container mcp/time:2 Some(1073741824) tools OnlyIgnoringCase({"mcp/slack:*", "now", "time:now"})
+            slack: container mcp/slack Some(1073741824) tools All
+            github: container ghcr.io/x/github Some(1073741824) tools OnlyIgnoringCase({"mcp/slack:*", "time:now"})
             plugin block-secrets: Enforce Builtin("block-secrets")
             plugin log-calls: Enforce Builtin("log-calls")
             warning: `docker-desktop` in `--secrets`: its secrets stay inside Docker Desktop, so the environment is asked

@@ -39,9 +39,13 @@ impl Duplex {
         }
     }
 
-    /// Whether nothing is left to be sent and nothing is being worked on.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.ready.is_empty() && self.calls.is_empty()
+    /// The next message that is owed: None once nothing is left to be sent and nothing is being worked on.
+    pub(super) async fn next_owed(&mut self) -> Option<Vec<u8>> {
+        let next = |cx: &mut Context<'_>| match self.poll_next_unpin(cx) {
+            Poll::Pending if self.ready.is_empty() && self.calls.is_empty() => Poll::Ready(None),
+            next => next,
+        };
+        std::future::poll_fn(next).await
     }
 }
 
@@ -148,6 +152,7 @@ mod tests {
         assert_eq!(next(), Some(b"changed".to_vec()));
         assert_eq!(next(), None);
         drop(steps);
+        assert_eq!(duplex.next_owed().now_or_never(), Some(None));
         assert!(duplex.next().now_or_never().is_none(), "a stream stays open without senders");
     }
 }

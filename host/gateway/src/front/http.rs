@@ -15,7 +15,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmgate_core::name::ServerName;
 
@@ -104,7 +105,9 @@ impl Bound {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    front.tasks.spawn("connection", connection(Arc::clone(&front), stream, place));
+                    // Answers are written whole; waiting for more would only delay them.
+                    let _ = stream.set_nodelay(true);
+                    front.tasks.spawn("connection", keep(place, connection(Arc::clone(&front), stream)));
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: connections that end free some.
@@ -225,9 +228,15 @@ impl Front {
     }
 }
 
-async fn connection(front: Arc<Front>, stream: TcpStream, _place: OwnedSemaphorePermit) {
-    // Answers are written whole; waiting for more would only delay them.
-    let _ = stream.set_nodelay(true);
+/// A connection takes its place as long as it is there.
+async fn keep(_place: OwnedSemaphorePermit, connection: impl Future<Output = ()>) {
+    connection.await;
+}
+
+async fn connection<T>(front: Arc<Front>, stream: T)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
     let io = TokioIo::new(Unstalled::new(stream, front.limits.stall));
     let service = service_fn(|request| {
         let front = &front;
@@ -271,43 +280,4 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const SWEEP: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_stand_for_places() {
-        for (path, expected) in [
-            ("/mcp", Place::Mcp(View::All)),
-            ("/servers/time/mcp", Place::Mcp(View::One(ServerName::new("time").unwrap()))),
-            ("/servers/a.b-c_d/mcp", Place::Mcp(View::One(ServerName::new("a.b-c_d").unwrap()))),
-            ("/servers//mcp", Place::Nowhere),
-            ("/servers/../mcp", Place::Nowhere),
-            ("/servers/a/b/mcp", Place::Nowhere),
-            ("/servers/a%2fb/mcp", Place::Nowhere),
-            ("/servers/time", Place::Nowhere),
-            ("/", Place::Nowhere),
-            ("/MCP", Place::Nowhere),
-            ("/mcp/", Place::Nowhere),
-            ("/health", Place::Health),
-            ("/ready", Place::Ready),
-            ("/sse", Place::Sse),
-            ("/messages", Place::Messages),
-        ] {
-            assert_eq!(Place::of(path), expected, "{path}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_port_that_is_taken_is_named_with_the_cure() {
-        let bind = async |address: SocketAddr| bind(address, Settings::default(), Tasks::new()).await;
-        let first = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let port = first.local_addr().port();
-        let error = bind(first.local_addr()).await.err().unwrap();
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "port {port} on 127.0.0.1 is already in use: stop the program that has it or choose another with `--port`"
-            )
-        );
-    }
-}
+mod tests;

@@ -57,3 +57,6 @@ async fn gateway(slot: &Slot, patience: std::time::Duration) -> Result<Arc<Gatew
     let gateway = filled.ok().and_then(Result::ok).and_then(|gateway| gateway.clone());
     gateway.ok_or(CallError::NotServing("still loading its configuration"))
 }
+
+#[cfg(test)]
+mod tests;

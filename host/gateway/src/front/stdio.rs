@@ -87,8 +87,7 @@ impl Pipe {
             }
         }
         let rest = async {
-            while !duplex.is_quiet() {
-                let Some(message) = duplex.next().await else { break };
+            while let Some(message) = duplex.next_owed().await {
                 write(output, message).await?;
             }
             Ok(())
@@ -157,3 +156,6 @@ const READ: usize = 64 << 10;
 
 /// How long answers may take that are still owed when the input ends.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -151,6 +151,9 @@ impl Trouble {
                 let message = message.as_ref().and_then(Json::string).unwrap_or_default();
                 ("initialize_refused", format!("answered {method} with an error: {}", Plain(&message)))
             }
+            Self::Version(named) if named.is_empty() => {
+                ("not_mcp", "answered initialize without naming a protocol version".to_owned())
+            }
             Self::Version(named) => {
                 let spoken = legacy::VERSIONS.join(", ");
                 let reason = format!(

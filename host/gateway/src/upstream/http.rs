@@ -6,12 +6,13 @@
 mod answer; // what comes back on a POST
 mod head; // request heads and response statuses
 mod listen; // the GET stream
+mod params; // arguments repeated in headers
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
@@ -26,6 +27,7 @@ use wasmgate_core::jsonrpc::{self, Id};
 pub(super) use self::head::configured;
 
 use self::answer::Exchange;
+use self::params::ParamHeaders;
 use super::correlator::Patience;
 use super::era::Era;
 use super::link::{Ending, Question, Signals, cancelled};
@@ -39,6 +41,7 @@ pub(super) struct Http {
     way: Way,
     tasks: Tasks,
     session: ArcSwapOption<HeaderValue>,
+    param_headers: ArcSwap<ParamHeaders>,
     next: AtomicU64,
     signals: Signals,
     ended: watch::Sender<Option<Ending>>,
@@ -65,6 +68,17 @@ pub(super) struct Way {
     pub(super) uri: Uri,
     /// Headers of every request: the configured ones and who we are.
     pub(super) headers: HeaderMap,
+    /// Whether the server has other addresses to turn to when this one cannot be reached.
+    pub(super) others: Others,
+}
+
+/// The other addresses of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// This is its only one.
+    None,
+    /// The next connection goes to another.
+    Some,
 }
 
 impl Http {
@@ -87,6 +101,7 @@ impl Http {
             way,
             tasks: tasks.clone(),
             session: ArcSwapOption::empty(),
+            param_headers: ArcSwap::default(),
             next: AtomicU64::new(1),
             signals: Signals::default(),
             ended: watch::Sender::new(None),
@@ -122,8 +137,13 @@ impl Http {
             self.session.store(None);
         }
         let mut head = self.head(Method::POST, if is_first { None } else { Some(era) });
-        if matches!(era, Era::Modern(_)) {
-            head::add_routing(&mut head, question.method, question.params);
+        if matches!(era, Era::Modern(_))
+            && let Some(headers) = head.headers_mut()
+        {
+            head::add_routing(headers, question.method, question.params);
+            if let ("tools/call", Some(params)) = (question.method, question.params) {
+                self.param_headers.load().add(headers, params);
+            }
         }
         let cancel =
             CancelOnDrop { http: self, era, id, is_armed: !is_first && matches!(era, Era::Legacy(_)) };
@@ -182,6 +202,11 @@ impl Http {
     /// See [`super::link::Link::how_it_ended`].
     pub(super) fn how_it_ended(&self) -> Option<Ending> {
         self.ended.borrow().clone()
+    }
+
+    /// The tools have been listed: their schemas say which arguments go into headers.
+    pub(super) fn learn(&self, tools: &[Json]) {
+        self.param_headers.store(Arc::new(ParamHeaders::of(tools)));
     }
 
     /// A new handshake begins: an ended session is forgotten.
@@ -261,7 +286,12 @@ impl Http {
         match timeout_at(Instant::from_std(patience.ends()), sending).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(EgressError::Broken(error))) => Err(self.lost(cause(&error)).await),
-            Ok(Err(error)) => Err(Fault::Unavailable(error.to_string())),
+            Ok(Err(error)) => {
+                if self.way.others == Others::Some {
+                    self.end(Ending::broken("this one of its addresses cannot be reached"));
+                }
+                Err(Fault::Unavailable(error.to_string()))
+            }
             Err(_) => Err(Fault::Timeout(patience.seconds())),
         }
     }

@@ -119,6 +119,13 @@ impl Link {
         }
     }
 
+    /// The tools of the server have been listed.
+    pub(super) fn learn(&self, era: &Era, tools: &[Json]) {
+        if let (Self::Http(http), Era::Modern(_)) = (self, era) {
+            http.learn(tools);
+        }
+    }
+
     /// Listens to what the server says outside calls, where that takes a stream of its own. Never returns.
     pub(super) async fn listen(&self, era: &Era) {
         if let (Self::Http(http), Era::Legacy(_)) = (self, era) {

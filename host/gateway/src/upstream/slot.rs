@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasmgate_core::catalog::Server;
+use wasmgate_core::catalog::{Deadlines, Server};
 use wasmgate_core::json::{Json, ObjectWriter};
 
 mod open; // from a definition to a connection
@@ -103,17 +103,16 @@ impl Slot {
     /// at; it is asked again once when it only reads.
     pub(super) async fn call(&self, ask: Ask) -> Result<Answer, Fault> {
         let deadlines = self.server.load().deadlines;
-        let patience = Patience::new(deadlines, Instant::now().into_std());
         let ready = self.ready(deadlines.initialize, None).await?;
         let sessions = ready.link.sessions_ended();
-        let answer = ready.link.ask(&ready.era, ask.question(patience)).await;
+        let answer = ready.link.ask(&ready.era, ask.question(deadlines)).await;
         let was_missed =
             matches!(answer, Err(Fault::Unavailable(_))) && ready.link.sessions_ended() != sessions;
         if !was_missed || !READING.contains(&&*ask.method) {
             return answer;
         }
         let ready = self.ready(deadlines.initialize, Some(&ready)).await?;
-        ready.link.ask(&ready.era, ask.question(patience)).await
+        ready.link.ask(&ready.era, ask.question(deadlines)).await
     }
 
     /// A server that can be asked, other than `old`.
@@ -226,6 +225,7 @@ impl Slot {
             Ok(started) => started,
             Err(failure) => return (Duration::ZERO, failure),
         };
+        link.learn(&era, &offer.tools);
         let ready = Arc::new(Ready { link: link.clone(), era });
         self.become_ready(shared, &ready, offer);
         let since = Instant::now();
@@ -263,6 +263,7 @@ impl Slot {
         let kinds = ready.link.signals().take();
         let offer = Lists { link: &ready.link, era: &ready.era, server: &server }.again(&old, kinds).await;
         if !is_same(&old, &offer) {
+            ready.link.learn(&ready.era, &offer.tools);
             self.phase.send_modify(|phase| phase.offer = Some(Arc::new(offer)));
             shared.changed.send_modify(|count| *count += 1);
         }
@@ -329,13 +330,13 @@ impl Slot {
 }
 
 impl Ask {
-    fn question(&self, patience: Patience) -> Question<'_> {
+    fn question(&self, deadlines: Deadlines) -> Question<'_> {
         Question {
             method: &self.method,
             params: self.params.as_ref(),
             client: Some(&self.client),
             events: Some(self.events.clone()),
-            patience,
+            patience: Patience::new(deadlines, Instant::now().into_std()),
         }
     }
 }

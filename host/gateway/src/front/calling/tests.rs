@@ -1,3 +1,5 @@
+//! Order, filtering and ends of calls, without a gateway.
+
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::oneshot;
 

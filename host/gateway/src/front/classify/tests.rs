@@ -1,3 +1,5 @@
+//! The classifier, one row each: headers, body, era.
+
 use super::*;
 
 /// One row: headers as `version | method | name` (`-` is absent, `!` unusable), the body, and what comes of it.

@@ -1,3 +1,5 @@
+//! Version negotiation, and what legacy clients are spared.
+
 use super::super::session::tests::session;
 use super::*;
 use crate::gateway::Revisions;

@@ -1,3 +1,5 @@
+//! What 2026-07-28 adds to results and takes from params.
+
 use expect_test::{Expect, expect};
 use wasmgate_core::name::ServerName;
 

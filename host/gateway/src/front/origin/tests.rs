@@ -1,3 +1,5 @@
+//! Hosts and origins, one row each.
+
 use super::*;
 
 /// `headers` is a list of `Name: value` lines.

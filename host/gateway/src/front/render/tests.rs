@@ -1,3 +1,5 @@
+//! Every failure, on both wires, as text.
+
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};

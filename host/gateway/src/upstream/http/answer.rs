@@ -9,7 +9,7 @@ use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming as Body};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use wasmgate_core::json::Json;
 
 use super::Http;
@@ -122,7 +122,8 @@ impl Exchange<'_> {
             };
             resumptions += 1;
             let pause = parser.retry().unwrap_or(SHORTEST_RETRY).clamp(SHORTEST_RETRY, LONGEST_RETRY);
-            sleep(pause).await;
+            let ends = Instant::from_std(self.patience.ends());
+            sleep_until(ends.min(Instant::now() + pause)).await;
             body = self.resume(&last_id).await?;
             parser = parser.resumed();
         }

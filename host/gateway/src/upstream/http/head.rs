@@ -55,8 +55,7 @@ pub(super) fn version(version: &'static str) -> Option<HeaderValue> {
 }
 
 /// The headers a modern server and everything on the way to it routes by, made from the body that goes out.
-pub(super) fn add_routing(head: &mut http::request::Builder, method: &str, params: Option<&Json>) {
-    let Some(headers) = head.headers_mut() else { return };
+pub(super) fn add_routing(headers: &mut HeaderMap, method: &str, params: Option<&Json>) {
     if let Ok(method) = HeaderValue::from_str(method) {
         headers.insert(MCP_METHOD, method);
     }

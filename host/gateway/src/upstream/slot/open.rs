@@ -11,7 +11,7 @@ use super::Shared;
 use crate::egress::Reach;
 use crate::launch::{Channel, Instance, Progress};
 use crate::upstream::handshake::Failure;
-use crate::upstream::http::{Http, Way, configured};
+use crate::upstream::http::{Http, Others, Way, configured};
 use crate::upstream::link::Link;
 use crate::upstream::stdio::{Behind, Ends, Pipe};
 use crate::upstream::{Fault, bridge};
@@ -58,7 +58,8 @@ async fn open_remote(
     let reach = if remote.private_allowed { Reach::Named } else { Reach::Public };
     let headers =
         configured(&remote.headers, &shared.identity).map_err(|error| unusable(&error.to_string()))?;
-    let way = way(shared, reach, url, headers)?;
+    let others = if remote.urls.len() > 1 { Others::Some } else { Others::None };
+    let way = Way { others, ..way(shared, reach, url, headers)? };
     open_http(shared, server, way, remote.transport, None).await
 }
 
@@ -90,7 +91,7 @@ fn way(shared: &Shared, reach: Reach, url: &Url, headers: HeaderMap) -> Result<W
         return Err(unusable("its address holds credentials: put them into a header"));
     }
     let uri: Uri = url.as_str().parse().map_err(|_| unusable("its address is not one for HTTP"))?;
-    Ok(Way { egress: shared.egress.clone(), reach, uri, headers })
+    Ok(Way { egress: shared.egress.clone(), reach, uri, headers, others: Others::None })
 }
 
 fn unusable(reason: &str) -> Failure {

@@ -1,5 +1,7 @@
 //! The owner against a scripted peer on the other end of in-memory pipes.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits for the tasks it spawns, or ends with them")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Servers over streamable HTTP.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits for the tasks it spawns, or ends with them")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -307,17 +309,20 @@ async fn a_modern_server_is_told_who_asks_in_headers_too() {
                 &seen,
                 r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}"#,
             ),
-            "tools/list" => Reply::result(&seen, r#"{"resultType":"complete","tools":[{"name":"t"}]}"#),
+            "tools/list" => Reply::result(&seen, 
+                r#"{"resultType":"complete","tools":[{"name":"tö","inputSchema":{"properties":{"r":{"x-mcp-header":"R"}}}}]}"#,
+            ),
             "tools/call" => Reply::result(&seen, r#"{"resultType":"complete"}"#),
             _ => Reply::error(&seen, 404, -32601),
         }
     })
     .await;
     let pool = pool(vec![remote(&site)]);
-    text(call(&pool, "p", r#"{"name":"tö"}"#).await);
+    text(call(&pool, "p", r#"{"name":"tö","arguments":{"r":"eu"}}"#).await);
     let call = &site.of("tools/call")[0];
     assert_eq!(call.header("mcp-method"), Some("tools/call"));
     assert_eq!(call.header("mcp-name"), Some("=?base64?dMO2?="));
+    assert_eq!(call.header("mcp-param-r"), Some("eu"));
     let (to, _unread) = mpsc::channel(1);
     let unknown = ask(&pool, "p", "prompts/get", "{}", to).await;
     assert!(matches!(unknown, Ok(Answer::Error(error)) if error.as_str().contains("-32601")));
@@ -345,4 +350,19 @@ async fn a_remote_that_cannot_be_reached_says_why() {
         pool.close().await;
     }
     assert!(site.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_unreachable_address_makes_way_for_the_next() {
+    let site = site(|seen| Reply::result(seen, r#"{"ok":1}"#)).await;
+    let mut server = remote(&site);
+    if let Launch::Remote(remote) = &mut server.launch {
+        let mut gone = site.url.clone();
+        gone.set_port(Some(1)).unwrap();
+        remote.urls.insert(0, gone);
+    }
+    let pool = pool(vec![server]);
+    until(&pool, |status| status.state == State::Ready).await;
+    assert_eq!(text(tool(&pool, "p", "t").await), r#"{"ok":1}"#);
+    pool.close().await;
 }

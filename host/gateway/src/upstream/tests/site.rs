@@ -1,5 +1,7 @@
 //! An HTTP server that does as it is told, and remembers what it was asked.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits for the tasks it spawns, or ends with them")]
+
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
