@@ -58,7 +58,7 @@ async fn environment_and_volumes_come_out_as_the_catalog_says() {
     require!(docker::scratch().await);
     let engine = docker::there().await.expect("checked");
     let name = "box-configured";
-    let entry = json!({"type": "server", "image": docker::SCRATCH, "pull": "never", "command": ["server", "{{box-configured.mode}}"],
+    let entry = json!({"type": "server", "image": docker::SCRATCH, "pull": "never", "command": ["{{box-configured.mode}}", "--stdio"],
         "env": [{"name": "CITY", "value": "{{box-configured.city}}"}, {"name": "DERIVED", "value": "key=$KEY"}],
         "secrets": [{"name": "box-configured.key", "env": "KEY"}],
         "volumes": ["{{box-configured.paths|volume|into}}"],
@@ -67,7 +67,7 @@ async fn environment_and_volumes_come_out_as_the_catalog_says() {
     let shared = builder.home().join("shared");
     std::fs::create_dir(&shared).expect("a directory");
     let shared = shared.to_str().expect("UTF-8").to_owned();
-    let values = json!({name: {"mode": "--stdio", "city": "Zürich; --privileged", "paths": [shared]}});
+    let values = json!({name: {"mode": "server", "city": "Zürich; --privileged", "paths": [shared]}});
     let values = builder.file("config.yaml", &values.to_string());
     let secrets = builder.file("secrets.env", "box-configured.key=s3cr3t-of-the-box\n");
     let gw = builder
