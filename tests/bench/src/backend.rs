@@ -37,11 +37,8 @@ async fn connection(mut stream: TcpStream) -> Anyhow<()> {
 pub(crate) async fn next_message(stream: &mut TcpStream, held: &mut Vec<u8>) -> Anyhow<Option<Message>> {
     loop {
         if let Some(head_end) = memmem::find(held, b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(held.get(..head_end).unwrap_or_default()).to_ascii_lowercase();
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length:"))
-                .map_or(Ok(0), |length| length.trim().parse::<usize>())?;
+            let head = String::from_utf8_lossy(held.get(..head_end).unwrap_or_default()).into_owned();
+            let length = header(&head, "content-length").map_or(Ok(0), str::parse::<usize>)?;
             let end = head_end + 4 + length;
             if held.len() >= end {
                 let rest = held.split_off(end);
@@ -58,16 +55,25 @@ pub(crate) async fn next_message(stream: &mut TcpStream, held: &mut Vec<u8>) -> 
 
 /// A request or response as read.
 pub(crate) struct Message {
-    /// Lower-cased, without the empty line.
+    /// Without the empty line.
     pub(crate) head: String,
     /// The body.
     pub(crate) body: Vec<u8>,
 }
 
+/// The value of a header; `name` in lower case.
+pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    let value = |line: &'h str| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    };
+    head.lines().find_map(value)
+}
+
 fn reply(message: &Message) -> Vec<u8> {
     let body = String::from_utf8_lossy(&message.body);
     let id = member(&body, "\"id\":");
-    let result = if !message.head.starts_with("post") {
+    let result = if !message.head.starts_with("POST") {
         return b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n".to_vec();
     } else if body.contains("\"initialize\"") {
         r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"echo","version":"1"}}"#.to_owned()

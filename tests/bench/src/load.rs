@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::backend::next_message;
+use super::backend::{header, next_message};
 use super::process::cpu_seconds;
 use super::{Anyhow, PAYLOAD, Route};
 
@@ -67,7 +67,7 @@ async fn open(stream: &mut TcpStream, held: &mut Vec<u8>, port: u16, path: &str)
     let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
     stream.write_all(&post(port, path, "", hello)).await?;
     let answer = next_message(stream, held).await?.ok_or("no answer to initialize")?;
-    let session = answer.head.lines().find_map(|line| line.strip_prefix("mcp-session-id:")).map(str::trim);
+    let session = header(&answer.head, "mcp-session-id");
     let session = session.map(|id| format!("mcp-session-id: {id}\r\n")).unwrap_or_default();
     let ready = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     stream.write_all(&post(port, path, &session, ready)).await?;

@@ -85,7 +85,7 @@ async fn help_and_version_are_answers() {
 async fn logs_off_a_terminal_are_json_with_request_ids() {
     let gw = gateway().catalog(good("fx")).start().await;
     gw.ready(["fx"]).await;
-    let client = gw.alone("fx").await;
+    let client = gw.legacy().await;
     let failed = client.call_fails("nope", json!({})).await;
     let request =
         failed["data"]["requestId"].as_str().unwrap_or_else(|| panic!("no request id: {failed}")).to_owned();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wasmgate_tests::catalog::Catalog;
 use wasmgate_tests::peers::{call, ok, python_client, text};
-use wasmgate_tests::{docker, gateway, peers, require};
+use wasmgate_tests::{docker, gateway, peers, require, soon};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_from_scratch_runs_hardened() {
@@ -58,7 +58,7 @@ async fn environment_and_volumes_come_out_as_the_catalog_says() {
     require!(docker::scratch().await);
     let engine = docker::there().await.expect("checked");
     let name = "box-configured";
-    let entry = json!({"type": "server", "image": docker::SCRATCH, "pull": "never", "command": ["server", "{{box-configured.mode}}"],
+    let entry = json!({"type": "server", "image": docker::SCRATCH, "pull": "never", "command": ["{{box-configured.mode}}", "--stdio"],
         "env": [{"name": "CITY", "value": "{{box-configured.city}}"}, {"name": "DERIVED", "value": "key=$KEY"}],
         "secrets": [{"name": "box-configured.key", "env": "KEY"}],
         "volumes": ["{{box-configured.paths|volume|into}}"],
@@ -67,7 +67,7 @@ async fn environment_and_volumes_come_out_as_the_catalog_says() {
     let shared = builder.home().join("shared");
     std::fs::create_dir(&shared).expect("a directory");
     let shared = shared.to_str().expect("UTF-8").to_owned();
-    let values = json!({name: {"mode": "--stdio", "city": "Zürich; --privileged", "paths": [shared]}});
+    let values = json!({name: {"mode": "server", "city": "Zürich; --privileged", "paths": [shared]}});
     let values = builder.file("config.yaml", &values.to_string());
     let secrets = builder.file("secrets.env", "box-configured.key=s3cr3t-of-the-box\n");
     let gw = builder
@@ -164,7 +164,6 @@ async fn a_container_that_somebody_kills_comes_back() {
     docker::remove(&engine, containers[0].id.as_deref().expect("an id")).await;
     let failed = wasmgate_tests::soon("the running call's end", slow).await.expect("no panic");
     assert_eq!(failed["data"]["code"], "upstream_crashed", "{failed}");
-    gw.ready([name]).await;
     let answered = wasmgate_tests::soon("the server's return", async {
         loop {
             let answer =
@@ -194,9 +193,14 @@ async fn the_next_start_removes_what_a_killed_gateway_left() {
 
     let next = gateway().catalog(catalog()).start().await.with_container(name);
     next.ready([name]).await;
-    let now: Vec<Option<String>> =
-        docker::containers_of(&engine, name).await.into_iter().map(|c| c.id).collect();
-    assert!(!now.contains(&Some(orphan)), "the orphan is still there");
+    soon("the orphan's removal", async {
+        let gone =
+            |all: Vec<bollard::models::ContainerSummary>| !all.iter().any(|c| c.id.as_ref() == Some(&orphan));
+        while !gone(docker::containers_of(&engine, name).await) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
     next.stop().await;
 }
 

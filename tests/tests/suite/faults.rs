@@ -176,7 +176,18 @@ async fn a_server_s_own_error_passes_as_it_came() {
 
 #[tokio::test]
 async fn large_answers_pass_and_too_large_ones_fail_their_call() {
-    let gw = gateway().catalog(raw("raw")).start().await;
+    let scanned = gateway().catalog(raw("raw")).start().await;
+    scanned.ready(["raw"]).await;
+    let large = scanned.alone("raw").await.call("oversize", json!({"bytes": 1024 * 1024})).await;
+    assert_eq!(
+        large["content"][0]["text"].as_str().map(str::len),
+        Some(1024 * 1024),
+        "with every interceptor on"
+    );
+    scanned.stop().await;
+
+    // Without the one that reads every byte: what is tested from here on is the pipe.
+    let gw = gateway().catalog(raw("raw")).arg("--block-secrets=false").start().await;
     gw.ready(["raw"]).await;
     let client = gw.alone("raw").await;
     let large = client.call("oversize", json!({"bytes": 15 * 1024 * 1024})).await;

@@ -8,10 +8,11 @@ use wasmgate_tests::build;
 
 /// host/gateway/src: who may name whom. A new entry here is an architecture decision.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("catalog", &["oci", "document"]),
+    ("catalog", &["oci", "document", "secrets"]),
     ("cli", &["app", "config", "catalog", "oci", "document", "demo"]),
     ("config", &["catalog", "document", "secrets"]),
     ("front", &["gateway"]),
+    ("secrets", &["document"]),
     ("gateway", &["upstream"]),
     ("upstream", &["launch"]),
 ];
