@@ -92,7 +92,8 @@ impl Interceptor {
         phase: Phase,
         payload: &Json,
     ) -> Result<StageAnswer, StageError> {
-        let guest = Guest::new(&self.identity, &self.limits);
+        let limits = self.limits.for_message(payload.bytes().len());
+        let guest = Guest::new(&self.identity, &limits);
         let output = guest.stdio.clone();
         let work = async {
             let mut entered = enter(&self.engine, &self.linked, guest).await?;
@@ -108,7 +109,7 @@ impl Interceptor {
             }
             Ok(Said { answer, message: guest.give_back() })
         };
-        let said = contained(&self.engine, &self.identity, &self.limits, work).await;
+        let said = contained(&self.engine, &self.identity, &limits, work).await;
         output.log(&self.info.name, &exchange.operation.id);
         let Said { answer, message } = said?;
         let answer = answer.map_err(|words| StageError::Failed(printable(&words, MAX_WORDS)))?;

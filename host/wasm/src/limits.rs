@@ -30,14 +30,19 @@ pub(crate) const MAX_MEMORIES: u32 = 4;
 pub(crate) const MAX_TABLES: u32 = 8;
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 20_000;
 
+/// What a message adds to the budget of the call that inspects it: a budget that fits small messages must not refuse large
+/// ones. Measured with the bundled scanner on its worst case (1 MiB of short strings): 22 ms, 7 MiB.
+const BYTES_PER_MORE_CPU_MS: usize = 32 << 10;
+const MORE_MEMORY_PER_BYTE: usize = 8;
+
 /// The budget of one call. Operators set it per plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of all linear memories together, at most [`MAX_MEMORY_BYTES`].
+    /// Bytes of all linear memories together, at most [`MAX_MEMORY_BYTES`]; eight times the message's size comes on top.
     pub memory: usize,
-    /// CPU time, counted in milliseconds begun.
+    /// CPU time, counted in milliseconds begun; one more for each 32 KiB of the message.
     pub cpu: Duration,
-    /// Time from start to end, waiting included.
+    /// Time from start to end, waiting included; four more milliseconds for each 32 KiB of the message.
     pub wall: Duration,
 }
 
@@ -48,6 +53,17 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The budget of a call that inspects a message of this many bytes.
+    pub(crate) fn for_message(&self, bytes: usize) -> Self {
+        let more = u32::try_from(bytes / BYTES_PER_MORE_CPU_MS).unwrap_or(u32::MAX);
+        let memory = self.memory.saturating_add(bytes.saturating_mul(MORE_MEMORY_PER_BYTE));
+        Self {
+            memory: memory.min(MAX_MEMORY_BYTES),
+            cpu: self.cpu.saturating_add(Duration::from_millis(1) * more),
+            wall: self.wall.saturating_add(Duration::from_millis(4) * more),
+        }
+    }
+
     /// The CPU budget in ticks of the engine's clock, at least one.
     pub(crate) fn ticks(&self) -> u32 {
         u32::try_from(self.cpu.as_millis()).unwrap_or(u32::MAX).max(1)

@@ -89,6 +89,13 @@ async fn block_secrets_copes_with_large_results() {
     let stage = Plugin::load(engine(), "x", builtin("block-secrets").unwrap(), settings("{}")).await.unwrap();
     let payload = format!(r#"{{"content":[{{"type":"image","data":"{}"}}]}}"#, "iVBORw0KGgo".repeat(100_000));
     assert_eq!(words(&run_in(&stage, &exchange(), Phase::Response, &payload).await), "");
+    // As large as a server may answer, in the shape that costs most, and still looked at to its last string.
+    let rows = r#""a row of text","#.repeat((12 << 20) / 16);
+    let clean = format!("[{rows}\"end\"]");
+    assert_eq!(words(&run_in(&stage, &exchange(), Phase::Response, &clean).await), "");
+    let leaking = format!(r#"[{rows}"ghp_0123456789abcdefghijklmnopqrstuvwxyz"]"#);
+    let found = words(&run_in(&stage, &exchange(), Phase::Response, &leaking).await);
+    assert!(found.contains("(github-token)"), "{found}");
 }
 
 #[tokio::test]
