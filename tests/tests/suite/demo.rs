@@ -99,7 +99,7 @@ async fn the_first_start_says_what_is_up_and_how_to_connect() {
     gw.stop().await;
 }
 
-/// The first long word that could be a token, on a line that speaks of one.
+/// The last long word that could be a token, on a line that speaks of one.
 fn token_in(text: &str) -> Option<String> {
     let words = text
         .lines()
@@ -107,5 +107,5 @@ fn token_in(text: &str) -> Option<String> {
         .flat_map(|line| {
             line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).map(ToOwned::to_owned)
         });
-    words.filter(|word| word.len() >= 20 && !word.to_uppercase().contains("WASMGATE")).next_back()
+    words.rev().find(|word| word.len() >= 20 && !word.to_uppercase().contains("WASMGATE"))
 }
