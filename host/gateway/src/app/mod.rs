@@ -19,6 +19,7 @@ use crate::launch::{BindPolicy, LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 use crate::upstream::{Identity, Pool};
 
+pub use crate::gateway::ServerState;
 pub use probe::{Probe, ready};
 pub use run::{Access, run};
 

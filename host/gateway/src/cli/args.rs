@@ -7,12 +7,11 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::Failed;
-use crate::app::{self, Probe};
+use crate::app::{self, Probe, ServerState};
 use crate::catalog::report::Report;
 use crate::config::{self, Config, Environment, Flags, ServerFlags};
 use crate::document::units::{BadQuantity, Memory};
 use crate::document::{Diagnostic, render};
-use crate::gateway::ServerState;
 use crate::telemetry;
 
 /// Which servers, from where, with which values.

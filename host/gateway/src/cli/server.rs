@@ -23,7 +23,7 @@ impl Server {
             if json {
                 return output::print_json(&states);
             }
-            let row = |state: &crate::gateway::ServerState| {
+            let row = |state: &crate::app::ServerState| {
                 let reason = state.reason.clone().unwrap_or_default();
                 vec![state.name.clone(), state.state.to_string(), state.tools.to_string(), reason]
             };

@@ -261,7 +261,11 @@ fn reply(answer: &Answer, outcome: Result<Json, CallError>, request: &str) -> Re
     let result = match outcome {
         Ok(result) => result,
         Err(error) => {
-            tracing::debug!(request, method = %method, %error, "no result");
+            // The client's error carries the same id; what a server itself answered is the client's business.
+            match &error {
+                CallError::Answered(_) => tracing::debug!(request, method = %method, %error, "no result"),
+                _ => tracing::info!(request, method = %method, %error, "no result"),
+            }
             return Reply::error(Some(id), &render::failure(*wire, &error, request));
         }
     };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use wasmgate_core::catalog::Server;
+use wasmgate_core::catalog::{Server, ToolFilter};
 use wasmgate_core::index::{Index, Naming, Source};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Pipeline;
@@ -54,7 +54,9 @@ pub(super) struct Alone {
 impl Snapshot {
     /// Builds the next snapshot; what did not change since `previous` is shared with it.
     pub(super) fn build(generation: Arc<Generation>, servers: Vec<Status>, previous: Option<&Self>) -> Self {
-        let sources: Vec<Source<'_>> = servers.iter().map(source).collect();
+        // Servers that lack a value or a secret take part with empty lists: supplying it must not rename the others' tools.
+        let lacking = generation.unavailable.iter().map(|unavailable| nothing(&unavailable.name));
+        let sources: Vec<Source<'_>> = servers.iter().map(source).chain(lacking).collect();
         let all = Index::build(&sources, generation.naming, generation.page);
         let known = |status: &Status| {
             let alone = previous?.single.get(&status.server.name)?;
@@ -97,6 +99,18 @@ pub(super) fn same_offer(a: &Option<Arc<Offer>>, b: &Option<Arc<Offer>>) -> bool
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
         (None, None) => true,
         _ => false,
+    }
+}
+
+fn nothing(server: &ServerName) -> Source<'_> {
+    Source {
+        server,
+        prefix: None,
+        filter: &ToolFilter::All,
+        tools: &[],
+        prompts: &[],
+        resources: &[],
+        templates: &[],
     }
 }
 
