@@ -4,12 +4,15 @@
 //! every template has been evaluated, every secret looked up and every default filled in. It describes an image or a
 //! program and never starts one.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
 
+use crate::json::Json;
 use crate::name::ServerName;
 
 /// One server, ready to start.
@@ -53,6 +56,35 @@ pub enum Launch {
     Process(Process),
     /// Somebody else's server, reached over HTTP.
     Remote(Remote),
+    /// Tools without a server: each call is one container of its own (`type: poci` in Docker's catalogs).
+    Tools(Vec<ContainerTool>),
+}
+
+/// A tool that is one container per call: its arguments make the command line, its stdout is the result.
+#[derive(Clone)]
+pub struct ContainerTool {
+    /// Its name.
+    pub name: String,
+    /// Its line in `tools/list`.
+    pub definition: Json,
+    /// What the catalog says of its containers, as text: two tools that run the same are written the same.
+    pub written: String,
+    /// Environment of its containers.
+    pub env: Vec<EnvVar>,
+    /// From the arguments of a call to its container, without `env`.
+    pub prepare: Prepare,
+}
+
+/// Makes a container of the arguments of a call, or says in a sentence what is wrong with them.
+pub type Prepare = Arc<dyn Fn(&Json) -> Result<Container, String> + Send + Sync>;
+
+impl fmt::Debug for ContainerTool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContainerTool")
+            .field("name", &self.name)
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A variable of a server's environment. The value is treated as secret whether or not it is one.

@@ -243,3 +243,37 @@ async fn without_docker_the_rest_is_served() {
     assert!(failed.get("error").is_some(), "{failed}");
     gw.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_can_be_one_container_per_call() {
+    require!(docker::scratch().await);
+    let tool = |name: &str, code: &str, command: &str| {
+        json!({"name": name, "description": "Prints.", "container": {"image": docker::SCRATCH, "command": ["print", code, command]},
+            "parameters": {"type": "object", "properties": {"words": {"type": "array", "items": {"type": "string"}}}, "required": ["words"]}})
+    };
+    let entry = json!({"type": "poci", "disableNetwork": true, "tools": [
+        tool("say", "0", "{{words|into}}"), tool("fail", "3", "{{words|into}}"), tool("whole", "0", "{{words}}")]});
+    let name = "box-poci";
+    let gw = gateway().catalog(Catalog::new().entry(name, entry)).start().await.with_container(name);
+    gw.ready([name]).await;
+    let client = gw.alone(name).await;
+    let listed = client.list("tools/list", "tools").await.0;
+    assert_eq!(
+        listed[0]["inputSchema"]["properties"]["words"]["type"], "array",
+        "the schema keeps its properties"
+    );
+
+    let words = json!({"words": ["--flag", "a b; $HOME", "{{words}}"]});
+    let said = client.call("say", words.clone()).await;
+    assert_eq!(said["content"][0]["text"], "--flag\na b; $HOME\n{{words}}\n");
+    assert_eq!(said["isError"], false);
+    let failed = client.call("fail", words).await;
+    assert_eq!(failed["isError"], true);
+    assert_eq!(failed["content"][0], said["content"][0]);
+    assert_eq!(failed["content"][1]["text"], "ended with exit code 3: fixture: printed 3");
+    let one = client.call("whole", json!({"words": "one two"})).await;
+    assert_eq!(one["content"][0]["text"], "one two\n", "a text is one argument");
+    let refused = client.call_fails("whole", json!({"words": "--privileged"})).await;
+    assert_eq!(refused["code"], -32602, "{refused}");
+    gw.stop().await;
+}

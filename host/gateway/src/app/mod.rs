@@ -88,7 +88,8 @@ async fn assemble(config: &Config, tasks: &Tasks) -> Result<Assembled, StartErro
         environment: config.environment.inherited.clone(),
         ..LaunchSettings::default()
     };
-    let containers = config.servers.iter().any(|server| matches!(server.launch, Launch::Container(_)));
+    let containers =
+        config.servers.iter().any(|server| matches!(server.launch, Launch::Container(_) | Launch::Tools(_)));
     let assembled = connect(generation, launch, tasks)?;
     if containers {
         tasks.spawn("sweep", sweep(assembled.launcher.clone()));

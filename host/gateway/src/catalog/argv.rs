@@ -39,6 +39,19 @@ pub(super) fn arguments(
     Ok(argv)
 }
 
+/// The elements of a template that is one list and nothing else; none when it is something else.
+///
+/// # Errors
+/// When an element contains a NUL character.
+pub(super) fn listed(template: &str, root: &Json) -> Result<Option<Vec<String>>, Refusal> {
+    let template = Template::parse(template);
+    let pieces = template.evaluate(root);
+    let [Piece::Value(Value::List(items))] = pieces.as_slice() else { return Ok(None) };
+    let named = template.paths().next().unwrap_or_default();
+    let element = |item: &Value| plain(&to_text(&[Piece::Value(item.clone())]), &named);
+    items.iter().map(element).collect::<Result<_, _>>().map(Some)
+}
+
 /// A path where its mount is.
 fn placed(value: &Value, binds: &Binds) -> Value {
     match value {

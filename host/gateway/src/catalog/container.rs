@@ -23,9 +23,7 @@ pub(super) fn build(
     scope: &Scope<'_>,
     binds: &Binds,
 ) -> Result<Container, Resolution> {
-    if image.starts_with('-') || image.contains(char::is_whitespace) {
-        return Err(Refusal::new(format!("`{image}` is not an image reference")).into());
-    }
+    plain_image(image)?;
     let options = &entry.options;
     let (scope, env) = scope.environment(&[&entry.env])?;
     let command = options.command.as_deref().unwrap_or_default();
@@ -82,7 +80,16 @@ pub(super) fn process(
     Ok(Process { program, args: argv.collect(), env, cwd: process.cwd.clone() })
 }
 
-fn granted(outside: &[PathBuf], unwritable: &[PathBuf]) -> Result<(), Resolution> {
+/// # Errors
+/// When it cannot be an image reference.
+pub(super) fn plain_image(image: &str) -> Result<(), Refusal> {
+    match image.is_empty() || image.starts_with('-') || image.contains(char::is_whitespace) {
+        true => Err(Refusal::new(format!("`{image}` is not an image reference"))),
+        false => Ok(()),
+    }
+}
+
+pub(super) fn granted(outside: &[PathBuf], unwritable: &[PathBuf]) -> Result<(), Resolution> {
     let (paths, what, key) = match (outside, unwritable) {
         ([], []) => return Ok(()),
         ([], paths) => (paths, "it wants to write to", "allowWritable"),
@@ -99,7 +106,14 @@ fn granted(outside: &[PathBuf], unwritable: &[PathBuf]) -> Result<(), Resolution
 
 fn user(options: &Options, scope: &Scope<'_>) -> Result<Option<String>, Refusal> {
     let Some(written) = options.user.as_ref() else { return Ok(None) };
-    let user = scope.public_text(&written.0, "user")?;
+    plain_user(scope.public_text(&written.0, "user")?)
+}
+
+/// `user[:group]`, none when empty.
+///
+/// # Errors
+/// When it is something else.
+pub(super) fn plain_user(user: String) -> Result<Option<String>, Refusal> {
     if user.is_empty() {
         return Ok(None);
     }

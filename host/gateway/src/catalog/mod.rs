@@ -9,6 +9,7 @@ mod container;
 mod entry;
 pub mod file;
 mod mount;
+mod poci;
 mod refusal;
 mod remote;
 pub mod report;

@@ -12,7 +12,7 @@ use super::entry::DeadlinesEntry;
 use super::requirements::{Lack, complete};
 use super::scope::{Scope, gather};
 use super::values::Values;
-use super::{Binds, Entry, Listed, Refusal, container, remote};
+use super::{Binds, Entry, Listed, Refusal, container, poci, remote};
 use crate::secrets::Secrets;
 
 /// What entries are resolved with.
@@ -109,13 +109,7 @@ pub fn resolve(listed: &Listed, inputs: &Inputs<'_>) -> Resolution {
 
 fn attempt(listed: &Listed, inputs: &Inputs<'_>) -> Result<Server, Resolution> {
     let entry = listed.entry.as_deref().map_err(Clone::clone)?;
-    if entry.is_poci() {
-        return Err(Refusal::new(
-            "it runs one container per tool call (`type: poci`), which is not available yet: leave it out of `enable`",
-        )
-        .into());
-    }
-    if entry.from.is_empty() {
+    if entry.from.is_empty() && !entry.is_poci() {
         return Err(Refusal::new(
             "it says neither `image`, `process` nor `remote.url`, so there is nothing to start",
         )
@@ -145,6 +139,9 @@ fn attempt(listed: &Listed, inputs: &Inputs<'_>) -> Result<Server, Resolution> {
 
 fn launch(entry: &Entry, scope: &Scope<'_>, inputs: &Inputs<'_>) -> Result<Launch, Resolution> {
     let from = &entry.from;
+    if entry.is_poci() {
+        return Ok(Launch::Tools(poci::build(entry, scope, inputs.binds)?));
+    }
     if let Some(remote) = remote::of(from) {
         return Ok(Launch::Remote(remote::build(&remote, scope)?));
     }

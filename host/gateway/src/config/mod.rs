@@ -270,7 +270,7 @@ fn finish(server: &mut Server, tools: &Tools, flags: &ServerFlags) {
             container.memory = container.memory.or(flags.memory.map(|memory| memory.0));
             Some(container.image.clone())
         }
-        Launch::Process(_) | Launch::Remote(_) => None,
+        Launch::Process(_) | Launch::Remote(_) | Launch::Tools(_) => None,
     };
     server.long_lived |= flags.long_lived;
     let own = std::mem::take(&mut server.tools);

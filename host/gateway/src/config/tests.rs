@@ -53,6 +53,7 @@ fn summary(config: &Config) -> String {
             Launch::Container(container) => format!("container {} {:?}", container.image, container.memory),
             Launch::Process(process) => format!("process {} {:?}", process.program, process.args),
             Launch::Remote(remote) => format!("remote {} {} headers", remote.urls[0], remote.headers.len()),
+            Launch::Tools(tools) => format!("{} tools", tools.len()),
         };
         writeln!(out, "{}: {launch} tools {:?}", server.name, server.tools).unwrap();
     }

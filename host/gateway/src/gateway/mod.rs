@@ -1,7 +1,7 @@
 //! The life of a call: from a request to its outcome. Knows no HTTP, no sessions, no image names, no eras.
 //!
 //! Read [`Gateway::request`] first, then `call.rs`. What the gateway knows of its servers at one moment is a
-//! [`Snapshot`]; `refresh.rs` builds the next one when a server's offer changes.
+//! `Snapshot`; `refresh.rs` builds the next one when a server's offer changes.
 
 mod call;
 mod error;

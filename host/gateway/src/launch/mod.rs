@@ -124,7 +124,7 @@ impl Launcher {
                 process::start(&server.name, process, &self.environment, &self.tasks)
             }
             Launch::Container(container) => self.containers.start(server, container, progress).await,
-            Launch::Remote(_) => Err(LaunchError::NotStartable),
+            Launch::Remote(_) | Launch::Tools(_) => Err(LaunchError::NotStartable),
         }
     }
 

@@ -20,6 +20,7 @@ mod link; // one connection, whatever its transport
 mod lists; // all pages of every list
 mod modern; // 2026-07-28
 mod outlet; // notifications on their way to a call
+mod poci; // tools that are one container per call
 mod pool; // all servers
 mod questions; // what servers ask of us
 mod slot; // the life of one server

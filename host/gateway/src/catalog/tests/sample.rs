@@ -15,6 +15,7 @@ fn sample() -> Option<(PathBuf, Catalog)> {
     let root = std::env::var_os("WASMGATE_DATA").map_or(beside, PathBuf::from);
     let path = root.join("docker/catalog.yaml");
     let Ok(text) = std::fs::read_to_string(&path) else {
+        assert!(std::env::var_os("WASMGATE_REQUIRE_ALL").is_none(), "there is no {}", path.display());
         eprintln!("not checked: there is no {} (set WASMGATE_DATA)", path.display());
         return None;
     };
@@ -35,12 +36,12 @@ fn every_entry_is_startable_or_says_what_it_needs() {
     let world = World::default();
     let report = Report::new(&catalog.servers, &world.inputs(), &[]);
     assert_eq!(report.servers.len(), 89);
-    assert_eq!(report.exit_code(), 2, "one entry is refused");
+    assert_eq!(report.exit_code(), 0, "none is refused");
     expect_file!["sample.txt"].assert_eq(&lines(&report));
 }
 
 #[test]
-fn with_every_secret_and_value_only_one_entry_is_left() {
+fn with_every_secret_and_value_no_entry_is_left() {
     let Some((_, catalog)) = sample() else { return };
     let entries =
         catalog.servers.iter().filter_map(|listed| Some((listed.name.as_str(), listed.entry.as_ref().ok()?)));
@@ -60,7 +61,5 @@ fn with_every_secret_and_value_only_one_entry_is_left() {
     let world = World { values: world.values, ..World::new("", &secrets) };
     let report = Report::new(&catalog.servers, &world.inputs(), &[]);
     let left: Vec<_> = report.servers.into_iter().filter(|line| line.status != "ok").collect();
-    expect![[r#"
-        curl refused it runs one container per tool call (`type: poci`), which is not available yet: leave it out of `enable`
-    "#]].assert_eq(&lines(&Report { servers: left, errors: Vec::new() }));
+    expect![""].assert_eq(&lines(&Report { servers: left, errors: Vec::new() }));
 }

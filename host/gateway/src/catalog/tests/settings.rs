@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use expect_test::{Expect, expect};
 use secrecy::ExposeSecret as _;
 use wasmgate_core::catalog::{Launch, Server};
+use wasmgate_core::json::Json;
 
 use super::World;
 use crate::catalog::{Origin, Resolution, file, resolve};
@@ -56,6 +57,15 @@ fn settings(server: &Server) -> String {
             writeln!(out, "  remote: {urls:?} {:?} private {}", r.transport, r.private_allowed).unwrap();
             for (name, value) in &r.headers {
                 writeln!(out, "  header: {name}: {}", value.expose_secret()).unwrap();
+            }
+        }
+        Launch::Tools(tools) => {
+            for tool in tools {
+                writeln!(out, "  tool: {}", tool.definition.as_str()).unwrap();
+                let call = Json::parse(r#"{"args":["-s","https://example.com/a b"]}"#.to_owned()).unwrap();
+                let container = (tool.prepare)(&call).unwrap();
+                writeln!(out, "  call: {} {:?} {:?}", container.image, container.command, container.network)
+                    .unwrap();
             }
         }
     }
@@ -402,7 +412,7 @@ registry:
 fn what_cannot_be_run_says_why() {
     let entry = "
 registry:
-  curl: {type: poci, tools: [{name: curl, container: {image: alpine/curl, command: ['{{args|into}}']}}]}
+  tool: {type: poci, tools: [{name: t}]}
   nothing: {title: Nothing}
   secret-in-argv: {image: x, command: ['--key=$K'], secrets: [{name: k, env: K}]}
   tainted-argv: {image: x, command: ['$L'], secrets: [{name: k, env: K}], env: [{name: L, value: 'a$K'}]}
@@ -418,17 +428,41 @@ registry:
         entry,
         &World::new("", &[("k", "hunter2")]),
         expect![[r#"
-        curl refused: it runs one container per tool call (`type: poci`), which is not available yet: leave it out of `enable`
-        nothing refused: it says neither `image`, `process` nor `remote.url`, so there is nothing to start
-        secret-in-argv refused: `$K` would put a secret into its command line, where others can read it: pass it in `env` instead
-        tainted-argv refused: `$L` would put a secret into its command line, where others can read it: pass it in `env` instead
-        socket needs-grant: it wants to mount `/var/run/docker.sock`: set `binds.allow: [/var/run/docker.sock]` in wasmgate.yaml
-        writes needs-grant: it wants to write to `/srv/data`: set `binds.allowWritable: [/srv/data]` in wasmgate.yaml
-        port refused: its `transport` is HTTP, so it needs the `port` it serves on
-        offline refused: its `transport` is HTTP, which `disableNetwork` makes impossible
-        flag refused: `--privileged` is not an image reference
-        hosts refused: `--net=host` in its `extraHosts` is not `host:address`
-        either needs-config: set `config.either.token`, or `config.either.user` and `config.either.password` in wasmgate.yaml; it also needs the secret `a.b`
+            tool refused: its tool `t` has no `container`
+            nothing refused: it says neither `image`, `process` nor `remote.url`, so there is nothing to start
+            secret-in-argv refused: `$K` would put a secret into its command line, where others can read it: pass it in `env` instead
+            tainted-argv refused: `$L` would put a secret into its command line, where others can read it: pass it in `env` instead
+            socket needs-grant: it wants to mount `/var/run/docker.sock`: set `binds.allow: [/var/run/docker.sock]` in wasmgate.yaml
+            writes needs-grant: it wants to write to `/srv/data`: set `binds.allowWritable: [/srv/data]` in wasmgate.yaml
+            port refused: its `transport` is HTTP, so it needs the `port` it serves on
+            offline refused: its `transport` is HTTP, which `disableNetwork` makes impossible
+            flag refused: `--privileged` is not an image reference
+            hosts refused: `--net=host` in its `extraHosts` is not `host:address`
+            either needs-config: set `config.either.token`, or `config.either.user` and `config.either.password` in wasmgate.yaml; it also needs the secret `a.b`
+        "#]],
+    );
+}
+
+#[test]
+fn a_tool_that_is_one_container_per_call() {
+    let entry = "
+registry:
+  curl:
+    type: poci
+    disableNetwork: true
+    tools:
+      - name: curl
+        description: Run curl.
+        parameters: {type: object, properties: {args: {type: array, items: {type: string}}}, required: [args]}
+        container: {image: alpine/curl, command: ['{{args|into}}']}
+";
+    check(
+        entry,
+        &World::default(),
+        expect![[r#"
+        curl
+          tool: {"name":"curl","inputSchema":{"type":"object","properties":{"args":{"type":"array","items":{"type":"string"}}},"required":["args"]},"description":"Run curl."}
+          call: alpine/curl ["-s", "https://example.com/a b"] None
     "#]],
     );
 }

@@ -14,7 +14,7 @@ use crate::upstream::handshake::Failure;
 use crate::upstream::http::{Http, Others, Way, configured};
 use crate::upstream::link::Link;
 use crate::upstream::stdio::{Behind, Ends, Pipe};
-use crate::upstream::{Fault, bridge};
+use crate::upstream::{Fault, bridge, poci};
 
 /// Makes the server run, unless it runs elsewhere, and connects to it. `attempt` counts up and turns through the addresses
 /// of a remote that has several; balancing among them will happen here.
@@ -26,6 +26,9 @@ pub(super) async fn open(
 ) -> Result<Link, Failure> {
     if let Launch::Remote(remote) = &server.launch {
         return open_remote(shared, server, remote, attempt).await;
+    }
+    if let Launch::Tools(tools) = &server.launch {
+        return Ok(Link::Pipe(poci::open(server, tools, &shared.launcher, &shared.tasks)));
     }
     let started = shared.launcher.start(server, progress).await;
     let mut instance = started.map_err(|error| Failure {

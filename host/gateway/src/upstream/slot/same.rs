@@ -10,11 +10,12 @@ pub(super) fn runs_the_same(a: &Server, b: &Server) -> bool {
 }
 
 fn secrets(launch: &Launch) -> impl Iterator<Item = &str> {
-    let (env, headers): (&[EnvVar], &[_]) = match launch {
-        Launch::Container(container) => (&container.env, &[]),
-        Launch::Process(process) => (&process.env, &[]),
-        Launch::Remote(remote) => (&[], &remote.headers),
+    let (env, headers): (Vec<&EnvVar>, &[_]) = match launch {
+        Launch::Container(container) => (container.env.iter().collect(), &[]),
+        Launch::Process(process) => (process.env.iter().collect(), &[]),
+        Launch::Remote(remote) => (Vec::new(), &remote.headers),
+        Launch::Tools(tools) => (tools.iter().flat_map(|tool| &tool.env).collect(), &[]),
     };
     let headers = headers.iter().map(|(_, value)| value.expose_secret());
-    env.iter().map(|var| var.value.expose_secret()).chain(headers)
+    env.into_iter().map(|var| var.value.expose_secret()).chain(headers)
 }
