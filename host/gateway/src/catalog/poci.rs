@@ -119,13 +119,14 @@ fn command(templates: &[Text], root: &Value, binds: &Binds) -> Result<Vec<String
         |name: &str| Err(Refusal::new(format!("`${name}` means nothing in the command of a tool")));
     let mut argv = Vec::new();
     for template in templates {
-        if let Some(elements) = listed(&template.0, root)? {
-            argv.extend(elements);
-            continue;
+        let some = match listed(&template.0, root)? {
+            Some(elements) => elements,
+            None => arguments(std::slice::from_ref(template), root, &no_variables, binds)?,
+        };
+        // What the call left out is one empty text, and no argument.
+        if some != [""] {
+            argv.extend(some);
         }
-        // An argument that the call left out is no argument.
-        let one = arguments(std::slice::from_ref(template), root, &no_variables, binds)?;
-        argv.extend(one.into_iter().filter(|text| !text.is_empty()));
     }
     Ok(argv)
 }
