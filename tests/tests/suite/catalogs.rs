@@ -56,6 +56,24 @@ async fn every_entry_of_docker_s_sample_loads() {
 }
 
 #[tokio::test]
+async fn validate_finds_what_run_would_refuse() {
+    let builder = gateway();
+    let config = builder.file("wasmgate.yaml", "enable: [nosuch]\n");
+    let plugin = builder.file("plugin.yaml", "plugins: {x: {use: ./none.wasm}}\n");
+    let broken = builder.file("broken.yaml", "registry:\n  a:\n    image: [x\n  b: 1\n");
+    for (arguments, says) in [
+        (["--config", config.as_str()], "no server is called `nosuch`"),
+        (["--servers", "nosuch"], "no server is called `nosuch`"),
+        (["--config", plugin.as_str()], "plugin `x`: there is no such file"),
+        (["--catalog", broken.as_str()], "4 |   b: 1\n  |    ^"),
+    ] {
+        let ended = wasmgate(&["validate", arguments[0], arguments[1]], &[]).await;
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(says), "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
 async fn yaml_json_maps_and_lists_are_read() {
     let command = fixture(&["server", "--stdio"])["process"]["command"].clone();
     let program = command[0].as_str().expect("a path");

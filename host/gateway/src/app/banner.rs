@@ -22,6 +22,8 @@ pub(super) struct Facts {
     open: bool,
     loopback: bool,
     warnings: Vec<String>,
+    /// How to call this program from a shell.
+    program: String,
 }
 
 impl Facts {
@@ -37,8 +39,15 @@ impl Facts {
             open: access.token.is_none(),
             loopback: local.is_none_or(|address| address.ip().is_loopback()),
             warnings: config.warnings.clone(),
+            program: program(config),
         }
     }
+}
+
+/// This program as a shell can call it: by its path from here, else by its whole path.
+fn program(config: &Config) -> String {
+    let Some(path) = &config.environment.executable else { return "wasmgate".to_owned() };
+    path.strip_prefix(&config.environment.directory).unwrap_or(path).display().to_string()
 }
 
 /// Says it: the address at once, the servers once they have settled or after three seconds.
@@ -72,30 +81,30 @@ pub(super) async fn show(gateway: Arc<Gateway>, facts: Facts, stop: Cancellation
     }
 }
 
+/// The token is shown once, as the line that sets it for the examples below it.
 fn greeting(url: &str, facts: &Facts) -> String {
     let secret = match (&facts.new_token, facts.open) {
-        (Some(token), _) => format!(
-            "  token    {token}\n           (made for this run; set WASMGATE_AUTH_TOKEN to choose your own)\n"
-        ),
-        (None, false) => "  token    the one in WASMGATE_AUTH_TOKEN\n".to_owned(),
-        (None, true) => "  token    none is asked for\n".to_owned(),
+        (Some(token), _) => {
+            format!("export WASMGATE_AUTH_TOKEN={token}   (made for this run; set your own to keep it)")
+        }
+        (None, false) => "the one in WASMGATE_AUTH_TOKEN".to_owned(),
+        (None, true) => "none is asked for".to_owned(),
     };
-    let token = facts.new_token.as_deref().unwrap_or("$WASMGATE_AUTH_TOKEN");
     let (header, member) = if facts.open {
-        (String::new(), String::new())
+        ("", "")
     } else {
         (
-            format!(" --header \"Authorization: Bearer {token}\""),
-            format!(", \"headers\": {{\"Authorization\": \"Bearer {token}\"}}"),
+            " --header \"Authorization: Bearer $WASMGATE_AUTH_TOKEN\"",
+            ", \"headers\": {\"Authorization\": \"Bearer ${WASMGATE_AUTH_TOKEN}\"}",
         )
     };
-    let shell = if facts.open { String::new() } else { format!("WASMGATE_AUTH_TOKEN={token} ") };
     format!(
-        "wasmgate {version} is up\n\n  clients  {url}\n{secret}\n  Connect one of them:\n\
+        "wasmgate {version} is up\n\n  clients  {url}\n  token    {secret}\n\n  Connect one of them:\n\
          \x20   Claude Code   claude mcp add --transport http wasmgate {url}{header}\n\
          \x20   mcp.json      {{\"mcpServers\": {{\"wasmgate\": {{\"type\": \"http\", \"url\": \"{url}\"{member}}}}}}}\n\
-         \x20   this shell    {shell}wasmgate tools ls --url {url}\n",
+         \x20   this shell    {program} tools ls --url {url}\n",
         version = env!("CARGO_PKG_VERSION"),
+        program = facts.program,
     )
 }
 

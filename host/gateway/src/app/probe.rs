@@ -135,7 +135,7 @@ impl Probe {
             (View::One(_), Some(state)) => {
                 let reason = state.reason.unwrap_or_default();
                 Err(format!(
-                    "the gateway does not answer: {reason}; is it running, and is its token in WASMGATE_AUTH_TOKEN or --token?"
+                    "the gateway cannot be used: {reason}; is it running, and is its token in WASMGATE_AUTH_TOKEN or --token?"
                 ))
             }
             _ => Ok(()),
@@ -170,7 +170,7 @@ pub async fn ready(url: &Url, token: Option<&SecretString>) -> Result<Vec<Server
     address.set_path("/ready");
     let answered = tokio::time::timeout(ANSWER, get(&address, token)).await;
     let body = answered.unwrap_or_else(|_| Err("nothing within 10 s".into())).map_err(|error| {
-        format!("the gateway at {url} does not answer: {error}; is it running, and is its token in WASMGATE_AUTH_TOKEN or --token?")
+        format!("the gateway at {url} cannot be used: {error}; is it running, and is its token in WASMGATE_AUTH_TOKEN or --token?")
     })?;
     #[derive(serde::Deserialize)]
     struct Ready {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Inputs, Listed, Resolution, resolve};
-use crate::document::Diagnostic;
+use crate::document::{Diagnostic, render};
 
 /// The report, in the shape of `--json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -40,6 +40,9 @@ pub struct Fault {
     pub message: String,
     /// What to do about it; empty when the message says it all.
     pub cure: String,
+    /// The same as a terminal shows it, with the line and a caret.
+    #[serde(skip)]
+    pub shown: String,
 }
 
 impl Report {
@@ -77,6 +80,7 @@ impl Fault {
             column: fault.place.as_ref().map(|place| place.column),
             message: fault.message.clone(),
             cure: fault.cure.clone(),
+            shown: render(fault),
         }
     }
 }

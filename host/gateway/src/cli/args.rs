@@ -74,7 +74,7 @@ pub(super) struct Bundled {
 pub(super) struct Reached {
     #[command(flatten)]
     sources: Sources,
-    /// A running gateway [default: http://127.0.0.1:8811/mcp, unless catalogs or a configuration are named].
+    /// A running gateway [default: http://127.0.0.1:8811/mcp, unless --catalog or --config is given].
     #[arg(long, conflicts_with_all = ["catalog", "config"])]
     url: Option<Url>,
     /// The running gateway's token [default: WASMGATE_AUTH_TOKEN].

@@ -2,7 +2,7 @@
 
 use super::args::Sources;
 use super::{Failed, output};
-use crate::catalog::report::{Fault, Report};
+use crate::catalog::report::Report;
 
 /// Check catalogs and configuration without starting anything.
 #[derive(Debug, clap::Args)]
@@ -32,16 +32,10 @@ impl Validate {
 
 fn summary(report: &Report) -> String {
     let refused = report.servers.iter().filter(|line| line.status == "refused").count();
-    let mut parts: Vec<String> = report.errors.iter().map(place_and_cure).collect();
+    let mut parts: Vec<String> =
+        report.errors.iter().map(|fault| fault.shown.trim_end().to_owned()).collect();
     if refused > 0 {
         parts.push(format!("{refused} of {} servers refused", report.servers.len()));
     }
     parts.join("\n")
-}
-
-/// A broken file in words; the caret needs the text, which `run` shows.
-fn place_and_cure(fault: &Fault) -> String {
-    let place = fault.line.map(|line| format!(":{line}:{}", fault.column.unwrap_or(1))).unwrap_or_default();
-    let cure = if fault.cure.is_empty() { String::new() } else { format!("\n  {}", fault.cure) };
-    format!("{}{place}: {}{cure}", fault.file, fault.message)
 }

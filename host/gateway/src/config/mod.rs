@@ -137,8 +137,29 @@ fn load_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Resu
 }
 
 fn validate_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Report {
+    let problems: Vec<Diagnostic> = match load_in(path, flags, environment.clone()) {
+        Ok(config) => config.plugins.iter().filter_map(absent).collect(),
+        // Without `--servers` and the like every server is looked at: enabling none is no mistake here.
+        Err(problems) => {
+            problems.into_iter().filter(|problem| problem.file != select::NOTHING_ENABLED).collect()
+        }
+    };
     let parts = Parts::read(path, flags, environment);
-    Report::new(parts.merged.servers.values(), &parts.inputs(), &parts.reader.problems)
+    Report::new(parts.merged.servers.values(), &parts.inputs(), &problems)
+}
+
+/// What is wrong with a plugin that would be loaded from a file that is not there.
+fn absent(plugin: &PluginConfig) -> Option<Diagnostic> {
+    match &plugin.from {
+        PluginSource::File(path) if plugin.mode != PluginMode::Off && !path.is_file() => {
+            Some(Diagnostic::new(
+                path.display().to_string(),
+                format!("plugin `{}`: there is no such file", plugin.name),
+                "build it, or correct its `use`",
+            ))
+        }
+        _ => None,
+    }
 }
 
 fn directory_of(path: Option<&Path>, environment: &Environment) -> PathBuf {

@@ -9,6 +9,9 @@ use super::raw::RawEnable;
 use crate::catalog::Merged;
 use crate::document::{Diagnostic, Source, closest};
 
+/// Where the diagnostic that nothing is enabled is reported.
+pub(super) const NOTHING_ENABLED: &str = "servers";
+
 /// What was asked for.
 pub(super) struct Asked<'a> {
     /// The flags.
@@ -97,5 +100,5 @@ fn nothing(merged: &Merged) -> Diagnostic {
     let cure = format!(
         "say `--servers {example}` or `--enable-all-servers`, or `enable: [{example}]` in wasmgate.yaml"
     );
-    Diagnostic::new("servers", message, cure)
+    Diagnostic::new(NOTHING_ENABLED, message, cure)
 }
