@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// Libraries that write secrets when asked for details (bollard: whole container definitions, environment included):
-/// never more than warnings from them, whatever the filter says.
+/// no more than warnings from them unless the filter names one of their modules.
 const QUIET: [&str; 3] = ["bollard=warn", "hyper=warn", "rmcp=warn"];
 
 /// Starts logging for the whole process. `filter` is a tracing filter (`info`, `wasmgate=debug`, ...); `None` or

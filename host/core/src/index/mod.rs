@@ -176,7 +176,9 @@ impl Index {
         if let Some((server, own)) = uris::take_apart(uri) {
             return Some(target(&server, own.into()));
         }
-        let fitting = self.templates.entries.iter().find(|entry| uris::fits(&entry.own, uri));
+        // A template must name the scheme itself: one that fits everything must not catch what is meant for others.
+        let fits = |template: &str| uris::scheme(template) == uris::scheme(uri) && uris::fits(template, uri);
+        let fitting = self.templates.entries.iter().find(|entry| fits(&entry.own));
         let owner = fitting.map(|entry| &entry.server).or_else(|| self.only_user_of_scheme(uri))?;
         Some(target(owner, uri.into()))
     }

@@ -19,9 +19,21 @@ impl Json {
     /// String leaves at and below `under` of at least `min_bytes` bytes: (pointer, unescaped text), in document order.
     /// Member names are not leaves. Empty when `under` names nothing.
     pub fn strings(&self, under: &str, min_bytes: usize) -> Vec<(String, String)> {
-        let Some(root) = self.pointer(under) else { return Vec::new() };
+        self.strings_within(under, min_bytes, usize::MAX).unwrap_or_default()
+    }
+
+    /// The same, but none once pointers and texts together exceed `budget` bytes: every leaf repeats the names above it, so
+    /// a small value can have pointers of any size.
+    pub fn strings_within(
+        &self,
+        under: &str,
+        min_bytes: usize,
+        budget: usize,
+    ) -> Option<Vec<(String, String)>> {
+        let Some(root) = self.pointer(under) else { return Some(Vec::new()) };
         let mut leaves = Leaves { bytes: &root.0, at: 0, open: Vec::new() };
         let mut found = Vec::new();
+        let mut left = budget;
         while let Some(raw) = leaves.next_string() {
             // What it means is never longer than how it is written.
             if raw.len() < min_bytes {
@@ -29,12 +41,17 @@ impl Json {
             }
             let text = unescape(raw);
             if text.len() >= min_bytes {
-                found.push((leaves.pointer(under), text.into_owned()));
+                let pointer = leaves.pointer(under);
+                left = left.checked_sub(pointer.len() + text.len() + PER_LEAF)?;
+                found.push((pointer, text.into_owned()));
             }
         }
-        found
+        Some(found)
     }
 }
+
+/// What a leaf costs besides its bytes, towards the budget of [`Json::strings_within`].
+const PER_LEAF: usize = 32;
 
 /// The unescaped reference tokens of a pointer; None for a token with a wrong `~`. None in all when the pointer neither
 /// is empty nor starts with `/`.

@@ -160,8 +160,9 @@ impl Place {
 impl Front {
     fn new(address: SocketAddr, settings: Settings, slot: Slot, tasks: Tasks) -> Self {
         let Settings { token, allowed_origins, allowed_hosts, limits } = settings;
+        let site = Site::new(address.ip(), address.port(), &allowed_hosts, &allowed_origins);
         Self {
-            site: Site::new(address.ip(), address.port(), &allowed_hosts, &allowed_origins),
+            site: if token.is_none() { site.open() } else { site },
             authority: Authority::new(token),
             sessions: Sessions::new(limits.clone()),
             limits,

@@ -14,6 +14,8 @@ pub(super) struct Site {
     loopback: bool,
     hosts: Vec<String>,
     origins: Vec<String>,
+    /// Nothing but the address protects us: no token is asked for.
+    open: bool,
 }
 
 /// Why a request is not let in. The texts go to the client.
@@ -35,7 +37,18 @@ impl Site {
     /// A site at `port` of `address`, served under the names of `hosts` and callable from `origins` besides its own.
     pub(super) fn new(address: IpAddr, port: u16, hosts: &[String], origins: &[String]) -> Self {
         let lower = |texts: &[String]| texts.iter().map(|text| text.to_ascii_lowercase()).collect();
-        Self { port, loopback: address.is_loopback(), hosts: lower(hosts), origins: lower(origins) }
+        Self {
+            port,
+            loopback: address.is_loopback(),
+            hosts: lower(hosts),
+            origins: lower(origins),
+            open: false,
+        }
+    }
+
+    /// A site that asks for no token. Then names that are not configured are nobody's: rebinding needs a name.
+    pub(super) fn open(self) -> Self {
+        Self { open: true, ..self }
     }
 
     /// Lets a request in or says why not.
@@ -74,7 +87,7 @@ impl Site {
     }
 
     /// On loopback only our own names at our own port. Elsewhere we cannot know our names: without a configured list
-    /// every name is ours, and the token decides.
+    /// every name is ours, and the token decides; where none is asked for, every address.
     fn is_ours(&self, host: &Authority) -> bool {
         let name = host.host();
         let port = host.port_u16().unwrap_or(80);
@@ -83,7 +96,8 @@ impl Site {
             .iter()
             .any(|allowed| allowed.eq_ignore_ascii_case(name) || allowed.eq_ignore_ascii_case(host.as_str()));
         let own = is_loopback(name) && port == self.port;
-        listed || own || (!self.loopback && self.hosts.is_empty())
+        let anywhere = !self.loopback && self.hosts.is_empty();
+        listed || own || (anywhere && (!self.open || is_address(name)))
     }
 
     /// A page of our own: same place as `Host`, or any loopback spelling of it when we are on loopback.
@@ -104,6 +118,11 @@ impl Site {
         let at_loopback = is_loopback(place.host()) && port == self.port;
         if self.loopback { scheme == "http" && at_loopback } else { at_host }
     }
+}
+
+/// Whether a host is an address and not a name.
+fn is_address(host: &str) -> bool {
+    host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
 }
 
 /// The one value of a header, or none. Err when there are several or it is not text.

@@ -11,8 +11,8 @@ use crate::upstream::Status;
 /// What the visible servers offer together, for `initialize` and `server/discover`.
 #[derive(Debug, Clone)]
 pub struct Offering {
-    /// Capabilities object: the union of what visible servers offer. While one of them is still starting it names all
-    /// we could come to serve, because a legacy client never asks twice.
+    /// Capabilities object: the union of what visible servers offer. While one of them has not come up (a failed one is
+    /// tried again) it names all we could come to serve, because a legacy client never asks twice.
     pub capabilities: Json,
     /// Instructions under server names.
     pub instructions: Option<String>,
@@ -42,11 +42,9 @@ impl Gateway {
         now.index(view)?;
         let servers = self.pool.status();
         let visible: Vec<&Status> = servers.iter().filter(|status| shows(view, status)).collect();
-        let starting = visible
-            .iter()
-            .any(|status| status.offer.is_none() && !matches!(status.state, State::Failed { .. }));
+        let to_come = visible.iter().any(|status| status.offer.is_none());
         let has = |name: &str| {
-            starting
+            to_come
                 || visible
                     .iter()
                     .filter_map(|status| status.offer.as_ref())

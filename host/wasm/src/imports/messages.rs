@@ -5,6 +5,7 @@ use wasmgate_core::json::Json;
 use crate::bindings::messages::{Host, Leaf};
 use crate::bindings::types::Message;
 use crate::guest::Guest;
+use crate::limits::OUTPUT;
 
 impl Host for Guest {
     fn size(&mut self, m: Message) -> wasmtime::Result<u64> {
@@ -28,7 +29,10 @@ impl Host for Guest {
 
     fn strings(&mut self, m: Message, under: String, min_bytes: u32) -> wasmtime::Result<Vec<Leaf>> {
         let payload = read(self, m)?;
-        let leaves = payload.strings(&under, usize::try_from(min_bytes)?);
+        // Ordinary payloads have a fraction of this; one that nests everything below an endless name would have terabytes.
+        let budget = payload.bytes().len().saturating_mul(16).saturating_add(1 << 20);
+        let leaves = payload.strings_within(&under, usize::try_from(min_bytes)?, budget).ok_or(OUTPUT)?;
+        self.usage.host_work(leaves.iter().map(|(pointer, text)| pointer.len() + text.len()).sum())?;
         Ok(leaves.into_iter().map(|(pointer, text)| Leaf { pointer, text }).collect())
     }
 

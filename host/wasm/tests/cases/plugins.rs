@@ -104,6 +104,13 @@ async fn block_secrets_copes_with_large_results() {
 }
 
 #[tokio::test]
+async fn names_repeated_for_every_string_do_not_fill_the_memory() {
+    let stage = bundled_as_shipped("block-secrets").await;
+    let payload = format!(r#"{{"{}":[{}""]}}"#, "k".repeat(200_000), r#""","#.repeat(100_000));
+    assert_eq!(words(&run(&stage, &payload).await), "exceeded its output limit");
+}
+
+#[tokio::test]
 async fn log_calls_writes_two_lines_without_values() {
     let lines = Lines::default();
     let stage = bundled("log-calls").await;

@@ -145,3 +145,17 @@ fn elsewhere_every_name_is_ours_until_some_are_configured() {
     check(&named, "/mcp", &["Host: evil.example"], Err(Foreign::HostName));
     check(&named, "/mcp", &["Host: localhost:8811"], Ok(()));
 }
+
+#[test]
+fn without_a_token_only_addresses_are_ours_everywhere() {
+    let site = Site::new(Ipv4Addr::UNSPECIFIED.into(), 8811, &[], &[]).open();
+    let host = |host: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static(host));
+        site.admits(&Uri::from_static("/mcp"), &headers)
+    };
+    for ours in ["192.168.1.5:8811", "[fe80::1]:8811", "localhost:8811"] {
+        assert_eq!(host(ours), Ok(()), "{ours}");
+    }
+    assert_eq!(host("evil.example:8811"), Err(Foreign::HostName));
+}
