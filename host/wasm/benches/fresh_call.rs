@@ -75,6 +75,8 @@ async fn once(stage: &Interceptor, payload: &Json) {
         subject: Some("read".into()),
         principal: "alice".into(),
         session: None,
+        version: "2025-11-25",
+        initiator: wasmgate_core::pipeline::Party::Client,
     });
     stage.run(&exchange, Phase::Request, payload).await.expect("passes");
 }

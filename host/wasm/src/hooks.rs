@@ -150,6 +150,8 @@ mod tests {
             subject: None,
             principal: "p".into(),
             session: None,
+            version: "2025-11-25",
+            initiator: wasmgate_core::pipeline::Party::Client,
         };
         let payload = Json::parse(r#"{"a":{"b":1}}"#).unwrap();
         let interest = Interest::new(&[hook], &when);

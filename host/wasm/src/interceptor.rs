@@ -153,7 +153,7 @@ impl Interceptor {
     fn nothing(&self) -> StageAnswer {
         match self.info.kind {
             Kind::Validator => StageAnswer::Findings(Vec::new()),
-            Kind::Mutator => StageAnswer::Unchanged,
+            Kind::Mutator | Kind::Filter => StageAnswer::Unchanged,
         }
     }
 }
@@ -201,5 +201,6 @@ fn finding(raw: types::Finding) -> Finding {
             types::Severity::Warn => Severity::Warn,
             types::Severity::Error => Severity::Error,
         },
+        suggestion: None,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmgate_core::json::Json;
-use wasmgate_core::pipeline::{Kind, Mode, StageInfo};
+use wasmgate_core::pipeline::{About, Compat, Kind, Mode, StageInfo};
 
 use crate::bindings::plugin;
 use crate::call::{contained, enter};
@@ -214,6 +214,12 @@ fn info(
             Role::Validator(_) => Kind::Validator,
             Role::Mutator(_) => Kind::Mutator,
         },
+        about: About {
+            version: Some(raw.version.as_str().into()),
+            description: Some(raw.description.as_str().into()),
+            config_schema: raw.config_schema.clone().and_then(|schema| Json::parse(schema).ok()),
+        },
+        compat: Compat::default(),
         hooks: interest.hooks(),
         priority_request: settings.priority_request.unwrap_or(raw.priority_request),
         priority_response: settings.priority_response.unwrap_or(raw.priority_response),

@@ -11,6 +11,7 @@
 
 mod edit; // Edit, Json::apply
 mod error; // JsonError
+mod merge; // merge patches
 mod names; // members that appear twice
 mod places; // many pointers at once
 mod pointer; // RFC 6901, string leaves

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::stage::Party;
 use crate::json::Json;
 use crate::name::ServerName;
 
@@ -21,6 +22,10 @@ pub struct Operation {
     pub principal: Arc<str>,
     /// The session it belongs to, where there is one.
     pub session: Option<Arc<str>>,
+    /// The client's protocol version.
+    pub version: &'static str,
+    /// Who began it.
+    pub initiator: Party,
 }
 
 /// One request and its outcome, as the stages see it.
@@ -28,7 +33,7 @@ pub struct Operation {
 pub struct Exchange {
     /// What is being done.
     pub operation: Operation,
-    /// Open-ended context by name (`protocol.version`, `client.name`, ...), set before the request phase.
+    /// Open-ended context by name (`client.name`, `tool.input-schema`, ...), set before the request phase.
     pub attributes: Vec<(&'static str, Json)>,
     /// The request as it left the last mutator; set between the phases. `request.params` for the response phase.
     pub sent: Option<Json>,
@@ -62,6 +67,7 @@ impl Exchange {
             "request.params" => self.sent.clone(),
             "request.arguments" => self.sent.as_ref()?.member("arguments"),
             "response.failed" => Some(Json::of(&self.failed)),
+            "protocol.version" => Some(Json::of(self.operation.version)),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use expect_test::{Expect, expect};
 use futures_util::FutureExt as _;
 
-use super::super::{Hook, Pattern, StageFuture, StageInfo};
+use super::super::{About, Compat, Hook, Pattern, StageFuture, StageInfo};
 use super::*;
 use crate::name::ServerName;
 
@@ -46,6 +46,7 @@ impl Stage for Fake {
                 path: None,
                 message: format!("{name} objects"),
                 severity,
+                suggestion: None,
             }])),
             Does::Fail => Err(StageError::Exceeded("time")),
             Does::WrongKind if self.info.kind == Kind::Validator => Ok(StageAnswer::Unchanged),
@@ -65,6 +66,8 @@ fn stage(line: &str, seen: &Arc<Mutex<Vec<String>>>) -> Arc<dyn Stage> {
     let info = StageInfo {
         name: words[0].into(),
         kind: if words[1] == "mutator" { Kind::Mutator } else { Kind::Validator },
+        about: About::default(),
+        compat: Compat::default(),
         hooks: vec![Hook {
             events: vec![Pattern::new(event)],
             request: !has("response"),
@@ -104,6 +107,8 @@ fn check(lines: &[&str], expected: &Expect) {
         subject: Some("t".into()),
         principal: "p".into(),
         session: None,
+        version: "2025-11-25",
+        initiator: Party::Client,
     });
     let verdict = pipeline.request(&exchange, Json::empty_object()).now_or_never().unwrap();
     seen.lock().unwrap().push(format!("-> {verdict:?}"));
@@ -124,10 +129,10 @@ fn mutate_then_validate_in_and_validate_then_mutate_out() {
             c Request {"by":"b"}
             a Request {"by":"bc"}
             v Request {"by":"bca"}
-            remark Found("v", Finding { path: None, message: "v objects", severity: Info })
+            remark Found("v", Finding { path: None, message: "v objects", severity: Info, suggestion: None })
             -> Continue({"by":"bca"})
             v Response {"r":1}
-            remark Found("v", Finding { path: None, message: "v objects", severity: Info })
+            remark Found("v", Finding { path: None, message: "v objects", severity: Info, suggestion: None })
             a Response {"r":1}
             b Response {"r":1,"by":"a"}
             c Response {"r":1,"by":"ab"}
@@ -140,11 +145,11 @@ fn one_refusal_lists_every_error() {
     check(
         &["x validator error", "y validator warn", "z validator error"],
         &expect![[r#"
-        x Request {}
-        y Request {}
-        z Request {}
-        remark Found("y", Finding { path: None, message: "y objects", severity: Warn })
-        -> Refuse(Invalid([("x", Finding { path: None, message: "x objects", severity: Error }), ("z", Finding { path: None, message: "z objects", severity: Error })]))"#]],
+            x Request {}
+            y Request {}
+            z Request {}
+            remark Found("y", Finding { path: None, message: "y objects", severity: Warn, suggestion: None })
+            -> Refuse(Invalid([("x", Finding { path: None, message: "x objects", severity: Error, suggestion: None }), ("z", Finding { path: None, message: "z objects", severity: Error, suggestion: None })]))"#]],
     );
 }
 
@@ -174,18 +179,18 @@ fn a_stage_that_fails_open_is_passed_over() {
     check(
         &["a mutator append", "b mutator fail p=1/1 open", "v validator fail open"],
         &expect![[r#"
-        a Request {}
-        b Request {"by":"a"}
-        remark FailedOpen("b", Exceeded("time"))
-        v Request {"by":"a"}
-        remark FailedOpen("v", Exceeded("time"))
-        -> Continue({"by":"a"})
-        v Response {"r":1}
-        remark FailedOpen("v", Exceeded("time"))
-        a Response {"r":1}
-        b Response {"r":1,"by":"a"}
-        remark FailedOpen("b", Exceeded("time"))
-        <- Ok({"r":1,"by":"a"})"#]],
+            a Request {}
+            b Request {"by":"a"}
+            remark LetPass { stage: "b", error: Exceeded("time"), fail_open: true }
+            v Request {"by":"a"}
+            remark LetPass { stage: "v", error: Exceeded("time"), fail_open: true }
+            -> Continue({"by":"a"})
+            v Response {"r":1}
+            remark LetPass { stage: "v", error: Exceeded("time"), fail_open: true }
+            a Response {"r":1}
+            b Response {"r":1,"by":"a"}
+            remark LetPass { stage: "b", error: Exceeded("time"), fail_open: true }
+            <- Ok({"r":1,"by":"a"})"#]],
     );
 }
 
@@ -194,10 +199,10 @@ fn a_failed_validator_blocks_even_where_another_passes() {
     check(
         &["v validator fail", "w validator warn"],
         &expect![[r#"
-        v Request {}
-        w Request {}
-        remark Found("w", Finding { path: None, message: "w objects", severity: Warn })
-        -> Refuse(StageFailed { stage: "v", error: Exceeded("time") })"#]],
+            v Request {}
+            w Request {}
+            remark Found("w", Finding { path: None, message: "w objects", severity: Warn, suggestion: None })
+            -> Refuse(StageFailed { stage: "v", error: Exceeded("time") })"#]],
     );
 }
 
@@ -206,20 +211,20 @@ fn audit_reports_and_changes_nothing() {
     check(
         &["a mutator append audit", "v validator error audit", "w validator fail audit"],
         &expect![[r#"
-        a Request {}
-        remark WouldChange("a")
-        v Request {}
-        w Request {}
-        remark Found("v", Finding { path: None, message: "v objects", severity: Error })
-        remark FailedOpen("w", Exceeded("time"))
-        -> Continue({})
-        v Response {"r":1}
-        w Response {"r":1}
-        remark Found("v", Finding { path: None, message: "v objects", severity: Error })
-        remark FailedOpen("w", Exceeded("time"))
-        a Response {"r":1}
-        remark WouldChange("a")
-        <- Ok({"r":1})"#]],
+            a Request {}
+            remark WouldChange("a", [Added("/by")])
+            v Request {}
+            w Request {}
+            remark Found("v", Finding { path: None, message: "v objects", severity: Error, suggestion: None })
+            remark LetPass { stage: "w", error: Exceeded("time"), fail_open: false }
+            -> Continue({})
+            v Response {"r":1}
+            w Response {"r":1}
+            remark Found("v", Finding { path: None, message: "v objects", severity: Error, suggestion: None })
+            remark LetPass { stage: "w", error: Exceeded("time"), fail_open: false }
+            a Response {"r":1}
+            remark WouldChange("a", [Added("/by")])
+            <- Ok({"r":1})"#]],
     );
 }
 
@@ -259,8 +264,8 @@ fn an_answer_in_the_response_phase_is_a_failure() {
     check(
         &["a mutator answer response"],
         &expect![[r#"
-        -> Continue({})
-        a Response {"r":1}
-        <- Err(StageFailed { stage: "a", error: Failed("answered where there is nothing left to answer") })"#]],
+            -> Continue({})
+            a Response {"r":1}
+            <- Err(StageFailed { stage: "a", error: Failed("answered where there is nothing to answer") })"#]],
     );
 }

@@ -10,22 +10,47 @@ use crate::json::Json;
 /// What a stage eventually answers.
 pub type StageFuture<'a> = Pin<Box<dyn Future<Output = Result<StageAnswer, StageError>> + Send + 'a>>;
 
-/// One interceptor: built in or a WebAssembly component.
+/// What a list filter eventually answers: the changes, by position among the items it was given.
+pub type FilterFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<(usize, ItemChange)>, StageError>> + Send + 'a>>;
+
+/// A stage under another configuration, or what is wrong with that configuration.
+pub type ReconfigureFuture<'a> = Pin<Box<dyn Future<Output = Result<Arc<dyn Stage>, String>> + Send + 'a>>;
+
+/// One interceptor: built in, a WebAssembly component, a program or a remote service.
 pub trait Stage: Send + Sync {
     /// What it is and what it wants to see. Read once, when the pipeline is built.
     fn info(&self) -> &StageInfo;
 
-    /// Looks at one message. `payload` is the request's `params`, the result, or, when the exchange failed, the error object.
+    /// Looks at one message: validators and mutators. `payload` is the request's `params`, the result, or, when the
+    /// exchange failed, the error object.
     fn run<'a>(&'a self, exchange: &'a Exchange, phase: Phase, payload: &'a Json) -> StageFuture<'a>;
+
+    /// Looks at all items of a list at once: list filters alone.
+    fn filter<'a>(&'a self, exchange: &'a Exchange, items: &'a [ListItem]) -> FilterFuture<'a> {
+        let (_, _) = (exchange, items);
+        Box::pin(std::future::ready(Err(StageError::Failed("filters no lists".into()))))
+    }
+
+    /// The same stage under another configuration, for one invocation through the standard's own methods (SEP-2624,
+    /// `interceptor/invoke`, `config`).
+    fn reconfigured(&self, config: Json) -> ReconfigureFuture<'_> {
+        let _ = config;
+        Box::pin(std::future::ready(Err("takes no configuration".to_owned())))
+    }
 }
 
 /// What a stage is and wants, fixed when it is loaded.
 #[derive(Debug, Clone)]
 pub struct StageInfo {
-    /// Its configured name, unique in a pipeline.
+    /// Its name, unique in a pipeline.
     pub name: Arc<str>,
-    /// Validator or mutator.
+    /// Validator, mutator or list filter.
     pub kind: Kind,
+    /// What it says about itself, for people and for `interceptors/list`.
+    pub about: About,
+    /// The protocol versions it can judge. A message of another one counts as a failure of the stage.
+    pub compat: Compat,
     /// What it wants to see; nothing else reaches it.
     pub hooks: Vec<Hook>,
     /// Order in the request phase among mutators, low first; names break ties.
@@ -38,6 +63,34 @@ pub struct StageInfo {
     pub fail_open: bool,
 }
 
+/// What a stage says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its version.
+    pub version: Option<Box<str>>,
+    /// What it does, in a sentence.
+    pub description: Option<Box<str>>,
+    /// JSON Schema of its configuration.
+    pub config_schema: Option<Json>,
+}
+
+/// A range of protocol versions, both ends included; versions are dates and compare as text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compat {
+    /// The oldest.
+    pub min: Option<Box<str>>,
+    /// The newest.
+    pub max: Option<Box<str>>,
+}
+
+impl Compat {
+    /// Whether a version is in the range.
+    pub fn covers(&self, version: &str) -> bool {
+        self.min.as_deref().is_none_or(|min| min <= version)
+            && self.max.as_deref().is_none_or(|max| version <= max)
+    }
+}
+
 /// What a stage may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -45,6 +98,9 @@ pub enum Kind {
     Validator,
     /// Rewrites the message, or answers it.
     Mutator,
+    /// Hides and rewrites items of lists, all of a list at once. What it hides cannot be called either, what it renames
+    /// is called by its new name.
+    Filter,
 }
 
 /// Whether a stage's word counts.
@@ -57,13 +113,24 @@ pub enum Mode {
     Audit,
 }
 
-/// Which way a message goes.
+/// Which half of an exchange a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Towards the server.
+    /// The request, or a notification: from whoever began.
     Request,
-    /// Towards the client.
+    /// Its answer: to whoever began.
     Response,
+}
+
+/// Who began an exchange: the client for calls and lists, the server for what it asks of the client (sampling,
+/// elicitation, roots) and for its notifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Party {
+    /// The client.
+    #[default]
+    Client,
+    /// The server.
+    Server,
 }
 
 /// One line of a stage's interest. Every part must match.
@@ -79,6 +146,26 @@ pub struct Hook {
     pub servers: Vec<Pattern>,
     /// Subject patterns (tool, prompt, URI); empty means every subject.
     pub subjects: Vec<Pattern>,
+}
+
+/// One item of a list, as a list filter sees it.
+#[derive(Debug, Clone)]
+pub struct ListItem {
+    /// Its public name, or its URI.
+    pub name: Box<str>,
+    /// The server that offers it.
+    pub server: crate::name::ServerName,
+    /// The whole item.
+    pub item: Json,
+}
+
+/// What a list filter does to one item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemChange {
+    /// The client does not see it.
+    Hide,
+    /// A JSON merge patch (RFC 7396) of the item.
+    Patch(Json),
 }
 
 impl Hook {
@@ -106,6 +193,11 @@ impl Pattern {
     /// Takes a pattern; every text is one.
     pub fn new(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Whether `text` fits, in time linear in both for each `*`.
@@ -148,6 +240,8 @@ pub struct Finding {
     pub message: String,
     /// How bad it is. Only `Error` refuses.
     pub severity: Severity,
+    /// What could stand there instead, as a JSON value.
+    pub suggestion: Option<Json>,
 }
 
 /// How bad a finding is.

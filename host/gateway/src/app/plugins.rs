@@ -82,11 +82,21 @@ fn record(operation: &Operation, remark: Remark) {
             let (path, message) = (finding.path.as_deref(), finding.message);
             tracing::info!(request, event, %plugin, path, severity = ?finding.severity, message, "finding");
         }
-        Remark::FailedOpen(plugin, error) => {
-            tracing::warn!(request, event, %plugin, %error, "plugin let a message pass")
+        Remark::LetPass { stage, error, fail_open: true } => {
+            tracing::warn!(request, event, plugin = %stage, %error, "plugin failed and let a message pass");
         }
-        Remark::WouldChange(plugin) => {
-            tracing::info!(request, event, %plugin, "plugin would have changed a message")
+        Remark::LetPass { stage, error, fail_open: false } => {
+            tracing::error!(request, event, plugin = %stage, %error, "plugin failed in audit mode");
+        }
+        Remark::WouldChange(plugin, differences) => {
+            let diff = differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            tracing::info!(request, event, %plugin, diff, "plugin would have changed a message");
+        }
+        Remark::WouldAnswer(plugin) => {
+            tracing::info!(request, event, %plugin, "plugin would have answered in the server's place");
+        }
+        Remark::WouldFilter(plugin, items) => {
+            tracing::info!(request, event, %plugin, items, "plugin would have changed a list");
         }
     }
 }

@@ -7,7 +7,7 @@ use wasmgate_core::index::{Index, Subject, Target};
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::error_object;
 use wasmgate_core::mcp::{code, method};
-use wasmgate_core::pipeline::{Exchange, Operation, Pipeline, Verdict};
+use wasmgate_core::pipeline::{Exchange, Operation, Party, Pipeline, Verdict};
 
 use super::snapshot::Snapshot;
 use super::{CallError, Gateway, Request, View};
@@ -195,13 +195,14 @@ fn operation(request: &Request, target: &Target) -> Operation {
         subject: target.subject.name().cloned(),
         principal: Arc::clone(&request.principal),
         session: request.session.clone(),
+        version: request.version,
+        initiator: Party::Client,
     }
 }
 
 fn attributes(request: &Request) -> Vec<(&'static str, Json)> {
     let name = request.client.info.as_ref().and_then(|info| info.member("name"));
-    let version = ("protocol.version", Json::of(request.version));
-    std::iter::once(version).chain(name.map(|name| ("client.name", name))).collect()
+    name.map(|name| ("client.name", name)).into_iter().collect()
 }
 
 fn result(answer: Answer) -> Result<Json, CallError> {

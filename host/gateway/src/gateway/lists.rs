@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wasmgate_core::index::Kind;
 use wasmgate_core::json::Json;
-use wasmgate_core::pipeline::{Exchange, Operation};
+use wasmgate_core::pipeline::{Exchange, Operation, Party};
 use wasmgate_core::seal::{Purpose, Scope};
 
 use super::{CallError, Gateway, Request};
@@ -41,6 +41,8 @@ impl Gateway {
             subject: None,
             principal: request.principal,
             session: request.session,
+            version: request.version,
+            initiator: Party::Client,
         };
         let pipeline = &now.generation.pipeline;
         if !pipeline.interested(&operation) {

@@ -57,6 +57,8 @@ pub(crate) fn exchange() -> Exchange {
         subject: Some("read".into()),
         principal: "alice".into(),
         session: None,
+        version: "2025-11-25",
+        initiator: wasmgate_core::pipeline::Party::Client,
     })
 }
 

@@ -138,6 +138,7 @@ fn interceptors_refuse_with_what_they_found() {
         path: Some("/arguments/key".into()),
         message: message.into(),
         severity,
+        suggestion: None,
     };
     let found = vec![
         (Arc::from("shape"), Finding { path: None, ..finding("looks odd", Severity::Warn) }),
