@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{Exchange, Operation, Phase, Stage as _};
-use wasmgate_wasm::{BUILT_IN, Engine, EngineSettings, Interceptor, Plugin, Settings};
+use wasmgate_wasm::{BUILT_IN, Engine, EngineSettings, Grants, Interceptor, Plugin, Settings};
 
 const ROUNDS: usize = 2_000;
 
@@ -19,11 +19,13 @@ fn main() {
         let engine = Engine::new(EngineSettings::default()).expect("engine");
         for plugin in BUILT_IN {
             let before = Instant::now();
-            let stage =
-                Plugin::load(&engine, plugin.name, plugin.bytes, Settings::default()).await.expect("loads");
+            let grants = Grants { clock: true, ..Grants::default() };
+            let settings = Settings { grants, ..Settings::default() };
+            let loaded = Plugin::load(&engine, plugin.name, plugin.bytes, settings).await.expect("loads");
+            let stage = loaded.interceptors.into_iter().next().expect("a role");
             let kib = plugin.bytes.len() / 1024;
             println!("{}: {kib} KiB, compiled and loaded in {:.1} ms", plugin.name, ms(before));
-            report(Arc::new(stage)).await;
+            report(stage).await;
         }
     });
 }

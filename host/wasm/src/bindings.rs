@@ -6,13 +6,14 @@ pub(crate) mod imports {
     wasmtime::component::bindgen!({
         path: "../../wit",
         inline: "package wasmgate:host; world imports {
-            import wasmgate:plugin/clock@0.1.0;
-            import wasmgate:plugin/log@0.1.0;
-            import wasmgate:plugin/messages@0.1.0;
+            include wasmgate:plugin/capabilities@0.1.0;
             import wasmgate:plugin/edits@0.1.0;
         }",
         world: "wasmgate:host/imports",
-        imports: { default: trappable },
+        imports: {
+            "wasmgate:plugin/http@0.1.0.fetch": async | trappable,
+            default: trappable,
+        },
     });
 }
 
@@ -49,7 +50,21 @@ pub(crate) mod mutates {
     });
 }
 
-pub(crate) use imports::wasmgate::plugin::{clock, edits, log, messages, types};
+/// What a list filter exports.
+pub(crate) mod filters {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "package wasmgate:host; world filters { export wasmgate:plugin/list-filter@0.1.0; }",
+        world: "wasmgate:host/filters",
+        exports: { default: async },
+        with: { "wasmgate:plugin/types@0.1.0": super::imports::wasmgate::plugin::types },
+    });
+}
+
+pub(crate) use imports::wasmgate::plugin::{
+    clock, config, edits, http, kv, labels, log, messages, random, secrets, types,
+};
 
 pub(crate) use describes::exports::wasmgate::plugin::plugin;
+pub(crate) use filters::exports::wasmgate::plugin::list_filter;
 pub(crate) use mutates::exports::wasmgate::plugin::mutator;

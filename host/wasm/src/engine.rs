@@ -17,6 +17,7 @@ use crate::compile::{Compiled, Digest};
 use crate::guest::Guest;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::link;
+use crate::outbound::Outbound;
 use crate::ticker::Ticker;
 
 /// How many calls may be inside guests at once, over all plugins.
@@ -34,11 +35,13 @@ const KEEP_TABLE: usize = 64 << 10;
 const KEEP_STACK: usize = 64 << 10;
 
 /// What an operator decides about the engine.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct EngineSettings {
     /// Where compiled plugins are kept between runs; nowhere when absent. Created with mode 0700; a directory that others
     /// can write to, or own, is not used.
     pub cache: Option<PathBuf>,
+    /// How plugins that are granted origins reach them; nobody reaches anything when absent.
+    pub outbound: Option<Arc<dyn Outbound>>,
 }
 
 /// The engine could not be built.
@@ -67,8 +70,9 @@ pub(crate) struct Inner {
     pub(crate) compiling: Arc<Semaphore>,
     pub(crate) cache: Option<Cache>,
     pub(crate) compiled: Mutex<HashMap<Digest, Weak<Compiled>>>,
-    pub(crate) validators: Linker<Guest>,
-    pub(crate) mutators: Linker<Guest>,
+    pub(crate) linker: Linker<Guest>,
+    /// How plugins reach the network; not at all when absent.
+    pub(crate) outbound: Option<Arc<dyn Outbound>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -98,8 +102,8 @@ impl Engine {
             compiling: Arc::new(Semaphore::new(1)),
             cache,
             compiled: Mutex::default(),
-            validators: link::validators(&wasmtime).map_err(EngineError::Wasmtime)?,
-            mutators: link::mutators(&wasmtime).map_err(EngineError::Wasmtime)?,
+            linker: link::linker(&wasmtime).map_err(EngineError::Wasmtime)?,
+            outbound: settings.outbound,
             wasmtime,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -2,6 +2,9 @@
 
 use wasmgate_core::pipeline::StageError;
 
+use crate::grants::Want;
+use crate::load::Isolation;
+
 /// Why a plugin was not loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,9 +38,17 @@ pub enum LoadError {
     /// `describe` answered something that cannot be right.
     #[error("describes itself wrongly: {0}")]
     Descriptor(String),
-    /// It wants more than it is granted.
-    #[error("asks for what it is not granted: {0}")]
-    NotGranted(String),
+    /// It needs more than it is granted, and is held until the operator has decided.
+    #[error("is held: it asks for more than it is granted; to let it, write under its `grants:`: {}", grants(.0))]
+    Held(Vec<Want>),
+    /// The operator allows memory to be shared more widely than the plugin does.
+    #[error("cannot run {asked}: it says of itself that it must run {own}")]
+    Isolation {
+        /// What the operator asks for.
+        asked: Isolation,
+        /// What the plugin says.
+        own: Isolation,
+    },
     /// `configure` trapped or exceeded a limit.
     #[error("could not be configured")]
     Configure(#[source] StageError),
@@ -69,4 +80,8 @@ fn list(problems: &[Problem]) -> String {
         pointer => format!("`{pointer}` {}", problem.message),
     };
     problems.iter().map(words).collect::<Vec<_>>().join("; ")
+}
+
+fn grants(wants: &[Want]) -> String {
+    wants.iter().map(Want::as_grant).collect::<Vec<_>>().join("; ")
 }

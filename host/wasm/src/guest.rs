@@ -10,6 +10,8 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::types;
+use crate::engine::Engine;
+use crate::grants::Grants;
 use crate::imports::{Counters, LogBudget, Stdio};
 use crate::limits::{Limits, MAX_HANDLES, Usage};
 
@@ -22,16 +24,30 @@ pub(crate) struct Identity {
     pub(crate) counters: Counters,
     /// Calls that may still start.
     pub(crate) turns: Semaphore,
+    /// What it may use.
+    pub(crate) grants: Grants,
+    /// Its configuration.
+    pub(crate) config: Json,
+    /// The same, as the generated bindings want it.
+    pub(crate) config_text: String,
 }
 
 impl Identity {
-    pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), counters: Counters::default(), turns: Semaphore::new(MAX_AT_ONCE) }
+    pub(crate) fn new(name: &str, grants: Grants, config: Json) -> Self {
+        Self {
+            name: name.into(),
+            counters: Counters::default(),
+            turns: Semaphore::new(MAX_AT_ONCE),
+            grants,
+            config_text: config.as_str().to_owned(),
+            config,
+        }
     }
 }
 
 /// One store's data.
 pub(crate) struct Guest {
+    pub(crate) engine: Engine,
     pub(crate) identity: Arc<Identity>,
     pub(crate) usage: Usage,
     pub(crate) log: LogBudget,
@@ -47,22 +63,32 @@ pub(crate) struct Message {
     /// What the guest may know of the exchange; a copy, because a store cannot borrow.
     pub(crate) exchange: Exchange,
     pub(crate) payload: Json,
+    /// Only a mutator that sees the payload may edit it.
+    pub(crate) may_edit: bool,
     pub(crate) edited: bool,
     pub(crate) note: Option<Json>,
     pub(crate) noted: bool,
 }
 
+/// What of a payload a guest is shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    pub(crate) json: &'a Json,
+    pub(crate) may_edit: bool,
+}
+
 impl Guest {
     /// A guest that has no message yet.
-    pub(crate) fn new(identity: &Arc<Identity>, limits: &Limits) -> Self {
+    pub(crate) fn new(engine: &Engine, identity: &Arc<Identity>, limits: &Limits) -> Self {
         let stdio = Stdio::default();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {
+            engine: engine.clone(),
             identity: Arc::clone(identity),
             usage: Usage::new(limits),
             log: LogBudget::default(),
-            wasi: crate::imports::wasi(&stdio),
+            wasi: crate::imports::wasi(&stdio, &identity.grants),
             stdio,
             message: None,
             table,
@@ -70,12 +96,18 @@ impl Guest {
     }
 
     /// Puts a message before the guest; what comes back is what the guest is told of it.
-    pub(crate) fn receive(&mut self, exchange: &Exchange, phase: Phase, payload: &Json) -> types::Operation {
+    pub(crate) fn receive(
+        &mut self,
+        exchange: &Exchange,
+        phase: Phase,
+        payload: Shown<'_>,
+    ) -> types::Operation {
         static HANDLES: AtomicU64 = AtomicU64::new(1);
         let message = Message {
             handle: HANDLES.fetch_add(1, Ordering::Relaxed),
             exchange: copy(exchange),
-            payload: payload.clone(),
+            payload: payload.json.clone(),
+            may_edit: payload.may_edit,
             edited: false,
             note: exchange.note(&self.identity.name),
             noted: false,

@@ -1,6 +1,6 @@
 //! What a plugin wants to see, cut down to what the operator lets it see.
 //!
-//! The pipeline asks twice: [`Interest::hooks`] says cheaply and ahead of time what could matter, [`Interest::wants`]
+//! The pipeline asks twice: [`Interest::hooks`] says cheaply and ahead of time what could matter, [`Interest::sight`]
 //! decides for one message. The first may say too much where two patterns overlap in a way that is no pattern itself;
 //! the second is exact.
 
@@ -10,12 +10,56 @@ use wasmgate_core::pipeline::{Hook, Operation, Pattern, Phase};
 use crate::bindings::plugin;
 use crate::load::When;
 
+/// Which export of a plugin is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Validate,
+    Mutate,
+    Filter,
+}
+
+impl Role {
+    /// The role a hook is for.
+    pub(crate) fn of(hook: &plugin::Hook) -> Self {
+        match hook.role {
+            plugin::Role::Validate => Self::Validate,
+            plugin::Role::Mutate => Self::Mutate,
+            plugin::Role::Filter => Self::Filter,
+        }
+    }
+
+    /// Its name in the WIT files.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Validate => "validate",
+            Self::Mutate => "mutate",
+            Self::Filter => "filter",
+        }
+    }
+}
+
+/// What of a message reaches the plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Not even that it exists.
+    Nothing,
+    /// The operation, without the payload.
+    Operation,
+    /// Everything.
+    Payload,
+}
+
 /// The plugin's hooks, narrowed.
-pub(crate) struct Interest(Vec<Line>);
+pub(crate) struct Interest {
+    lines: Vec<Line>,
+    /// What the descriptor said, where the configuration narrowed it.
+    declared: Option<Vec<Line>>,
+}
 
 /// One hook in one phase.
 struct Line {
     phase: Phase,
+    payload: bool,
     /// What the plugin asked for, and what the operator allows; a message must fit both.
     asked: [Vec<Pattern>; 3],
     allowed: [Vec<Pattern>; 3],
@@ -25,16 +69,10 @@ struct Line {
 }
 
 impl Interest {
-    /// Cuts `hooks` down to `when`.
-    pub(crate) fn new(hooks: &[plugin::Hook], when: &When) -> Self {
-        let phases = |hook: &plugin::Hook| {
-            let request = hook.request.then_some(Phase::Request);
-            request.into_iter().chain(hook.response.then_some(Phase::Response)).collect::<Vec<_>>()
-        };
-        let lines = hooks
-            .iter()
-            .flat_map(|hook| phases(hook).into_iter().filter_map(|phase| line(hook, when, phase)));
-        Self(lines.collect())
+    /// Cuts `hooks` down to `when`; `declared` is what the plugin said before it was configured, where `hooks` is what it
+    /// wants under its configuration.
+    pub(crate) fn new(hooks: &[plugin::Hook], declared: Option<&[plugin::Hook]>, when: &When) -> Self {
+        Self { lines: lines(hooks, when), declared: declared.map(|hooks| lines(hooks, when)) }
     }
 
     /// For the pipeline: nothing outside these is wanted.
@@ -44,13 +82,37 @@ impl Interest {
             let (request, response) = (line.phase == Phase::Request, line.phase == Phase::Response);
             Hook { events, request, response, servers, subjects }
         };
-        self.0.iter().map(hook).collect()
+        self.lines.iter().map(hook).collect()
     }
 
-    /// Whether this message is to be shown to the plugin.
-    pub(crate) fn wants(&self, operation: &Operation, phase: Phase, payload: &Json) -> bool {
-        self.0.iter().any(|line| line.phase == phase && line.fits(operation, payload))
+    /// What of this message is to be shown to the plugin.
+    pub(crate) fn sight(&self, operation: &Operation, phase: Phase, payload: &Json) -> Sight {
+        let fits = |line: &&Line| line.phase == phase && line.fits(operation, payload);
+        let mut seen = Sight::Nothing;
+        for line in self.lines.iter().filter(fits) {
+            if line.payload {
+                seen = Sight::Payload;
+                break;
+            }
+            seen = Sight::Operation;
+        }
+        match &self.declared {
+            Some(declared) if !declared.iter().any(|line| fits(&line)) => Sight::Nothing,
+            _ => seen,
+        }
     }
+}
+
+/// Hooks, cut down to `when`, by phase.
+fn lines(hooks: &[plugin::Hook], when: &When) -> Vec<Line> {
+    let phases = |hook: &plugin::Hook| {
+        let request = hook.request.then_some(Phase::Request);
+        request.into_iter().chain(hook.response.then_some(Phase::Response)).collect::<Vec<_>>()
+    };
+    hooks
+        .iter()
+        .flat_map(|hook| phases(hook).into_iter().filter_map(|phase| line(hook, when, phase)))
+        .collect()
 }
 
 impl Line {
@@ -78,7 +140,7 @@ fn line(hook: &plugin::Hook, when: &When, phase: Phase) -> Option<Line> {
     let common = [events??, servers??, subjects??];
     let has = hook.has.clone();
     let (asked, allowed) = (asked.each_ref().map(|t| patterns(t)), allowed.each_ref().map(|t| patterns(t)));
-    Some(Line { phase, asked, allowed, common, has })
+    Some(Line { phase, payload: hook.payload, asked, allowed, common, has })
 }
 
 /// The events of a hook in one phase: `*/request` and `*/response` are every method in that phase (SEP-2624).
@@ -131,6 +193,8 @@ mod tests {
 
     fn hook(events: &[&str], servers: &[&str]) -> plugin::Hook {
         plugin::Hook {
+            role: plugin::Role::Validate,
+            payload: true,
             events: texts(events),
             request: true,
             response: true,
@@ -154,10 +218,10 @@ mod tests {
             initiator: wasmgate_core::pipeline::Party::Client,
         };
         let payload = Json::parse(r#"{"a":{"b":1}}"#).unwrap();
-        let interest = Interest::new(&[hook], &when);
+        let interest = Interest::new(&[hook], None, &when);
         let mut seen = String::new();
         for (phase, name) in [(Phase::Request, "request "), (Phase::Response, "response ")] {
-            if interest.wants(&operation, phase, &payload) {
+            if interest.sight(&operation, phase, &payload) != Sight::Nothing {
                 seen.push_str(name);
                 assert!(
                     interest.hooks().iter().any(|hook| hook.wants(&operation, phase)),

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{
-    Exchange, Finding, Kind, Phase, Severity, Stage, StageAnswer, StageError, StageFuture, StageInfo,
+    Exchange, FilterFuture, Finding, ItemChange, Kind, ListItem, Phase, Severity, Stage, StageAnswer,
+    StageError, StageFuture, StageInfo,
 };
 
-use crate::bindings::{mutator, types};
+use crate::bindings::{list_filter, mutator, types};
 use crate::call::{Entered, contained, enter};
 use crate::compile::Compiled;
 use crate::engine::Engine;
-use crate::guest::{Guest, Identity, Message};
-use crate::hooks::Interest;
+use crate::guest::{Guest, Identity, Message, Shown};
+use crate::hooks::{Interest, Role, Sight};
 use crate::limits::{Limits, OUTPUT};
-use crate::link::{Linked, Role};
-use crate::load::Descriptor;
+use crate::link::Linked;
+use crate::load::Isolation;
 use crate::text::printable;
 
 /// Findings of one call.
@@ -24,27 +25,30 @@ const MAX_FINDINGS: usize = 256;
 /// Bytes of a finding's message, and of the words with which a plugin says that it failed.
 const MAX_WORDS: usize = 1 << 10;
 
-/// A loaded plugin. Every call runs in a fresh instance of it.
-pub struct Interceptor {
-    pub(crate) info: StageInfo,
-    pub(crate) descriptor: Descriptor,
+/// A loaded plugin, shared by its roles.
+pub(crate) struct Body {
     pub(crate) engine: Engine,
     pub(crate) identity: Arc<Identity>,
-    /// Keeps the compiled code findable for the next interceptor of the same bytes.
+    /// Keeps the compiled code findable for the next plugin of the same bytes.
     #[expect(dead_code, reason = "held, not read")]
     pub(crate) compiled: Arc<Compiled>,
-    pub(crate) linked: Linked,
-    pub(crate) interest: Interest,
-    pub(crate) config: String,
+    pub(crate) linked: Arc<Linked>,
+    #[expect(dead_code, reason = "instances are not reused yet")]
+    pub(crate) isolation: Isolation,
     pub(crate) limits: Limits,
+}
+
+/// One role of a loaded plugin. Every call runs in a fresh instance of it.
+pub struct Interceptor {
+    pub(crate) info: StageInfo,
+    pub(crate) role: Role,
+    pub(crate) interest: Interest,
+    pub(crate) body: Arc<Body>,
 }
 
 impl std::fmt::Debug for Interceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Interceptor")
-            .field("info", &self.info)
-            .field("descriptor", &self.descriptor)
-            .finish_non_exhaustive()
+        f.debug_struct("Interceptor").field("info", &self.info).finish_non_exhaustive()
     }
 }
 
@@ -55,18 +59,26 @@ impl Stage for Interceptor {
 
     fn run<'a>(&'a self, exchange: &'a Exchange, phase: Phase, payload: &'a Json) -> StageFuture<'a> {
         Box::pin(async move {
-            if self.interest.wants(&exchange.operation, phase, payload) {
-                self.inspect(exchange, phase, payload).await
-            } else {
-                Ok(self.nothing())
-            }
+            let payload = match self.interest.sight(&exchange.operation, phase, payload) {
+                Sight::Nothing => return Ok(self.nothing()),
+                Sight::Operation => &NOTHING,
+                Sight::Payload => payload,
+            };
+            self.inspect(exchange, phase, payload).await
         })
+    }
+
+    fn filter<'a>(&'a self, exchange: &'a Exchange, items: &'a [ListItem]) -> FilterFuture<'a> {
+        Box::pin(self.inspect_list(exchange, items))
     }
 }
 
+/// What is shown to a plugin that does not read payloads.
+static NOTHING: Json = Json::null();
+
 /// What the guest said, and the message as it left it.
-struct Said {
-    answer: Result<Answer, String>,
+struct Said<T> {
+    answer: Result<T, String>,
     message: Option<Message>,
 }
 
@@ -76,14 +88,9 @@ enum Answer {
 }
 
 impl Interceptor {
-    /// What the plugin says about itself.
-    pub fn descriptor(&self) -> &Descriptor {
-        &self.descriptor
-    }
-
-    /// The plugin's counters since it was loaded.
+    /// The plugin's counters since it was loaded, over all its roles.
     pub fn counters(&self) -> Vec<(String, u64)> {
-        self.identity.counters.all()
+        self.body.identity.counters.all()
     }
 
     async fn inspect(
@@ -92,42 +99,56 @@ impl Interceptor {
         phase: Phase,
         payload: &Json,
     ) -> Result<StageAnswer, StageError> {
-        let limits = self.limits.for_message(payload.bytes().len());
-        let guest = Guest::new(&self.identity, &limits);
-        let output = guest.stdio.clone();
-        let work = async {
-            let mut entered = enter(&self.engine, &self.linked, guest).await?;
-            self.configure(&mut entered).await?;
-            let operation = entered.store.data_mut().receive(exchange, phase, payload);
-            let answer = self.ask(&mut entered, &operation).await?;
-            let guest = entered.store.data_mut();
+        let limits = self.body.limits.for_message(payload.bytes().len());
+        let work = async |entered: &mut Entered| {
+            let may_edit = self.role == Role::Mutate;
+            let shown = Shown { json: payload, may_edit };
+            let operation = entered.store.data_mut().receive(exchange, phase, shown);
+            let answer = self.ask(entered, &operation).await?;
             if let Ok(answer) = &answer {
-                guest.usage.output(answer.bytes())?;
+                entered.store.data_mut().usage.output(answer.bytes())?;
             }
-            if guest.log.dropped() > 0 {
-                tracing::warn!(target: "wasmgate::plugin", plugin = %self.info.name, request = guest.request(), dropped = guest.log.dropped(), "logged too many lines");
-            }
-            Ok(Said { answer, message: guest.give_back() })
+            Ok(answer)
         };
-        let said = contained(&self.engine, &self.identity, &limits, work).await;
-        output.log(&self.info.name, &exchange.operation.id);
-        let Said { answer, message } = said?;
+        let Said { answer, message } = self.body.call(exchange, &limits, work).await?;
         let answer = answer.map_err(|words| StageError::Failed(printable(&words, MAX_WORDS)))?;
         let note = message.as_ref().filter(|message| message.noted).and_then(|message| message.note.clone());
         let answer = settle(answer, phase, message)?;
         if let Some(note) = note {
-            exchange.put_note(&self.info.name, note);
+            exchange.put_note(&self.body.identity.name, note);
         }
         Ok(answer)
     }
 
-    /// Every instance is fresh, so every instance is told its configuration.
-    async fn configure(&self, entered: &mut Entered) -> wasmtime::Result<()> {
-        let exports = self.linked.describes.load(&mut entered.store, &entered.instance)?;
-        let plugin = exports.wasmgate_plugin_plugin();
-        plugin.call_configure(&mut entered.store, &self.config).await?.map_err(|_problems| {
-            wasmtime::format_err!("refused the configuration that it accepted when it was loaded")
-        })
+    async fn inspect_list(
+        &self,
+        exchange: &Exchange,
+        items: &[ListItem],
+    ) -> Result<Vec<(usize, ItemChange)>, StageError> {
+        let bytes = items.iter().map(|item| item.item.bytes().len()).sum();
+        let limits = self.body.limits.for_message(bytes);
+        let items: Vec<_> = items.iter().map(list_item).collect();
+        let work = async |entered: &mut Entered| {
+            let shown = Shown { json: &NOTHING, may_edit: false };
+            let operation = entered.store.data_mut().receive(exchange, Phase::Response, shown);
+            let Entered { store, instance } = entered;
+            let indices = self.body.linked.filters.as_ref().ok_or_else(no_export)?;
+            let exports = indices.load(&mut *store, instance)?;
+            let changes =
+                exports.wasmgate_plugin_list_filter().call_filter(&mut *store, &operation, &items).await?;
+            if let Ok(changes) = &changes {
+                let bytes = changes.iter().map(|(_, change)| match change {
+                    list_filter::Change::Hide => 0,
+                    list_filter::Change::Patch(patch) => patch.len(),
+                });
+                let bytes = bytes.sum();
+                store.data_mut().usage.output(bytes)?;
+            }
+            Ok(changes)
+        };
+        let said = self.body.call(exchange, &limits, work).await?;
+        let changes = said.answer.map_err(|words| StageError::Failed(printable(&words, MAX_WORDS)))?;
+        changes.into_iter().map(item_change).collect()
     }
 
     async fn ask(
@@ -136,18 +157,15 @@ impl Interceptor {
         operation: &types::Operation,
     ) -> wasmtime::Result<Result<Answer, String>> {
         let Entered { store, instance } = entered;
-        match &self.linked.role {
-            Role::Validator(indices) => {
-                let exports = indices.load(&mut *store, instance)?;
-                let found = exports.wasmgate_plugin_validator().call_validate(store, operation).await?;
-                Ok(found.map(Answer::Findings))
-            }
-            Role::Mutator(indices) => {
-                let exports = indices.load(&mut *store, instance)?;
-                let outcome = exports.wasmgate_plugin_mutator().call_mutate(store, operation).await?;
-                Ok(outcome.map(Answer::Outcome))
-            }
+        let linked = &self.body.linked;
+        if self.role == Role::Validate {
+            let exports = linked.validates.as_ref().ok_or_else(no_export)?.load(&mut *store, instance)?;
+            let found = exports.wasmgate_plugin_validator().call_validate(store, operation).await?;
+            return Ok(found.map(Answer::Findings));
         }
+        let exports = linked.mutates.as_ref().ok_or_else(no_export)?.load(&mut *store, instance)?;
+        let outcome = exports.wasmgate_plugin_mutator().call_mutate(store, operation).await?;
+        Ok(outcome.map(Answer::Outcome))
     }
 
     fn nothing(&self) -> StageAnswer {
@@ -158,9 +176,80 @@ impl Interceptor {
     }
 }
 
+impl Body {
+    /// One call of one export, in a fresh configured instance and within `limits`: what the guest said, and the message as
+    /// it left it.
+    async fn call<T>(
+        &self,
+        exchange: &Exchange,
+        limits: &Limits,
+        work: impl AsyncFnOnce(&mut Entered) -> wasmtime::Result<Result<T, String>>,
+    ) -> Result<Said<T>, StageError> {
+        let guest = Guest::new(&self.engine, &self.identity, limits);
+        let output = guest.stdio.clone();
+        let work = async {
+            let mut entered = enter(&self.engine, &self.linked, guest).await?;
+            self.configure(&mut entered).await?;
+            let answer = work(&mut entered).await?;
+            let guest = entered.store.data_mut();
+            if guest.log.dropped() > 0 {
+                tracing::warn!(target: "wasmgate::plugin", plugin = %self.identity.name, request = guest.request(), dropped = guest.log.dropped(), "logged too many lines");
+            }
+            Ok(Said { answer, message: guest.give_back() })
+        };
+        let said = contained(&self.engine, &self.identity, limits, work).await;
+        output.log(&self.identity.name, &exchange.operation.id);
+        said
+    }
+
+    /// Every instance is fresh, so every instance is told its configuration.
+    async fn configure(&self, entered: &mut Entered) -> wasmtime::Result<()> {
+        let exports = self.linked.describes.load(&mut entered.store, &entered.instance)?;
+        let plugin = exports.wasmgate_plugin_plugin();
+        let config = &self.identity.config_text;
+        let accepted = plugin.call_configure(&mut entered.store, config).await?;
+        accepted.map(|_hooks| ()).map_err(|_problems| {
+            wasmtime::format_err!("refused the configuration that it accepted when it was loaded")
+        })
+    }
+}
+
+/// Cannot happen: hooks for what is not exported are refused when a plugin is loaded.
+fn no_export() -> wasmtime::Error {
+    wasmtime::format_err!("does not export what was to be called")
+}
+
+fn list_item(item: &ListItem) -> list_filter::Item {
+    let description = item.item.member("description");
+    list_filter::Item {
+        name: item.name.to_string(),
+        server: item.server.as_str().to_owned(),
+        description: description.as_ref().and_then(|text| Some(text.string()?.into_owned())),
+        item: item.item.as_str().to_owned(),
+    }
+}
+
+fn item_change((index, change): (u32, list_filter::Change)) -> Result<(usize, ItemChange), StageError> {
+    let index = usize::try_from(index).unwrap_or(usize::MAX);
+    Ok((
+        index,
+        match change {
+            list_filter::Change::Hide => ItemChange::Hide,
+            list_filter::Change::Patch(patch) => match Json::parse(patch) {
+                Ok(patch) if patch.is_object() => ItemChange::Patch(patch),
+                Ok(_) => return Err(StageError::Failed("patched with something else than an object".into())),
+                Err(error) => {
+                    return Err(StageError::Failed(format!("patched with what is not JSON: {error}")));
+                }
+            },
+        },
+    ))
+}
+
 impl Answer {
     fn bytes(&self) -> usize {
-        let finding = |f: &types::Finding| f.message.len() + f.path.as_ref().map_or(0, String::len);
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let finding = |f: &types::Finding| f.message.len() + length(&f.path) + length(&f.suggestion);
         match self {
             Self::Findings(findings) => findings.iter().map(finding).sum(),
             Self::Outcome(mutator::Outcome::Answer(json)) => json.len(),
@@ -201,6 +290,6 @@ fn finding(raw: types::Finding) -> Finding {
             types::Severity::Warn => Severity::Warn,
             types::Severity::Error => Severity::Error,
         },
-        suggestion: None,
+        suggestion: raw.suggestion.and_then(|value| Json::parse(value).ok()),
     }
 }

@@ -1,8 +1,8 @@
 //! Runs wasmgate plugins: WebAssembly components that implement a world of `wit/`.
 //!
 //! The ownership ladder: one [`Engine`] a process (settings, the pool of memories, the clock of CPU budgets, compiled
-//! code by digest); one [`Interceptor`] a configured plugin (linked once, shared by every call); one store a call, fresh,
-//! dropped when the call ends, so that nothing a guest did outlives it. An `Interceptor` is a
+//! code by digest); one [`Loaded`] a configured plugin (linked once), with one [`Interceptor`] for each of its roles; one
+//! store a call, fresh, dropped when the call ends, so that nothing a guest did outlives it. An `Interceptor` is a
 //! [`Stage`](wasmgate_core::pipeline::Stage) of the pipeline; nothing else of this crate is seen by a call.
 //!
 //! Not here: where a plugin's bytes come from, configuration files, transports, containers.
@@ -17,6 +17,7 @@ mod call;
 mod compile;
 mod engine;
 mod error;
+mod grants;
 mod guest;
 mod hooks;
 mod imports;
@@ -24,12 +25,16 @@ mod interceptor;
 mod limits;
 mod link;
 mod load;
+mod outbound;
 mod text;
 mod ticker;
 
 pub use builtin::{BUILT_IN, BuiltIn, builtin};
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use error::{LoadError, Problem};
+pub use grants::{Grants, HttpGrant, KvGrant, Origin, OriginError, SecretGrant, Want};
+pub use imports::KnownSecrets;
 pub use interceptor::Interceptor;
 pub use limits::{Limits, MAX_COMPONENT_BYTES, MAX_MEMORY_BYTES};
-pub use load::{Descriptor, Plugin, Settings, When};
+pub use load::{Descriptor, HookLine, Isolation, Loaded, Plugin, Settings, When};
+pub use outbound::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse};

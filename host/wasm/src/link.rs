@@ -1,4 +1,4 @@
-//! What a component may import and what it finds there: one linker a world, made once an engine.
+//! What a component may import and what it finds there: one linker, made once an engine.
 //!
 //! An import is served, or the component is refused by the name of the import. Unknown imports are never stubbed: a stub
 //! for one version of an interface would hide the compatible one that is served.
@@ -16,86 +16,105 @@ use crate::bindings::{self, types};
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::guest::Guest;
+use crate::hooks::Role;
 
 /// A component whose imports are resolved and whose exports are known.
 pub(crate) struct Linked {
     pub(crate) pre: wasmtime::component::InstancePre<Guest>,
     pub(crate) describes: bindings::describes::DescribesIndices,
-    pub(crate) role: Role,
+    pub(crate) validates: Option<bindings::validates::ValidatesIndices>,
+    pub(crate) mutates: Option<bindings::mutates::MutatesIndices>,
+    pub(crate) filters: Option<bindings::filters::FiltersIndices>,
 }
 
-/// Which world the component implements.
-pub(crate) enum Role {
-    Validator(bindings::validates::ValidatesIndices),
-    Mutator(bindings::mutates::MutatesIndices),
+impl Linked {
+    /// Whether it exports what a role calls.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        match role {
+            Role::Validate => self.validates.is_some(),
+            Role::Mutate => self.mutates.is_some(),
+            Role::Filter => self.filters.is_some(),
+        }
+    }
 }
 
 /// Package prefixes of WASI 0.2 that are served: what the runtimes of ordinary languages import. Filesystem calls find no
-/// directory. Sockets are not served.
+/// directory.
 const WASI: [&str; 5] = ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/"];
 
-/// Our own interfaces that every plugin may import, and the ones that only mutators may.
-const FOR_ALL: [&str; 4] =
-    ["wasmgate:plugin/types", "wasmgate:plugin/clock", "wasmgate:plugin/log", "wasmgate:plugin/messages"];
-const FOR_MUTATORS: [&str; 1] = ["wasmgate:plugin/edits"];
+/// Our own interfaces.
+const OWN: [&str; 11] = [
+    "wasmgate:plugin/types",
+    "wasmgate:plugin/clock",
+    "wasmgate:plugin/config",
+    "wasmgate:plugin/edits",
+    "wasmgate:plugin/http",
+    "wasmgate:plugin/kv",
+    "wasmgate:plugin/labels",
+    "wasmgate:plugin/log",
+    "wasmgate:plugin/messages",
+    "wasmgate:plugin/random",
+    "wasmgate:plugin/secrets",
+];
 
-/// What a component must export: the first always, and one of the others.
+/// What a component must export: the first always, and at least one of the others.
 const PLUGIN: &str = "wasmgate:plugin/plugin";
 const VALIDATOR: &str = "wasmgate:plugin/validator";
 const MUTATOR: &str = "wasmgate:plugin/mutator";
+const LIST_FILTER: &str = "wasmgate:plugin/list-filter";
 const OWN_VERSION: &str = "0.1.";
 const WASI_VERSION: &str = "0.2.";
 
-/// Finds out which world a component implements and resolves its imports.
+/// Finds out what a component exports and resolves its imports.
 pub(crate) fn link(engine: &Engine, component: &Component) -> Result<Linked, LoadError> {
     let ty = component.component_type();
     let exports: Vec<_> = ty.exports(&engine.inner.wasmtime).map(|(name, _)| name.to_owned()).collect();
-    let is_mutator = match (exports_own(&exports, VALIDATOR), exports_own(&exports, MUTATOR)) {
-        _ if !exports_own(&exports, PLUGIN) => return Err(wrong_world(&exports)),
-        (true, false) => false,
-        (false, true) => true,
-        _ => return Err(wrong_world(&exports)),
-    };
+    let [plugin, validator, mutator, filter] =
+        [PLUGIN, VALIDATOR, MUTATOR, LIST_FILTER].map(|interface| exports_own(&exports, interface));
+    if !plugin || !(validator || mutator || filter) {
+        return Err(wrong_world(plugin, &exports));
+    }
     let imports = ty.imports(&engine.inner.wasmtime);
-    let forbidden: Vec<_> = imports
-        .filter(|(name, what)| !may_import(name, what, is_mutator))
-        .map(|(name, _)| name.to_owned())
-        .collect();
+    let forbidden: Vec<_> =
+        imports.filter(|(name, what)| !may_import(name, what)).map(|(name, _)| name.to_owned()).collect();
     if !forbidden.is_empty() {
         return Err(LoadError::ForbiddenImport(forbidden));
     }
     let misfit = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
-    let linker = if is_mutator { &engine.inner.mutators } else { &engine.inner.validators };
-    let pre = linker.instantiate_pre(component).map_err(misfit)?;
+    let pre = engine.inner.linker.instantiate_pre(component).map_err(misfit)?;
     let describes = bindings::describes::DescribesIndices::new(&pre).map_err(misfit)?;
-    let role = if is_mutator {
-        Role::Mutator(bindings::mutates::MutatesIndices::new(&pre).map_err(misfit)?)
-    } else {
-        Role::Validator(bindings::validates::ValidatesIndices::new(&pre).map_err(misfit)?)
-    };
-    Ok(Linked { pre, describes, role })
+    let validates = validator.then(|| bindings::validates::ValidatesIndices::new(&pre)).transpose();
+    let mutates = mutator.then(|| bindings::mutates::MutatesIndices::new(&pre)).transpose();
+    let filters = filter.then(|| bindings::filters::FiltersIndices::new(&pre)).transpose();
+    Ok(Linked {
+        describes,
+        validates: validates.map_err(misfit)?,
+        mutates: mutates.map_err(misfit)?,
+        filters: filters.map_err(misfit)?,
+        pre,
+    })
 }
 
-/// What validators find.
-pub(crate) fn validators(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+/// What every plugin finds.
+pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     add_own(&mut linker)?;
     add_wasi(&mut linker)?;
     Ok(linker)
 }
 
-/// What mutators find.
-pub(crate) fn mutators(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
-    let mut linker = validators(engine)?;
-    bindings::edits::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
-    Ok(linker)
-}
-
 fn add_own(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     types::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     bindings::clock::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    bindings::config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    bindings::edits::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    bindings::http::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    bindings::kv::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    bindings::labels::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     bindings::log::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    bindings::messages::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+    bindings::messages::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    bindings::random::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    bindings::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
 }
 
 impl types::Host for Guest {}
@@ -131,7 +150,7 @@ impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-fn may_import(name: &str, what: &ComponentExtern<'_>, is_mutator: bool) -> bool {
+fn may_import(name: &str, what: &ComponentExtern<'_>) -> bool {
     let Some((interface, version)) = name.split_once('@') else {
         // A bare type of the world itself is no capability.
         return matches!(what.ty, wasmtime::component::types::ComponentItem::Type(_));
@@ -139,8 +158,7 @@ fn may_import(name: &str, what: &ComponentExtern<'_>, is_mutator: bool) -> bool 
     if WASI.iter().any(|package| interface.starts_with(package)) {
         return version.starts_with(WASI_VERSION);
     }
-    let ours = FOR_ALL.contains(&interface) || (is_mutator && FOR_MUTATORS.contains(&interface));
-    ours && version.starts_with(OWN_VERSION)
+    OWN.contains(&interface) && version.starts_with(OWN_VERSION)
 }
 
 fn exports_own(exports: &[String], interface: &str) -> bool {
@@ -151,22 +169,17 @@ fn exports_own(exports: &[String], interface: &str) -> bool {
     })
 }
 
-fn wrong_world(exports: &[String]) -> LoadError {
-    let missing = match (
-        exports_own(exports, PLUGIN),
-        exports_own(exports, VALIDATOR),
-        exports_own(exports, MUTATOR),
-    ) {
-        (_, true, true) => format!("both `{VALIDATOR}` and `{MUTATOR}`, where one is allowed"),
-        (false, false, false) => format!("no `{PLUGIN}`, and neither `{VALIDATOR}` nor `{MUTATOR}`"),
-        (true, ..) => format!("neither `{VALIDATOR}` nor `{MUTATOR}`"),
-        (false, ..) => format!("no `{PLUGIN}`"),
+fn wrong_world(has_plugin: bool, exports: &[String]) -> LoadError {
+    let missing = match has_plugin {
+        true => format!("none of `{VALIDATOR}`, `{MUTATOR}` and `{LIST_FILTER}`"),
+        false => format!("no `{PLUGIN}`"),
     };
     let found = match exports {
         [] => "nothing".to_owned(),
         some => crate::text::printable(&some.join(", "), 300),
     };
     LoadError::WrongWorld(format!(
-        "{missing} in version {OWN_VERSION}x, it exports {found}; the worlds are `validating-interceptor` and `mutating-interceptor`"
+        "{missing} in version {OWN_VERSION}x, it exports {found}; the worlds are `validating-interceptor`, \
+         `mutating-interceptor`, `list-filtering-interceptor` and `interceptor`"
     ))
 }

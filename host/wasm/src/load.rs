@@ -1,4 +1,4 @@
-//! From a component's bytes and an operator's settings to an [`Interceptor`]: compile, link, ask it what it is, try its
+//! From a component's bytes and an operator's settings to [`Interceptor`]s: compile, link, ask it what it is, try its
 //! configuration. Whatever is wrong is found here and not in the first call.
 
 use std::sync::Arc;
@@ -12,11 +12,12 @@ use crate::call::{contained, enter};
 use crate::compile::{compile, hex};
 use crate::engine::Engine;
 use crate::error::{LoadError, Problem};
+use crate::grants::{Grants, Want};
 use crate::guest::{Guest, Identity};
-use crate::hooks::Interest;
-use crate::interceptor::Interceptor;
+use crate::hooks::{Interest, Role};
+use crate::interceptor::{Body, Interceptor};
 use crate::limits::{Limits, MAX_MEMORY_BYTES};
-use crate::link::{Linked, Role, link};
+use crate::link::{Linked, link};
 use crate::text::printable;
 
 /// What an operator says about one plugin. The default is to take the plugin's own word. Not `Debug`: the configuration
@@ -37,6 +38,10 @@ pub struct Settings {
     pub when: When,
     /// The budget of one call.
     pub limits: Limits,
+    /// How instances may be shared, if tighter than the plugin says.
+    pub isolation: Option<Isolation>,
+    /// What it may use.
+    pub grants: Grants,
 }
 
 impl Default for Settings {
@@ -49,6 +54,8 @@ impl Default for Settings {
             priority_response: None,
             when: When::default(),
             limits: Limits::default(),
+            isolation: None,
+            grants: Grants::default(),
         }
     }
 }
@@ -75,15 +82,90 @@ pub struct Descriptor {
     pub description: String,
     /// JSON Schema of its configuration.
     pub config_schema: Option<Json>,
+    /// What it needs to be granted.
+    pub wants: Vec<Want>,
+    /// What it wants to see, before it is configured.
+    pub hooks: Vec<HookLine>,
+    /// How its instances may be shared.
+    pub isolation: Isolation,
     /// SHA-256 of the component, hexadecimal.
     pub digest: String,
+}
+
+/// One line of a plugin's interest, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookLine {
+    /// `validate`, `mutate` or `filter`.
+    pub role: &'static str,
+    /// Methods with `*`.
+    pub events: Vec<String>,
+    /// Sees requests.
+    pub request: bool,
+    /// Sees answers.
+    pub response: bool,
+    /// Server patterns; empty means every server.
+    pub servers: Vec<String>,
+    /// Subject patterns; empty means every subject.
+    pub subjects: Vec<String>,
+    /// Whether it reads the payload.
+    pub payload: bool,
+}
+
+impl HookLine {
+    fn of(hook: &plugin::Hook) -> Self {
+        let printable = |texts: &[String]| texts.iter().map(|text| printable(text, MAX_NAME)).collect();
+        Self {
+            role: Role::of(hook).word(),
+            events: printable(&hook.events),
+            request: hook.request,
+            response: hook.response,
+            servers: printable(&hook.servers),
+            subjects: printable(&hook.subjects),
+            payload: hook.payload,
+        }
+    }
+}
+
+/// How much of one call's memory a later one may find; from the tightest to the loosest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isolation {
+    /// Fresh memory for each call.
+    PerCall,
+    /// Never shared between sessions.
+    PerSession,
+    /// Reused across calls.
+    Pooled,
+}
+
+impl std::fmt::Display for Isolation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::PerCall => "per-call",
+            Self::PerSession => "per-session",
+            Self::Pooled => "pooled",
+        })
+    }
+}
+
+/// A plugin that can run: one interceptor for each of its roles.
+pub struct Loaded {
+    /// What it says about itself.
+    pub descriptor: Descriptor,
+    /// What runs. The first has the configured name, the others have it with `.mutate` or `.filter` behind.
+    pub interceptors: Vec<Arc<Interceptor>>,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("descriptor", &self.descriptor).finish_non_exhaustive()
+    }
 }
 
 /// Where interceptors come from.
 pub struct Plugin;
 
 impl Plugin {
-    /// Makes an interceptor of a component. `name` is the configured one: in logs, in findings, unique in a pipeline.
+    /// Makes interceptors of a component. `name` is the configured one: in logs, in findings, unique in a pipeline.
     ///
     /// Compiling may take seconds; it happens on a blocking thread of the runtime, one component at a time.
     ///
@@ -94,46 +176,82 @@ impl Plugin {
         name: &str,
         bytes: impl Into<Bytes>,
         settings: Settings,
-    ) -> Result<Interceptor, LoadError> {
+    ) -> Result<Loaded, LoadError> {
         if settings.limits.memory > MAX_MEMORY_BYTES {
             return Err(LoadError::Limit { what: "memory", max: MAX_MEMORY_BYTES });
         }
         let compiled = compile(engine, bytes.into()).await?;
-        let linked = link(engine, &compiled.component)?;
-        let identity = Arc::new(Identity::new(name));
-        let raw = describe(engine, &linked, &identity, &settings.limits).await?;
+        let linked = Arc::new(link(engine, &compiled.component)?);
+        let raw = describe(engine, &linked, &settings.limits).await?;
         let descriptor = check(&raw, hex(&compiled.digest))?;
-        let config = settings.config.as_str().to_owned();
-        configure(engine, &linked, &identity, (&config, &settings.limits)).await?;
-        let interest = Interest::new(&raw.hooks, &settings.when);
-        let info = info(&identity, &raw, &linked.role, &interest, &settings);
-        let limits = settings.limits;
-        Ok(Interceptor {
-            info,
-            descriptor,
-            engine: engine.clone(),
-            identity,
-            compiled,
-            linked,
-            interest,
-            config,
-            limits,
-        })
+        let missing = settings.grants.missing(&descriptor.wants);
+        if !missing.is_empty() {
+            return Err(LoadError::Held(missing));
+        }
+        let isolation = settings.isolation.unwrap_or(descriptor.isolation);
+        if isolation > descriptor.isolation {
+            return Err(LoadError::Isolation { asked: isolation, own: descriptor.isolation });
+        }
+        let identity = Arc::new(Identity::new(name, settings.grants.clone(), settings.config.clone()));
+        let narrowed = configure(engine, &linked, &identity, &settings.limits).await?;
+        if let Some(hooks) = &narrowed {
+            check_hooks(hooks)?;
+        }
+        let body =
+            Body { engine: engine.clone(), identity, compiled, linked, isolation, limits: settings.limits };
+        let interceptors = interceptors(body, &raw, narrowed.as_deref(), &settings)?;
+        Ok(Loaded { descriptor, interceptors })
     }
+}
+
+/// One interceptor for each role that has a hook.
+fn interceptors(
+    body: Body,
+    raw: &plugin::Descriptor,
+    narrowed: Option<&[plugin::Hook]>,
+    settings: &Settings,
+) -> Result<Vec<Arc<Interceptor>>, LoadError> {
+    let of = |hooks: &[plugin::Hook], role: Role| -> Vec<plugin::Hook> {
+        hooks.iter().filter(|hook| Role::of(hook) == role).cloned().collect()
+    };
+    let body = Arc::new(body);
+    let mut interceptors: Vec<Arc<Interceptor>> = Vec::new();
+    for role in [Role::Validate, Role::Mutate, Role::Filter] {
+        let declared = of(&raw.hooks, role);
+        if declared.is_empty() {
+            continue;
+        }
+        if !body.linked.has(role) {
+            let message = format!("it has hooks for `{}` and does not export it", role.word());
+            return Err(LoadError::Descriptor(message));
+        }
+        let interest = match narrowed {
+            Some(hooks) => Interest::new(&of(hooks, role), Some(&declared), &settings.when),
+            None => Interest::new(&declared, None, &settings.when),
+        };
+        let name = match interceptors.is_empty() {
+            true => Arc::clone(&body.identity.name),
+            false => format!("{}.{}", body.identity.name, role.word()).into(),
+        };
+        let info = info(name, raw, role, &interest, settings);
+        interceptors.push(Arc::new(Interceptor { info, role, interest, body: Arc::clone(&body) }));
+    }
+    Ok(interceptors)
 }
 
 async fn describe(
     engine: &Engine,
     linked: &Linked,
-    identity: &Arc<Identity>,
     limits: &Limits,
 ) -> Result<plugin::Descriptor, LoadError> {
+    let nothing = Grants { log: false, ..Grants::default() };
+    let identity = Arc::new(Identity::new("", nothing, Json::empty_object()));
     let work = async {
-        let mut entered = enter(engine, linked, Guest::new(identity, limits)).await?;
+        let mut entered = enter(engine, linked, Guest::new(engine, &identity, limits)).await?;
         let exports = linked.describes.load(&mut entered.store, &entered.instance)?;
         exports.wasmgate_plugin_plugin().call_describe(&mut entered.store).await
     };
-    contained(engine, identity, limits, work).await.map_err(LoadError::Describe)
+    contained(engine, &identity, limits, work).await.map_err(LoadError::Describe)
 }
 
 /// Tries the configuration on an instance of its own, so that a wrong one is refused here.
@@ -141,11 +259,12 @@ async fn configure(
     engine: &Engine,
     linked: &Linked,
     identity: &Arc<Identity>,
-    (config, limits): (&String, &Limits),
-) -> Result<(), LoadError> {
+    limits: &Limits,
+) -> Result<Option<Vec<plugin::Hook>>, LoadError> {
     let work = async {
-        let mut entered = enter(engine, linked, Guest::new(identity, limits)).await?;
+        let mut entered = enter(engine, linked, Guest::new(engine, identity, limits)).await?;
         let exports = linked.describes.load(&mut entered.store, &entered.instance)?;
+        let config = &identity.config_text;
         exports.wasmgate_plugin_plugin().call_configure(&mut entered.store, config).await
     };
     let answer = contained(engine, identity, limits, work).await.map_err(LoadError::Configure)?;
@@ -163,6 +282,7 @@ const MAX_TEXT: usize = 1 << 10;
 const MAX_PROBLEMS: usize = 32;
 const MAX_HOOKS: usize = 64;
 const MAX_PATTERNS: usize = 64;
+const MAX_WANTS: usize = 64;
 
 /// A descriptor is data from an untrusted program: bounded, printable, and JSON where it says JSON.
 fn check(raw: &plugin::Descriptor, digest: String) -> Result<Descriptor, LoadError> {
@@ -170,16 +290,7 @@ fn check(raw: &plugin::Descriptor, digest: String) -> Result<Descriptor, LoadErr
     if raw.name.is_empty() || raw.name.len() > MAX_NAME || raw.version.len() > MAX_NAME {
         return wrong("its name is empty, or name or version are too long");
     }
-    if raw.hooks.len() > MAX_HOOKS {
-        return wrong("too many hooks");
-    }
-    for hook in &raw.hooks {
-        let lists = [&hook.events, &hook.servers, &hook.subjects, &hook.has];
-        if lists.iter().any(|list| list.len() > MAX_PATTERNS || list.iter().any(|text| text.len() > MAX_TEXT))
-        {
-            return wrong("a hook with too many or too long patterns");
-        }
-    }
+    check_hooks(&raw.hooks)?;
     if !Json::parse(raw.extra.clone()).is_ok_and(|extra| extra.is_object()) {
         return wrong("`extra` is not a JSON object");
     }
@@ -188,38 +299,83 @@ fn check(raw: &plugin::Descriptor, digest: String) -> Result<Descriptor, LoadErr
         Some(Ok(schema)) => Some(schema),
         None => None,
     };
-    if !raw.wants_http.is_empty() {
-        let origins = printable(&raw.wants_http.join(", "), MAX_TEXT);
-        return Err(LoadError::NotGranted(format!("HTTP to {origins}")));
+    for version in raw.min_protocol.iter().chain(&raw.max_protocol) {
+        let fits =
+            |(at, byte): (usize, u8)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() };
+        if version.len() != 10 || !version.bytes().enumerate().all(fits) {
+            return wrong("a protocol version is not a date like 2025-06-18");
+        }
+    }
+    let wants = raw.wants.iter().take(MAX_WANTS + 1).map(|want| {
+        Want::parse(want).ok_or_else(|| {
+            LoadError::Descriptor(format!(
+                "it wants `{}`, which is nothing to grant",
+                printable(want, MAX_NAME)
+            ))
+        })
+    });
+    let wants = wants.collect::<Result<Vec<_>, _>>()?;
+    if wants.len() > MAX_WANTS {
+        return wrong("it wants too much");
     }
     Ok(Descriptor {
         name: printable(&raw.name, MAX_NAME),
         version: printable(&raw.version, MAX_NAME),
         description: printable(&raw.description, MAX_TEXT),
         config_schema,
+        wants,
+        hooks: raw.hooks.iter().map(HookLine::of).collect(),
+        isolation: isolation(raw.isolation),
         digest,
     })
 }
 
+fn isolation(raw: plugin::Isolation) -> Isolation {
+    match raw {
+        plugin::Isolation::PerCall => Isolation::PerCall,
+        plugin::Isolation::PerSession => Isolation::PerSession,
+        plugin::Isolation::Pooled => Isolation::Pooled,
+    }
+}
+
+fn check_hooks(hooks: &[plugin::Hook]) -> Result<(), LoadError> {
+    let wrong = |what: &str| Err(LoadError::Descriptor(what.to_owned()));
+    if hooks.len() > MAX_HOOKS {
+        return wrong("too many hooks");
+    }
+    for hook in hooks {
+        let lists = [&hook.events, &hook.servers, &hook.subjects, &hook.has];
+        if lists.iter().any(|list| list.len() > MAX_PATTERNS || list.iter().any(|text| text.len() > MAX_TEXT))
+        {
+            return wrong("a hook with too many or too long patterns");
+        }
+    }
+    Ok(())
+}
+
 fn info(
-    identity: &Identity,
+    name: Arc<str>,
     raw: &plugin::Descriptor,
-    role: &Role,
+    role: Role,
     interest: &Interest,
     settings: &Settings,
 ) -> StageInfo {
     StageInfo {
-        name: Arc::clone(&identity.name),
+        name,
         kind: match role {
-            Role::Validator(_) => Kind::Validator,
-            Role::Mutator(_) => Kind::Mutator,
+            Role::Validate => Kind::Validator,
+            Role::Mutate => Kind::Mutator,
+            Role::Filter => Kind::Filter,
         },
         about: About {
-            version: Some(raw.version.as_str().into()),
-            description: Some(raw.description.as_str().into()),
+            version: Some(printable(&raw.version, MAX_NAME).into()),
+            description: Some(printable(&raw.description, MAX_TEXT).into()),
             config_schema: raw.config_schema.clone().and_then(|schema| Json::parse(schema).ok()),
         },
-        compat: Compat::default(),
+        compat: Compat {
+            min: raw.min_protocol.as_deref().map(Into::into),
+            max: raw.max_protocol.as_deref().map(Into::into),
+        },
         hooks: interest.hooks(),
         priority_request: settings.priority_request.unwrap_or(raw.priority_request),
         priority_response: settings.priority_response.unwrap_or(raw.priority_response),

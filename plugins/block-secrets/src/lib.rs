@@ -10,7 +10,7 @@ mod config;
 mod rules;
 mod scan;
 
-use wasmgate_plugin::{Call, Descriptor, Finding, Hook, Leaf, Problem, Validator, log};
+use wasmgate_plugin::{Call, Config, Descriptor, Finding, Hook, Interceptor, Leaf, Problem, log};
 
 use crate::config::Allowed;
 use crate::rules::Rule;
@@ -31,19 +31,19 @@ const EVENTS: [&str; 6] = [
 /// Findings of one message; more would not make it more refused.
 const MAX_FINDINGS: usize = 16;
 
-impl Validator for BlockSecrets {
+impl Interceptor for BlockSecrets {
     fn describe() -> Descriptor {
         Descriptor::new(
             "block-secrets",
             env!("CARGO_PKG_VERSION"),
             "Refuses messages that carry credentials: API keys, tokens, private keys, passwords in URLs.",
         )
-        .hook(Hook::on(&EVENTS).request().response())
+        .hook(Hook::validate(&EVENTS).request().response())
         .config_schema(&config::schema())
     }
 
-    fn configure(config: &str) -> Result<Self, Vec<Problem>> {
-        config::parse(config).map(Self)
+    fn configure(config: Config<'_>) -> Result<Self, Vec<Problem>> {
+        config::parse(config.text()).map(Self)
     }
 
     fn validate(&self, call: &Call<'_>) -> Result<Vec<Finding>, String> {
@@ -61,7 +61,7 @@ impl Validator for BlockSecrets {
     }
 }
 
-wasmgate_plugin::export_validator!(BlockSecrets);
+wasmgate_plugin::export!(BlockSecrets);
 
 impl BlockSecrets {
     fn look_at(&self, leaf: &Leaf, findings: &mut Vec<Finding>) {
@@ -89,7 +89,7 @@ mod tests {
     use wasmgate_plugin::{Phase, harness};
 
     fn found_in(phase: Phase, payload: &str) -> Vec<String> {
-        let plugin = BlockSecrets::configure("{}").unwrap();
+        let plugin = BlockSecrets::configure(Config::new("{}")).unwrap();
         let findings = harness::validate(&plugin, "tools/call", phase, payload).unwrap();
         findings.into_iter().map(|f| format!("{} {}", f.path.unwrap_or_default(), f.message)).collect()
     }
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_rule_can_be_turned_off() {
-        let plugin = BlockSecrets::configure(r#"{"allow": ["github-token"]}"#).unwrap();
+        let plugin = BlockSecrets::configure(Config::new(r#"{"allow": ["github-token"]}"#)).unwrap();
         let findings =
             harness::validate(&plugin, "tools/call", Phase::Request, &format!("[\"{TOKEN}\"]")).unwrap();
         assert_eq!(findings, []);

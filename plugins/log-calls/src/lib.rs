@@ -5,26 +5,29 @@
 
 mod shape;
 
-use wasmgate_plugin::{Call, Descriptor, Finding, Hook, Operation, Phase, Problem, Validator, clock, log};
+use wasmgate_plugin::{
+    Call, Config, Descriptor, Finding, Hook, Interceptor, Operation, Phase, Problem, clock, log,
+};
 
 /// The plugin. It has no configuration.
 pub struct LogCalls;
 
-impl Validator for LogCalls {
+impl Interceptor for LogCalls {
     fn describe() -> Descriptor {
         Descriptor::new(
             "log-calls",
             env!("CARGO_PKG_VERSION"),
             "Logs name, argument shape, outcome and duration of every call; never values.",
         )
-        .hook(Hook::on(&["*"]).request().response())
+        .hook(Hook::validate(&["*"]).request().response())
+        .wants(&["clock"])
         .fail_open()
     }
 
-    fn configure(config: &str) -> Result<Self, Vec<Problem>> {
-        match config.trim() {
-            "{}" | "null" => Ok(Self),
-            _ => Err(vec![Problem::new("", "log-calls has no configuration")]),
+    fn configure(config: Config<'_>) -> Result<Self, Vec<Problem>> {
+        match config.is_empty() {
+            true => Ok(Self),
+            false => Err(vec![Problem::new("", "log-calls has no configuration")]),
         }
     }
 
@@ -37,7 +40,7 @@ impl Validator for LogCalls {
     }
 }
 
-wasmgate_plugin::export_validator!(LogCalls);
+wasmgate_plugin::export!(LogCalls);
 
 fn request(call: &Call<'_>) {
     call.put_note(&clock::monotonic_ms().to_string());
@@ -144,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_configuration_is_refused() {
-        assert!(LogCalls::configure("{}").is_ok());
-        assert!(LogCalls::configure(r#"{"a":1}"#).is_err());
+        assert!(LogCalls::configure(Config::new("{}")).is_ok());
+        assert!(LogCalls::configure(Config::new(r#"{"a":1}"#)).is_err());
     }
 }

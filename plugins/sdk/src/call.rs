@@ -2,6 +2,9 @@
 
 use std::ops::Deref;
 
+use crate::Refusal;
+use crate::secrets::Sighting;
+
 /// What is being done, by value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
@@ -9,7 +12,7 @@ pub struct Operation {
     pub id: String,
     /// The MCP method, for example `tools/call`.
     pub event: String,
-    /// Which way the message goes.
+    /// Which half of the exchange the message is.
     pub phase: Phase,
     /// The session it belongs to, where there is one.
     pub session: Option<String>,
@@ -21,13 +24,36 @@ pub struct Operation {
     pub principal: Option<String>,
 }
 
-/// Which way a message goes.
+/// Which half of an exchange a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Towards the server: the payload is the request's `params`.
+    /// The request, or a notification: the payload is its `params`. Towards the server, unless the server asks (sampling,
+    /// elicitation, roots) or notifies.
     Request,
-    /// Towards the client: the payload is the result, or the error object when the request failed.
+    /// The answer: the payload is the result, or the error object when the request failed.
     Response,
+}
+
+/// One item of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its public name, or its URI.
+    pub name: String,
+    /// The server that offers it.
+    pub server: String,
+    /// Its description, where it has one.
+    pub description: Option<String>,
+    /// The whole item, JSON text.
+    pub item: String,
+}
+
+/// What happens to an item of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The client does not see it, and cannot call it.
+    Hide,
+    /// A JSON merge patch (RFC 7396), JSON text.
+    Patch(String),
 }
 
 /// One string inside a payload.
@@ -68,6 +94,11 @@ pub trait Payload {
     fn note(&self) -> Option<String>;
     /// Keeps a note, JSON text.
     fn put_note(&self, value: &str);
+    /// Where values that the gateway keeps secret stand at or below `under`.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is not granted.
+    fn known_secrets(&self, under: &str) -> Result<Vec<Sighting>, Refusal>;
 }
 
 /// A payload that can be changed.
@@ -100,6 +131,55 @@ impl<'a> Call<'a> {
     pub fn operation(&self) -> &'a Operation {
         self.operation
     }
+}
+
+impl Call<'_> {
+    /// Where values that the gateway keeps secret stand at or below a pointer. See [`crate::secrets::find`].
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is not granted.
+    pub fn known_secrets(&self, under: &str) -> Result<Vec<Sighting>, Refusal> {
+        self.payload.known_secrets(under)
+    }
+
+    /// The value at a pointer as a type of yours; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// What is there does not fit the type.
+    #[cfg(feature = "serde")]
+    pub fn read<T: serde::de::DeserializeOwned>(&self, pointer: &str) -> Result<Option<T>, String> {
+        read(self.payload, pointer)
+    }
+}
+
+impl Draft<'_> {
+    /// The value at a pointer as a type of yours; `None` when nothing is there.
+    ///
+    /// # Errors
+    /// What is there does not fit the type.
+    #[cfg(feature = "serde")]
+    pub fn read<T: serde::de::DeserializeOwned>(&self, pointer: &str) -> Result<Option<T>, String> {
+        read(self.payload, pointer)
+    }
+
+    /// Puts a value of yours at a pointer.
+    ///
+    /// # Errors
+    /// It cannot be put there.
+    #[cfg(feature = "serde")]
+    pub fn write<T: serde::Serialize>(&self, pointer: &str, value: &T) -> Result<(), String> {
+        let json = serde_json::to_string(value).map_err(|error| error.to_string())?;
+        self.payload.apply(&[Edit::Set(pointer.to_owned(), json)])
+    }
+}
+
+#[cfg(feature = "serde")]
+fn read<T: serde::de::DeserializeOwned, P: Payload + ?Sized>(
+    payload: &P,
+    pointer: &str,
+) -> Result<Option<T>, String> {
+    let Some(json) = payload.get(pointer) else { return Ok(None) };
+    serde_json::from_str(&json).map(Some).map_err(|error| format!("{pointer}: {error}"))
 }
 
 impl<'a> Deref for Call<'a> {

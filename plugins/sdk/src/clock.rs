@@ -1,16 +1,37 @@
-//! The gateway's monotonic clock as a number, so that one call can note a moment and a later one can measure from it.
-//! (`std::time::Instant` cannot leave the instance it was taken in.)
+//! The gateway's clocks as numbers, so that one call can note a moment and a later one can measure from it
+//! (`std::time::Instant` cannot leave the instance it was taken in). They stand still unless `clock` is granted.
 
 /// Milliseconds since a moment in the past that is the same for all calls to one gateway process.
 #[cfg(target_arch = "wasm32")]
 pub fn monotonic_ms() -> u64 {
-    crate::guest::monotonic_ms()
+    crate::guest::clock::monotonic_ms()
 }
 
-/// Milliseconds since the first use in this process.
+/// Milliseconds since 1970-01-01 UTC.
+#[cfg(target_arch = "wasm32")]
+pub fn unix_ms() -> u64 {
+    crate::guest::clock::unix_ms()
+}
+
+/// What [`set_ms`] said last on this thread.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn monotonic_ms() -> u64 {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    let start = START.get_or_init(std::time::Instant::now);
-    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    NOW.get()
+}
+
+/// What [`set_ms`] said last on this thread.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn unix_ms() -> u64 {
+    NOW.get()
+}
+
+/// Sets both clocks of this thread, for native tests.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn set_ms(now: u64) {
+    NOW.set(now);
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+thread_local! {
+    static NOW: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }

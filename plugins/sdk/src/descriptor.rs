@@ -21,6 +21,12 @@ pub struct Descriptor {
     pub fail_open: bool,
     /// How much of one call's memory a later one may find.
     pub isolation: Isolation,
+    /// What it needs to be granted: `clock`, `random`, `kv`, `labels`, `find-secrets`, `http:<origin>`, `secret:<name>`.
+    pub wants: Vec<String>,
+    /// The oldest MCP protocol version it understands.
+    pub min_protocol: Option<String>,
+    /// The newest MCP protocol version it understands.
+    pub max_protocol: Option<String>,
 }
 
 impl Descriptor {
@@ -36,7 +42,24 @@ impl Descriptor {
             priority_response: 0,
             fail_open: false,
             isolation: Isolation::PerCall,
+            wants: Vec::new(),
+            min_protocol: None,
+            max_protocol: None,
         }
+    }
+
+    /// Cannot do without these grants; without them the plugin is held, not run.
+    #[must_use]
+    pub fn wants(mut self, grants: &[&str]) -> Self {
+        self.wants.extend(owned(grants));
+        self
+    }
+
+    /// Understands messages of these MCP protocol versions, both included.
+    #[must_use]
+    pub fn protocols(mut self, oldest: Option<&str>, newest: Option<&str>) -> Self {
+        (self.min_protocol, self.max_protocol) = (oldest.map(str::to_owned), newest.map(str::to_owned));
+        self
     }
 
     /// Wants to see this too.
@@ -86,9 +109,22 @@ pub enum Isolation {
     Pooled,
 }
 
+/// Which function of a plugin a hook calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// [`crate::Interceptor::validate`]
+    Validate,
+    /// [`crate::Interceptor::mutate`]
+    Mutate,
+    /// [`crate::Interceptor::filter`]
+    Filter,
+}
+
 /// One line of interest. Every part must match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
+    /// The function that is called.
+    pub role: Role,
     /// MCP methods, `*` standing for any run of characters.
     pub events: Vec<String>,
     /// Sees messages towards the server.
@@ -101,19 +137,45 @@ pub struct Hook {
     pub subjects: Vec<String>,
     /// RFC 6901 pointers that must all exist in the payload.
     pub has: Vec<String>,
+    /// Whether it reads the payload at all.
+    pub payload: bool,
 }
 
 impl Hook {
-    /// Interest in these methods; say [`Hook::request`], [`Hook::response`] or both.
-    pub fn on(events: &[&str]) -> Self {
+    /// Calls `validate` on these methods (`*` stands for any run of characters); say [`Hook::request`],
+    /// [`Hook::response`] or both.
+    pub fn validate(events: &[&str]) -> Self {
+        Self::on(Role::Validate, events)
+    }
+
+    /// Calls `mutate` on these methods; say [`Hook::request`], [`Hook::response`] or both.
+    pub fn mutate(events: &[&str]) -> Self {
+        Self::on(Role::Mutate, events)
+    }
+
+    /// Calls `filter` on these lists, for example `tools/list`.
+    pub fn filter(events: &[&str]) -> Self {
+        Self { response: true, ..Self::on(Role::Filter, events) }
+    }
+
+    fn on(role: Role, events: &[&str]) -> Self {
         Self {
+            role,
             events: owned(events),
             request: false,
             response: false,
             servers: Vec::new(),
             subjects: Vec::new(),
             has: Vec::new(),
+            payload: true,
         }
+    }
+
+    /// Does not read the payload: the operation, attributes and notes are enough. Cheaper.
+    #[must_use]
+    pub fn without_payload(mut self) -> Self {
+        self.payload = false;
+        self
     }
 
     /// In the request phase.

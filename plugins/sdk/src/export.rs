@@ -1,77 +1,61 @@
-//! Turns an implementation of a trait into a component: the macros, and (only in a component) the generated bindings
-//! with the one place where their types become the ones of this crate.
+//! Turns an implementation of the trait into a component: the macro, and (only in a component) the generated bindings with
+//! the one place where their types become the ones of this crate.
 
-/// Makes a component of a [`Validator`](crate::Validator). Does nothing in a native build.
+/// Makes a component of an [`Interceptor`](crate::Interceptor). Does nothing in a native build.
 #[macro_export]
 #[rustfmt::skip]
-macro_rules! export_validator {
+macro_rules! export {
     ($plugin:ty) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
-            $crate::__configured!(Validator, $plugin);
+            struct Exported;
+
+            ::std::thread_local! {
+                static CONFIGURED: ::std::cell::RefCell<Option<$plugin>> = const { ::std::cell::RefCell::new(None) };
+            }
+
+            fn configured<T>(work: impl FnOnce(&$plugin) -> Result<T, String>) -> Result<T, String> {
+                CONFIGURED.with_borrow(|plugin| match plugin {
+                    Some(plugin) => work(plugin),
+                    None => Err(String::from("not configured")),
+                })
+            }
+
+            impl $crate::guest::PluginGuest for Exported {
+                fn describe() -> $crate::guest::RawDescriptor {
+                    <$plugin as $crate::Interceptor>::describe().into()
+                }
+
+                fn configure(config: String) -> Result<Option<Vec<$crate::guest::RawHook>>, Vec<$crate::guest::RawProblem>> {
+                    let (plugin, hooks) = $crate::guest::configure::<$plugin>(&config)?;
+                    CONFIGURED.set(Some(plugin));
+                    Ok(hooks)
+                }
+            }
 
             impl $crate::guest::ValidatorGuest for Exported {
                 fn validate(op: $crate::guest::RawOperation) -> Result<Vec<$crate::guest::RawFinding>, String> {
-                    CONFIGURED.with_borrow(|plugin| match plugin {
-                        Some(plugin) => $crate::guest::validate(plugin, op),
-                        None => Err(String::from("not configured")),
-                    })
+                    configured(|plugin| $crate::guest::validate(plugin, op))
                 }
             }
-
-            $crate::guest::validates::export!(Exported with_types_in $crate::guest::validates);
-        };
-    };
-}
-
-/// Makes a component of a [`Mutator`](crate::Mutator). Does nothing in a native build.
-#[macro_export]
-#[rustfmt::skip]
-macro_rules! export_mutator {
-    ($plugin:ty) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            $crate::__configured!(Mutator, $plugin);
 
             impl $crate::guest::MutatorGuest for Exported {
                 fn mutate(op: $crate::guest::RawOperation) -> Result<$crate::guest::RawOutcome, String> {
-                    CONFIGURED.with_borrow(|plugin| match plugin {
-                        Some(plugin) => $crate::guest::mutate(plugin, op),
-                        None => Err(String::from("not configured")),
-                    })
+                    configured(|plugin| $crate::guest::mutate(plugin, op))
                 }
             }
 
-            $crate::guest::mutates::export!(Exported with_types_in $crate::guest::mutates);
+            impl $crate::guest::ListFilterGuest for Exported {
+                fn filter(
+                    op: $crate::guest::RawOperation,
+                    items: Vec<$crate::guest::RawItem>,
+                ) -> Result<Vec<(u32, $crate::guest::RawChange)>, String> {
+                    configured(|plugin| $crate::guest::filter(plugin, op, items))
+                }
+            }
+
+            $crate::guest::exports::export!(Exported with_types_in $crate::guest::exports);
         };
-    };
-}
-
-/// The part every kind of plugin shares: the configured value and the `plugin` interface.
-#[doc(hidden)]
-#[macro_export]
-#[rustfmt::skip]
-macro_rules! __configured {
-    ($kind:ident, $plugin:ty) => {
-        struct Exported;
-
-        ::std::thread_local! {
-            static CONFIGURED: ::std::cell::RefCell<Option<$plugin>> = const { ::std::cell::RefCell::new(None) };
-        }
-
-        impl $crate::guest::PluginGuest for Exported {
-            fn describe() -> $crate::guest::RawDescriptor {
-                <$plugin as $crate::$kind>::describe().into()
-            }
-
-            fn configure(config: String) -> Result<(), Vec<$crate::guest::RawProblem>> {
-                let configured = <$plugin as $crate::$kind>::configure(&config).map_err($crate::guest::problems)?;
-                CONFIGURED.set(Some(configured));
-                Ok(())
-            }
-        }
-
-        $crate::guest::describes::export!(Exported with_types_in $crate::guest::describes);
     };
 }
 
@@ -81,9 +65,10 @@ macro_rules! __configured {
 #[allow(missing_docs, reason = "generated, and hidden; the WIT files document it")]
 pub mod guest {
     use crate::log::Level;
+    use crate::secrets::Sighting;
     use crate::{
-        Call, Descriptor, Draft, Edit, Edits, Finding, Hook, Isolation, Leaf, Mutator, Operation, Outcome,
-        Payload, Phase, Problem, Severity, Validator,
+        Call, Change, Config, Descriptor, Draft, Edit, Edits, Finding, Hook, Interceptor, Isolation, Item,
+        Leaf, Operation, Outcome, Payload, Phase, Problem, Refusal, Role, Severity,
     };
 
     #[allow(unsafe_code, reason = "generated")]
@@ -91,9 +76,7 @@ pub mod guest {
         wit_bindgen::generate!({
             path: "../../wit",
             inline: "package wasmgate:guest; world imports {
-                import wasmgate:plugin/clock@0.1.0;
-                import wasmgate:plugin/log@0.1.0;
-                import wasmgate:plugin/messages@0.1.0;
+                include wasmgate:plugin/capabilities@0.1.0;
                 import wasmgate:plugin/edits@0.1.0;
             }",
             world: "wasmgate:guest/imports",
@@ -102,66 +85,91 @@ pub mod guest {
     }
 
     #[allow(unsafe_code, reason = "generated")]
-    pub mod describes {
+    pub mod exports {
         wit_bindgen::generate!({
             path: "../../wit",
-            inline: "package wasmgate:guest; world describes { export wasmgate:plugin/plugin@0.1.0; }",
-            world: "wasmgate:guest/describes",
+            inline: "package wasmgate:guest; world exports {
+                export wasmgate:plugin/plugin@0.1.0;
+                export wasmgate:plugin/validator@0.1.0;
+                export wasmgate:plugin/mutator@0.1.0;
+                export wasmgate:plugin/list-filter@0.1.0;
+            }",
+            world: "wasmgate:guest/exports",
             with: { "wasmgate:plugin/types@0.1.0": super::imports::wasmgate::plugin::types },
             pub_export_macro: true,
             export_macro_name: "export",
         });
     }
 
-    #[allow(unsafe_code, reason = "generated")]
-    pub mod validates {
-        wit_bindgen::generate!({
-            path: "../../wit",
-            inline: "package wasmgate:guest; world validates { export wasmgate:plugin/validator@0.1.0; }",
-            world: "wasmgate:guest/validates",
-            with: { "wasmgate:plugin/types@0.1.0": super::imports::wasmgate::plugin::types },
-            pub_export_macro: true,
-            export_macro_name: "export",
-        });
-    }
-
-    #[allow(unsafe_code, reason = "generated")]
-    pub mod mutates {
-        wit_bindgen::generate!({
-            path: "../../wit",
-            inline: "package wasmgate:guest; world mutates { export wasmgate:plugin/mutator@0.1.0; }",
-            world: "wasmgate:guest/mutates",
-            with: { "wasmgate:plugin/types@0.1.0": super::imports::wasmgate::plugin::types },
-            pub_export_macro: true,
-            export_macro_name: "export",
-        });
-    }
-
-    pub use describes::exports::wasmgate::plugin::plugin::{
+    pub use exports::exports::wasmgate::plugin::list_filter::{
+        Change as RawChange, Guest as ListFilterGuest, Item as RawItem,
+    };
+    pub use exports::exports::wasmgate::plugin::mutator::{Guest as MutatorGuest, Outcome as RawOutcome};
+    pub use exports::exports::wasmgate::plugin::plugin::{
         Descriptor as RawDescriptor, Guest as PluginGuest, Hook as RawHook, Isolation as RawIsolation,
-        Problem as RawProblem,
+        Problem as RawProblem, Role as RawRole,
     };
+    pub use exports::exports::wasmgate::plugin::validator::Guest as ValidatorGuest;
     pub use imports::wasmgate::plugin::types::{
-        Finding as RawFinding, Operation as RawOperation, Phase as RawPhase, Severity as RawSeverity,
+        Finding as RawFinding, Operation as RawOperation, Phase as RawPhase, Refusal as RawRefusal,
+        Severity as RawSeverity,
     };
-    pub use mutates::exports::wasmgate::plugin::mutator::{Guest as MutatorGuest, Outcome as RawOutcome};
-    pub use validates::exports::wasmgate::plugin::validator::Guest as ValidatorGuest;
 
-    use imports::wasmgate::plugin::{clock, edits, log as host_log, messages};
+    pub(crate) use imports::wasmgate::plugin::{clock, http, kv, labels, random, secrets};
+    use imports::wasmgate::plugin::{edits, log as host_log, messages};
 
-    pub fn validate<V: Validator>(plugin: &V, op: RawOperation) -> Result<Vec<RawFinding>, String> {
+    pub fn configure<I: Interceptor>(config: &str) -> Result<(I, Option<Vec<RawHook>>), Vec<RawProblem>> {
+        let plugin = I::configure(Config::new(config)).map_err(problems)?;
+        let hooks = plugin.hooks().map(|hooks| hooks.into_iter().map(Into::into).collect());
+        Ok((plugin, hooks))
+    }
+
+    pub fn validate<I: Interceptor>(plugin: &I, op: RawOperation) -> Result<Vec<RawFinding>, String> {
         let payload = HostPayload(op.message);
         let findings = plugin.validate(&Call::new(&op.into(), &payload))?;
         Ok(findings.into_iter().map(Into::into).collect())
     }
 
-    pub fn mutate<M: Mutator>(plugin: &M, op: RawOperation) -> Result<RawOutcome, String> {
+    pub fn mutate<I: Interceptor>(plugin: &I, op: RawOperation) -> Result<RawOutcome, String> {
         let payload = HostPayload(op.message);
         Ok(match plugin.mutate(&Draft::new(&op.into(), &payload))? {
             Outcome::Unchanged => RawOutcome::Unchanged,
             Outcome::Changed => RawOutcome::Changed,
             Outcome::Answer(result) => RawOutcome::Answer(result),
         })
+    }
+
+    pub fn filter<I: Interceptor>(
+        plugin: &I,
+        op: RawOperation,
+        items: Vec<RawItem>,
+    ) -> Result<Vec<(u32, RawChange)>, String> {
+        let item = |raw: RawItem| Item {
+            name: raw.name,
+            server: raw.server,
+            description: raw.description,
+            item: raw.item,
+        };
+        let items: Vec<_> = items.into_iter().map(item).collect();
+        let changes = plugin.filter(&op.into(), &items)?;
+        let change = |(index, change): (usize, Change)| {
+            let index = u32::try_from(index).map_err(|_| "an item that is not there".to_owned())?;
+            Ok(match change {
+                Change::Hide => (index, RawChange::Hide),
+                Change::Patch(patch) => (index, RawChange::Patch(patch)),
+            })
+        };
+        changes.into_iter().map(change).collect()
+    }
+
+    impl From<RawRefusal> for Refusal {
+        fn from(raw: RawRefusal) -> Self {
+            match raw {
+                RawRefusal::Denied(what) => Self::Denied(what),
+                RawRefusal::Exceeded(what) => Self::Exceeded(what),
+                RawRefusal::Failed(what) => Self::Failed(what),
+            }
+        }
     }
 
     pub fn problems(problems: Vec<Problem>) -> Vec<RawProblem> {
@@ -179,10 +187,6 @@ pub mod guest {
         let fields: Vec<_> =
             fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         host_log::log(level, message, &fields);
-    }
-
-    pub(crate) fn monotonic_ms() -> u64 {
-        clock::monotonic_ms()
     }
 
     pub(crate) fn count(name: &str, delta: u64) {
@@ -224,6 +228,15 @@ pub mod guest {
 
         fn put_note(&self, value: &str) {
             messages::put_note(self.0, value);
+        }
+
+        fn known_secrets(&self, under: &str) -> Result<Vec<Sighting>, Refusal> {
+            let sighting = |raw: secrets::Sighting| Sighting {
+                pointer: raw.pointer,
+                secret: raw.secret,
+                range: raw.start as usize..raw.end as usize,
+            };
+            Ok(secrets::find(self.0, under)?.into_iter().map(sighting).collect())
         }
     }
 
@@ -271,7 +284,7 @@ pub mod guest {
                 Severity::Warn => RawSeverity::Warn,
                 Severity::Error => RawSeverity::Error,
             };
-            Self { path: finding.path, message: finding.message, severity }
+            Self { path: finding.path, message: finding.message, severity, suggestion: finding.suggestion }
         }
     }
 
@@ -292,7 +305,9 @@ pub mod guest {
                 priority_response: own.priority_response,
                 fail_open: own.fail_open,
                 isolation,
-                wants_http: Vec::new(),
+                wants: own.wants,
+                min_protocol: own.min_protocol,
+                max_protocol: own.max_protocol,
                 extra: String::from("{}"),
             }
         }
@@ -301,6 +316,12 @@ pub mod guest {
     impl From<Hook> for RawHook {
         fn from(own: Hook) -> Self {
             Self {
+                role: match own.role {
+                    Role::Validate => RawRole::Validate,
+                    Role::Mutate => RawRole::Mutate,
+                    Role::Filter => RawRole::Filter,
+                },
+                payload: own.payload,
                 events: own.events,
                 request: own.request,
                 response: own.response,

@@ -6,16 +6,18 @@ use std::cell::{Cell, RefCell};
 use serde_json::Value;
 
 use crate::log::Level;
+use crate::secrets::Sighting;
 use crate::{
-    Call, Draft, Edit, Edits, Finding, Leaf, Mutator, Operation, Outcome, Payload, Phase, Validator,
+    Call, Change, Draft, Edit, Edits, Finding, Interceptor, Item, Leaf, Operation, Outcome, Payload, Phase,
+    Refusal,
 };
 
 /// Runs one hook of a validator on `payload`, JSON text.
 ///
 /// # Errors
 /// The payload is not JSON, or the plugin's own failure.
-pub fn validate<V: Validator>(
-    plugin: &V,
+pub fn validate<I: Interceptor>(
+    plugin: &I,
     event: &str,
     phase: Phase,
     payload: &str,
@@ -27,13 +29,38 @@ pub fn validate<V: Validator>(
 ///
 /// # Errors
 /// The payload is not JSON, or the plugin's own failure.
-pub fn mutate<M: Mutator>(
-    plugin: &M,
+pub fn mutate<I: Interceptor>(
+    plugin: &I,
     event: &str,
     phase: Phase,
     payload: &str,
 ) -> Result<(Outcome, String), String> {
     Exchange::new(event).mutate(plugin, phase, payload)
+}
+
+/// Runs a list filter on items given as `(server, JSON text)`; the name is the item's `name` or `uri`.
+///
+/// # Errors
+/// An item is not JSON, or the plugin's own failure.
+pub fn filter<I: Interceptor>(
+    plugin: &I,
+    event: &str,
+    items: &[(&str, &str)],
+) -> Result<Vec<(usize, Change)>, String> {
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    let item = |(server, json): &(&str, &str)| {
+        let value: Value = serde_json::from_str(json).map_err(|error| format!("item: {error}"))?;
+        Ok(Item {
+            name: text(&value, "name").or_else(|| text(&value, "uri")).unwrap_or_default(),
+            server: (*server).to_owned(),
+            description: text(&value, "description"),
+            item: (*json).to_owned(),
+        })
+    };
+    let items = items.iter().map(item).collect::<Result<Vec<_>, String>>()?;
+    let mut operation = Exchange::new(event).operation;
+    (operation.phase, operation.server, operation.subject) = (Phase::Response, None, None);
+    plugin.filter(&operation, &items)
 }
 
 /// One line a plugin logged: level, message, fields.
@@ -72,9 +99,9 @@ impl Exchange {
     ///
     /// # Errors
     /// The payload is not JSON, or the plugin's own failure.
-    pub fn validate<V: Validator>(
+    pub fn validate<I: Interceptor>(
         &self,
-        plugin: &V,
+        plugin: &I,
         phase: Phase,
         payload: &str,
     ) -> Result<Vec<Finding>, String> {
@@ -89,9 +116,9 @@ impl Exchange {
     ///
     /// # Errors
     /// The payload is not JSON, or the plugin's own failure.
-    pub fn mutate<M: Mutator>(
+    pub fn mutate<I: Interceptor>(
         &self,
-        plugin: &M,
+        plugin: &I,
         phase: Phase,
         payload: &str,
     ) -> Result<(Outcome, String), String> {
@@ -164,6 +191,10 @@ impl Payload for Held<'_> {
 
     fn put_note(&self, value: &str) {
         *self.note.borrow_mut() = Some(value.to_owned());
+    }
+
+    fn known_secrets(&self, under: &str) -> Result<Vec<Sighting>, Refusal> {
+        crate::secrets::find_in(&self.strings(under, 0))
     }
 }
 
@@ -255,16 +286,16 @@ fn parent<'a>(root: &'a mut Value, pointer: &str) -> Option<(&'a mut Value, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Descriptor, Problem};
+    use crate::{Config, Descriptor, Problem};
 
     struct Redact;
 
-    impl Mutator for Redact {
+    impl Interceptor for Redact {
         fn describe() -> Descriptor {
             Descriptor::new("redact", "1.0.0", "Hides ssn.")
         }
 
-        fn configure(_config: &str) -> Result<Self, Vec<Problem>> {
+        fn configure(_config: Config<'_>) -> Result<Self, Vec<Problem>> {
             Ok(Self)
         }
 

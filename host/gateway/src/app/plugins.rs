@@ -1,12 +1,13 @@
 //! The configured plugins as the pipeline of one generation: bytes from the program or a file, compiled, in order.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{Mode, Operation, Pipeline, Remark, Stage};
-use wasmgate_wasm::{Engine, EngineSettings, Limits, MAX_COMPONENT_BYTES, Plugin, Settings, When, builtin};
+use wasmgate_wasm::{
+    Engine, EngineSettings, Grants, Limits, MAX_COMPONENT_BYTES, Plugin, Settings, When, builtin,
+};
 
 use super::StartError;
 use crate::config::{Config, PluginConfig, PluginMode, PluginSource};
@@ -18,17 +19,17 @@ pub(super) async fn pipeline(config: &Config) -> Result<Pipeline, StartError> {
     if wanted.is_empty() {
         return Ok(Pipeline::default());
     }
-    let engine = Engine::new(EngineSettings { cache: config.environment.cache.clone() })
+    let engine = Engine::new(EngineSettings { cache: config.environment.cache.clone(), outbound: None })
         .map_err(|error| StartError::System(chain(&error)))?;
-    let mut stages: BTreeMap<&str, std::sync::Arc<dyn Stage>> = BTreeMap::new();
+    let mut stages: Vec<std::sync::Arc<dyn Stage>> = Vec::new();
     for plugin in wanted {
         let failed = |cause: String| StartError::Plugin { name: plugin.name.clone(), cause };
         let bytes = bytes(&plugin.from).await.map_err(failed)?;
         let loaded = Plugin::load(&engine, &plugin.name, bytes, settings(plugin)).await;
-        let interceptor = loaded.map_err(|error| failed(chain(&error)))?;
-        stages.insert(&plugin.name, std::sync::Arc::new(interceptor));
+        let loaded = loaded.map_err(|error| failed(chain(&error)))?;
+        stages.extend(loaded.interceptors.into_iter().map(|stage| stage as std::sync::Arc<dyn Stage>));
     }
-    Ok(Pipeline::new(stages.into_values().collect(), record))
+    Ok(Pipeline::new(stages, record))
 }
 
 async fn bytes(from: &PluginSource) -> Result<Bytes, String> {
@@ -71,6 +72,8 @@ fn settings(plugin: &PluginConfig) -> Settings {
             cpu: plugin.limits.cpu.unwrap_or(defaults.cpu),
             wall: plugin.limits.wall.unwrap_or(defaults.wall),
         },
+        isolation: None,
+        grants: Grants { clock: matches!(plugin.from, PluginSource::Builtin(_)), ..Grants::default() },
     }
 }
 

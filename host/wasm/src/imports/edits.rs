@@ -10,6 +10,9 @@ use crate::guest::Guest;
 impl Host for Guest {
     fn apply(&mut self, m: Message, changes: Vec<edits::Edit>) -> wasmtime::Result<Result<(), String>> {
         let payload = read(self, m)?;
+        if let Err(refused) = may_edit(self, m)? {
+            return Ok(Err(refused));
+        }
         self.usage.output(changes.iter().map(bytes).sum())?;
         let changed = changes
             .into_iter()
@@ -28,6 +31,9 @@ impl Host for Guest {
     fn replace(&mut self, m: Message, value: String) -> wasmtime::Result<Result<(), String>> {
         self.usage.output(value.len())?;
         self.usage.host_work(value.len())?;
+        if let Err(refused) = may_edit(self, m)? {
+            return Ok(Err(refused));
+        }
         Ok(match Json::parse(value) {
             Ok(next) => {
                 keep(self, m, next)?;
@@ -36,6 +42,14 @@ impl Host for Guest {
             Err(error) => Err(error.to_string()),
         })
     }
+}
+
+/// Validators look and never touch; whoever asked not to see the payload has nothing to edit.
+fn may_edit(guest: &mut Guest, m: Message) -> wasmtime::Result<Result<(), String>> {
+    Ok(match guest.message(m)?.may_edit {
+        true => Ok(()),
+        false => Err("only a mutator that reads the payload may edit it".to_owned()),
+    })
 }
 
 fn keep(guest: &mut Guest, m: Message, next: Json) -> wasmtime::Result<()> {

@@ -66,7 +66,7 @@ impl Counters {
 
 impl Host for Guest {
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
-        if !self.log.take() {
+        if !self.identity.grants.log || !self.log.take() {
             return Ok(());
         }
         let mut line = message;
@@ -81,7 +81,9 @@ impl Host for Guest {
     }
 
     fn count(&mut self, name: String, delta: u64) -> wasmtime::Result<()> {
-        self.identity.counters.add(&name, delta);
+        if self.identity.grants.log {
+            self.identity.counters.add(&name, delta);
+        }
         Ok(())
     }
 }

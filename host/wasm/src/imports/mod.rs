@@ -2,23 +2,32 @@
 //! work is charged to the call's budget, and nothing is kept that is not bounded.
 
 mod clock;
+mod config;
 mod edits;
+mod http;
+mod kv;
+mod labels;
 mod log;
 mod messages;
+mod random;
+mod secrets;
 mod stdio;
 
 pub(crate) use clock::{CoarseMonotonic, CoarseWall};
 pub(crate) use log::{Counters, LogBudget};
+pub use secrets::KnownSecrets;
 pub(crate) use stdio::Stdio;
 
 use wasmtime_wasi::WasiCtx;
 
-/// The part of WASI that language runtimes need: coarse clocks, random numbers, output that ends in the log. No arguments,
-/// no environment, no files, no sockets.
-pub(crate) fn wasi(stdio: &Stdio) -> WasiCtx {
+use crate::grants::Grants;
+
+/// The part of WASI that language runtimes need: coarse clocks (that stand still without the grant), random numbers, output
+/// that ends in the log. No arguments, no environment, no files, no sockets.
+pub(crate) fn wasi(stdio: &Stdio, grants: &Grants) -> WasiCtx {
     WasiCtx::builder()
-        .wall_clock(CoarseWall)
-        .monotonic_clock(CoarseMonotonic)
+        .wall_clock(CoarseWall { runs: grants.clock })
+        .monotonic_clock(CoarseMonotonic { runs: grants.clock })
         .stdout(stdio.clone())
         .stderr(stdio.clone())
         .max_random_size(64 << 10)

@@ -4,7 +4,7 @@ use crate::support::{engine, exchange, guest, load, run, settings, words};
 use expect_test::{Expect, expect};
 use wasmgate_core::pipeline::{Kind, Mode, Stage as _};
 use wasmgate_wasm::{
-    BUILT_IN, Engine, EngineSettings, Limits, MAX_COMPONENT_BYTES, MAX_MEMORY_BYTES, Plugin, Settings,
+    BUILT_IN, Engine, EngineSettings, Grants, Limits, MAX_COMPONENT_BYTES, MAX_MEMORY_BYTES, Plugin, Settings,
 };
 use wasmgate_wasm::{When, builtin};
 
@@ -45,20 +45,20 @@ async fn precompiled_code_is_never_loaded() {
 
 #[tokio::test]
 async fn a_wrong_world_is_named() {
-    refused(wat("(component)"), expect!["exports no world that wasmgate runs: no `wasmgate:plugin/plugin`, and neither `wasmgate:plugin/validator` nor `wasmgate:plugin/mutator` in version 0.1.x, it exports nothing; the worlds are `validating-interceptor` and `mutating-interceptor`"]).await;
+    refused(wat("(component)"), expect!["exports no world that wasmgate runs: no `wasmgate:plugin/plugin` in version 0.1.x, it exports nothing; the worlds are `validating-interceptor`, `mutating-interceptor`, `list-filtering-interceptor` and `interceptor`"]).await;
     let command = r#"(component
         (instance $run)
         (export "wasi:cli/run@0.2.0" (instance $run))
         (export "wasmgate:plugin/plugin@0.1.0" (instance $run)))"#;
-    refused(wat(command), expect!["exports no world that wasmgate runs: neither `wasmgate:plugin/validator` nor `wasmgate:plugin/mutator` in version 0.1.x, it exports wasi:cli/run@0.2.0, wasmgate:plugin/plugin@0.1.0; the worlds are `validating-interceptor` and `mutating-interceptor`"]).await;
+    refused(wat(command), expect!["exports no world that wasmgate runs: none of `wasmgate:plugin/validator`, `wasmgate:plugin/mutator` and `wasmgate:plugin/list-filter` in version 0.1.x, it exports wasi:cli/run@0.2.0, wasmgate:plugin/plugin@0.1.0; the worlds are `validating-interceptor`, `mutating-interceptor`, `list-filtering-interceptor` and `interceptor`"]).await;
     let both = r#"(component
         (instance $i)
         (export "wasmgate:plugin/plugin@0.1.0" (instance $i))
         (export "wasmgate:plugin/validator@0.1.0" (instance $i))
         (export "wasmgate:plugin/mutator@0.1.0" (instance $i)))"#;
-    refused(wat(both), expect!["exports no world that wasmgate runs: both `wasmgate:plugin/validator` and `wasmgate:plugin/mutator`, where one is allowed in version 0.1.x, it exports wasmgate:plugin/plugin@0.1.0, wasmgate:plugin/validator@0.1.0, wasmgate:plugin/mutator@0.1.0; the worlds are `validating-interceptor` and `mutating-interceptor`"]).await;
+    refused(wat(both), expect!["does not fit the interfaces of this version: instance export `wasmgate:plugin/plugin@0.1.0` does not have export `describe`"]).await;
     let future = r#"(component (instance $i) (export "wasmgate:plugin/plugin@0.2.0" (instance $i)))"#;
-    refused(wat(future), expect!["exports no world that wasmgate runs: no `wasmgate:plugin/plugin`, and neither `wasmgate:plugin/validator` nor `wasmgate:plugin/mutator` in version 0.1.x, it exports wasmgate:plugin/plugin@0.2.0; the worlds are `validating-interceptor` and `mutating-interceptor`"]).await;
+    refused(wat(future), expect!["exports no world that wasmgate runs: no `wasmgate:plugin/plugin` in version 0.1.x, it exports wasmgate:plugin/plugin@0.2.0; the worlds are `validating-interceptor`, `mutating-interceptor`, `list-filtering-interceptor` and `interceptor`"]).await;
 }
 
 /// A component that looks like a validator and imports `imports`.
@@ -83,12 +83,12 @@ async fn a_forbidden_import_is_named() {
     refused(importing(&imports), expect!["imports what plugins may not use: wasi:sockets/tcp@0.2.0, acme:things/door@1.0.0, wasi:clocks/wall-clock@0.3.0"]).await;
     refused(
         importing(&["wasmgate:plugin/edits@0.1.0"]),
-        expect!["imports what plugins may not use: wasmgate:plugin/edits@0.1.0"],
+        expect!["does not fit the interfaces of this version: instance export `wasmgate:plugin/plugin@0.1.0` does not have export `describe`"],
     )
     .await;
     refused(
         importing(&["wasmgate:plugin/http@0.1.0"]),
-        expect!["imports what plugins may not use: wasmgate:plugin/http@0.1.0"],
+        expect!["does not fit the interfaces of this version: instance export `wasmgate:plugin/plugin@0.1.0` does not have export `describe`"],
     )
     .await;
 }
@@ -117,12 +117,15 @@ async fn what_the_bundled_plugins_say_of_themselves() {
     let names: Vec<_> = BUILT_IN.iter().map(|plugin| plugin.name).collect();
     assert_eq!(names, ["block-secrets", "log-calls"]);
     for plugin in BUILT_IN {
-        let loaded = Plugin::load(engine(), plugin.name, plugin.bytes, Settings::default()).await.unwrap();
-        assert_eq!(loaded.descriptor().name, plugin.name);
-        assert_eq!(loaded.descriptor().version, env!("CARGO_PKG_VERSION"));
-        assert_eq!(loaded.info().kind, Kind::Validator);
-        assert!(!loaded.info().hooks.is_empty());
-        assert_eq!(loaded.descriptor().digest.len(), 64);
+        let grants = Grants { clock: true, ..Grants::default() };
+        let settings = Settings { grants, ..Settings::default() };
+        let loaded = Plugin::load(engine(), plugin.name, plugin.bytes, settings).await.unwrap();
+        assert_eq!(loaded.descriptor.name, plugin.name);
+        assert_eq!(loaded.descriptor.version, env!("CARGO_PKG_VERSION"));
+        let info = loaded.interceptors.first().unwrap().info();
+        assert_eq!((&*info.name, info.kind), (plugin.name, Kind::Validator));
+        assert!(!info.hooks.is_empty());
+        assert_eq!(loaded.descriptor.digest.len(), 64);
     }
     assert!(builtin("nonsense").is_none());
 }
@@ -169,10 +172,14 @@ async fn compiled_code_is_kept_and_a_changed_file_is_not_run() {
     let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cache-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     let load_once = || async {
-        let engine = Engine::new(EngineSettings { cache: Some(dir.clone()) }).unwrap();
-        let loaded =
-            Plugin::load(&engine, "hostile", guest("hostile"), settings(r#"{"do":"count"}"#)).await.unwrap();
-        assert_eq!(words(&run(&loaded, "{}").await), "Info at None: call 1 of this memory");
+        let engine =
+            Engine::new(EngineSettings { cache: Some(dir.clone()), ..EngineSettings::default() }).unwrap();
+        let settings = settings(r#"{"do":"count"}"#);
+        let loaded = Plugin::load(&engine, "hostile", guest("hostile"), settings).await.unwrap();
+        assert_eq!(
+            words(&run(loaded.interceptors.first().unwrap(), "{}").await),
+            "Info at None: call 1 of this memory"
+        );
     };
     load_once().await;
     let file = the_only_file(&dir);

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::support::{engine, exchange, run, run_in, settings, told, words};
+use crate::support::{self, exchange, run, run_in, settings, told, words};
 use wasmgate_core::pipeline::{Phase, StageAnswer};
-use wasmgate_wasm::{Plugin, builtin};
+use wasmgate_wasm::{Interceptor, Settings};
 
 const PAYLOAD: &str = r#"{"name":"read","arguments":{"q":"old","n":1.0,"gone":[1,2],"kept":1e2}}"#;
 
@@ -59,12 +59,12 @@ async fn a_hook_that_wants_a_member_is_not_run_without_it() {
     assert_eq!(words(&run(&stage, r#"{"name":"read"}"#).await), "unchanged");
 }
 
-async fn bundled(name: &str) -> wasmgate_wasm::Interceptor {
-    Plugin::load(engine(), name, builtin(name).unwrap(), settings("{}")).await.unwrap()
+async fn bundled(name: &str) -> Arc<Interceptor> {
+    support::bundled(name, settings("{}")).await
 }
 
-async fn bundled_as_shipped(name: &str) -> wasmgate_wasm::Interceptor {
-    Plugin::load(engine(), name, builtin(name).unwrap(), wasmgate_wasm::Settings::default()).await.unwrap()
+async fn bundled_as_shipped(name: &str) -> Arc<Interceptor> {
+    support::bundled(name, Settings::default()).await
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn block_secrets_refuses_in_both_phases() {
 
 #[tokio::test]
 async fn block_secrets_is_configured() {
-    let load = |config| Plugin::load(engine(), "x", builtin("block-secrets").unwrap(), settings(config));
+    let load = |config| support::try_bundled("block-secrets", settings(config));
     let allowing = load(r#"{"allow":["github-token"]}"#).await.unwrap();
     assert_eq!(words(&run(&allowing, r#"["ghp_0123456789abcdefghijklmnopqrstuvwxyz"]"#).await), "");
     let refused = load(r#"{"allow":["nonsense"]}"#).await.unwrap_err();
@@ -90,7 +90,7 @@ async fn block_secrets_is_configured() {
 
 #[tokio::test]
 async fn block_secrets_copes_with_large_results() {
-    let stage = Plugin::load(engine(), "x", builtin("block-secrets").unwrap(), settings("{}")).await.unwrap();
+    let stage = bundled("block-secrets").await;
     let payload = format!(r#"{{"content":[{{"type":"image","data":"{}"}}]}}"#, "iVBORw0KGgo".repeat(100_000));
     assert_eq!(words(&run_in(&stage, &exchange(), Phase::Response, &payload).await), "");
     // Nearly as large as a server may answer, with the budget that everybody gets, and looked at to its last string.

@@ -1,7 +1,7 @@
 //! What the tests of plugins share: one engine, the fixture guests, and exchanges to run them on.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::guests;
@@ -9,14 +9,16 @@ use bytes::Bytes;
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::{Exchange, Operation, Phase, Stage, StageAnswer, StageError};
-use wasmgate_wasm::{Engine, EngineSettings, Interceptor, Limits, LoadError, Plugin, Settings};
+use wasmgate_wasm::{
+    Engine, EngineSettings, Grants, Interceptor, Limits, LoadError, Plugin, Settings, builtin,
+};
 
 /// One engine for the whole test binary, as in the gateway. Compiled guests are kept between runs.
 pub(crate) fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-guests");
-        Engine::new(EngineSettings { cache: Some(cache) }).unwrap()
+        Engine::new(EngineSettings { cache: Some(cache), ..EngineSettings::default() }).unwrap()
     })
 }
 
@@ -39,13 +41,27 @@ pub(crate) fn settings(config: &str) -> Settings {
 }
 
 /// A fixture guest told to do `what`.
-pub(crate) async fn told(name: &str, what: &str) -> Interceptor {
+pub(crate) async fn told(name: &str, what: &str) -> Arc<Interceptor> {
     load(name, settings(&format!("{{\"do\":\"{what}\"}}"))).await.unwrap()
 }
 
 /// A fixture guest.
-pub(crate) async fn load(name: &str, settings: Settings) -> Result<Interceptor, LoadError> {
-    Plugin::load(engine(), name, guest(name), settings).await
+pub(crate) async fn load(name: &str, settings: Settings) -> Result<Arc<Interceptor>, LoadError> {
+    let loaded = Plugin::load(engine(), name, guest(name), settings).await?;
+    Ok(loaded.interceptors.into_iter().next().unwrap())
+}
+
+/// The first role of a bundled plugin, with everything it asks for granted.
+pub(crate) async fn bundled(name: &str, settings: Settings) -> Arc<Interceptor> {
+    try_bundled(name, settings).await.unwrap()
+}
+
+/// The same, or why not.
+pub(crate) async fn try_bundled(name: &str, settings: Settings) -> Result<Arc<Interceptor>, LoadError> {
+    let grants = Grants { clock: true, ..Grants::default() };
+    let settings = Settings { grants, ..settings };
+    let loaded = Plugin::load(engine(), name, builtin(name).unwrap(), settings).await?;
+    Ok(loaded.interceptors.into_iter().next().unwrap())
 }
 
 /// A call of tool `read` on server `files`.
@@ -63,13 +79,13 @@ pub(crate) fn exchange() -> Exchange {
 }
 
 /// One run in the request phase on a fresh exchange.
-pub(crate) async fn run(stage: &Interceptor, payload: &str) -> Result<StageAnswer, StageError> {
+pub(crate) async fn run(stage: &Arc<Interceptor>, payload: &str) -> Result<StageAnswer, StageError> {
     run_in(stage, &exchange(), Phase::Request, payload).await
 }
 
 /// One run.
 pub(crate) async fn run_in(
-    stage: &Interceptor,
+    stage: &Arc<Interceptor>,
     exchange: &Exchange,
     phase: Phase,
     payload: &str,

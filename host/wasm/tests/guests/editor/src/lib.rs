@@ -1,19 +1,19 @@
 //! A mutator that does what its configuration says: `{"do": "set"}`. Only for tests.
 
-use wasmgate_plugin::{Descriptor, Draft, Edit, Hook, Mutator, Outcome, Problem};
+use wasmgate_plugin::{Config, Descriptor, Draft, Edit, Hook, Interceptor, Outcome, Problem};
 
 /// What to do, from the configuration.
 pub struct Editor(String);
 
-impl Mutator for Editor {
+impl Interceptor for Editor {
     fn describe() -> Descriptor {
         Descriptor::new("editor", "1.0.0", "Edits on demand.")
-            .hook(Hook::on(&["tools/call"]).request().response().has(&["/arguments"]))
+            .hook(Hook::mutate(&["tools/call"]).request().response().has(&["/arguments"]))
             .priority(-5, 7)
     }
 
-    fn configure(config: &str) -> Result<Self, Vec<Problem>> {
-        Ok(Self(config.split('"').nth(3).unwrap_or("nothing").to_owned()))
+    fn configure(config: Config<'_>) -> Result<Self, Vec<Problem>> {
+        Ok(Self(config.text().split('"').nth(3).unwrap_or("nothing").to_owned()))
     }
 
     fn mutate(&self, draft: &Draft<'_>) -> Result<Outcome, String> {
@@ -48,4 +48,4 @@ impl Mutator for Editor {
     }
 }
 
-wasmgate_plugin::export_mutator!(Editor);
+wasmgate_plugin::export!(Editor);

@@ -2,19 +2,19 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use wasmgate_plugin::{Call, Descriptor, Finding, Hook, Problem, Validator, log};
+use wasmgate_plugin::{Call, Config, Descriptor, Finding, Hook, Interceptor, Problem, log};
 
 /// What to do, from the configuration.
 pub struct Hostile(String);
 
-impl Validator for Hostile {
+impl Interceptor for Hostile {
     fn describe() -> Descriptor {
         Descriptor::new("hostile", "1.0.0", "Misbehaves on demand.")
-            .hook(Hook::on(&["tools/call"]).request().response())
+            .hook(Hook::validate(&["tools/call"]).request().response())
     }
 
-    fn configure(config: &str) -> Result<Self, Vec<Problem>> {
-        match config.split('"').nth(3).unwrap_or("pass") {
+    fn configure(config: Config<'_>) -> Result<Self, Vec<Problem>> {
+        match config.text().split('"').nth(3).unwrap_or("pass") {
             "refuse" => Err(vec![Problem::new("/do", "is refused")]),
             "spin-in-configure" => spin(),
             what => Ok(Self(what.to_owned())),
@@ -49,7 +49,7 @@ impl Validator for Hostile {
     }
 }
 
-wasmgate_plugin::export_validator!(Hostile);
+wasmgate_plugin::export!(Hostile);
 
 /// How often this memory was used.
 fn count() -> String {
