@@ -10,7 +10,7 @@ mod offering;
 mod refresh;
 mod snapshot;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -76,7 +76,10 @@ pub struct Gateway {
     current: ArcSwap<snapshot::Snapshot>,
     pool: Arc<Pool>,
     sealer: Sealer,
+    /// What clients have been told.
     revisions: watch::Sender<Revisions>,
+    /// What they will be told next. Whoever swaps the snapshot holds this.
+    counted: Mutex<Revisions>,
     /// Ticks after every look at the servers, whether or not the snapshot changed.
     refreshed: watch::Sender<()>,
     started: Instant,
@@ -93,11 +96,26 @@ impl Gateway {
             pool,
             sealer: Sealer::new(key),
             revisions: watch::Sender::new(Revisions::default()),
+            counted: Mutex::default(),
             refreshed: watch::Sender::new(()),
             started: Instant::now(),
         });
         tasks.spawn("gateway-refresh", refresh::keep_fresh(Arc::clone(&gateway), tasks.stopping()));
         gateway
+    }
+
+    /// Goes over to another generation of configuration: servers that run as before keep their connections, requests
+    /// that have begun end on the generation they began with, and clients hear of changed lists once.
+    pub fn replace(&self, generation: Generation) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.current.load_full();
+        self.pool.apply(generation.servers.clone());
+        // Nothing of the old snapshot is taken over: what a list shows may depend on more than the servers' offers.
+        let next = snapshot::Snapshot::build(Arc::new(generation), self.pool.status(), None);
+        counted.count(&now, &next);
+        self.current.store(Arc::new(next));
+        drop(counted);
+        self.refreshed.send_replace(());
     }
 
     /// Answers one request: the four lists, `tools/call`, `prompts/get`, `resources/read`, `completion/complete`, and

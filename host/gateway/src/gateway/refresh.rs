@@ -1,6 +1,6 @@
 //! Keeps the snapshot in step with what servers offer, and tells clients of changed lists once per burst.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -17,9 +17,8 @@ const BURST: Duration = Duration::from_millis(250);
 /// Rebuilds the snapshot at every change of a server until the process stops.
 pub(super) async fn keep_fresh(gateway: Arc<Gateway>, stop: CancellationToken) {
     let mut changed = gateway.pool.changed();
-    let mut revisions = Revisions::default();
     let mut tell_at: Option<Instant> = None;
-    gateway.refresh(&mut revisions);
+    gateway.refresh();
     loop {
         let tell = async {
             match tell_at {
@@ -31,15 +30,15 @@ pub(super) async fn keep_fresh(gateway: Arc<Gateway>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tell => {
                 tell_at = None;
-                gateway.revisions.send_replace(revisions);
+                let counted = *gateway.counted.lock().unwrap_or_else(PoisonError::into_inner);
+                gateway.revisions.send_replace(counted);
             }
             seen = changed.changed() => {
                 if seen.is_err() {
                     return;
                 }
-                let before = revisions;
-                gateway.refresh(&mut revisions);
-                if revisions != before {
+                // A new generation counts for itself; the pool it changed wakes us all the same.
+                if gateway.refresh() != *gateway.revisions.borrow() {
                     tell_at.get_or_insert_with(|| Instant::now() + BURST);
                 }
             }
@@ -48,17 +47,21 @@ pub(super) async fn keep_fresh(gateway: Arc<Gateway>, stop: CancellationToken) {
 }
 
 impl Gateway {
-    /// Swaps in a snapshot of what the servers offer now.
-    fn refresh(&self, revisions: &mut Revisions) {
+    /// Swaps in a snapshot of what the servers offer now, and says which revisions clients have to be told.
+    fn refresh(&self) -> Revisions {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.current.load_full();
         let servers = self.pool.status();
         // Where only states changed nothing is rebuilt: every reader of states asks the pool.
         if !same_offers(&now.servers, &servers) {
             let next = Snapshot::build(Arc::clone(&now.generation), servers, Some(&now));
-            revisions.count(&now, &next);
+            counted.count(&now, &next);
             self.current.store(Arc::new(next));
         }
+        let revisions = *counted;
+        drop(counted);
         self.refreshed.send_replace(());
+        revisions
     }
 
     /// Whether the snapshot shows what the servers offer now.
@@ -68,8 +71,12 @@ impl Gateway {
 }
 
 impl Revisions {
-    fn count(&mut self, now: &Snapshot, next: &Snapshot) {
-        let changed = |kind: Kind| !same_list(now.all.list(kind), next.all.list(kind));
+    pub(super) fn count(&mut self, now: &Snapshot, next: &Snapshot) {
+        let other_pipeline = !Arc::ptr_eq(&now.generation, &next.generation);
+        let filtered = |kind: Kind| now.generation.filters(kind) || next.generation.filters(kind);
+        let changed = |kind: Kind| {
+            !same_list(now.all.list(kind), next.all.list(kind)) || (other_pipeline && filtered(kind))
+        };
         self.tools += u64::from(changed(Kind::Tools));
         self.prompts += u64::from(changed(Kind::Prompts));
         self.resources += u64::from(changed(Kind::Resources) || changed(Kind::Templates));

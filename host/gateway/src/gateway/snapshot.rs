@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmgate_core::catalog::{Server, ToolFilter};
-use wasmgate_core::index::{Index, Naming, Source};
+use wasmgate_core::index::{Index, Kind, Naming, Source};
+use wasmgate_core::mcp::method;
 use wasmgate_core::name::ServerName;
-use wasmgate_core::pipeline::Pipeline;
+use wasmgate_core::pipeline::{Kind as StageKind, Pipeline, Stage};
 use wasmgate_core::policy::Policy;
 
 use super::View;
@@ -24,6 +25,31 @@ pub struct Generation {
     pub page: usize,
     /// The interceptors.
     pub pipeline: Pipeline,
+}
+
+impl Generation {
+    /// Whether a list filter or a mutator may change what clients see of a list.
+    pub(super) fn filters(&self, kind: Kind) -> bool {
+        let changes = |stage: &Arc<dyn Stage>| {
+            let info = stage.info();
+            info.kind != StageKind::Validator
+                && info
+                    .hooks
+                    .iter()
+                    .any(|hook| hook.events.iter().any(|event| event.matches(method_of(kind))))
+        };
+        self.pipeline.stages().iter().any(changes)
+    }
+}
+
+/// The method that asks for a list.
+pub(super) const fn method_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Tools => method::TOOLS_LIST,
+        Kind::Prompts => method::PROMPTS_LIST,
+        Kind::Resources => method::RESOURCES_LIST,
+        Kind::Templates => method::TEMPLATES_LIST,
+    }
 }
 
 /// An enabled server that cannot be started.
