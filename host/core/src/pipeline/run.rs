@@ -121,7 +121,7 @@ impl Pipeline {
 
     /// Whether a list filter wants to see this list.
     pub fn filters(&self, operation: &Operation) -> bool {
-        self.filters.iter().any(|stage| wanted(stage, operation, Phase::Response))
+        self.filters.iter().any(|stage| wants_list(stage, operation))
     }
 
     /// The request, or a notification. Away from whoever sends it over our boundary (towards the server when the client
@@ -167,17 +167,20 @@ impl Pipeline {
         self.mutate(exchange, phase, payload).await
     }
 
-    /// Passes all items of a list through the list filters, by priority, each seeing what the one before left.
+    /// Passes all items of a list through the list filters, by priority, each seeing what the one before left of the items
+    /// its hooks are for.
     ///
     /// # Errors
     /// [`Blocked`] when a filter that may not fail open failed: the list is not shown at all.
     pub async fn filter(&self, exchange: &Exchange, items: Vec<ListItem>) -> Result<Vec<Kept>, Blocked> {
-        let mut kept: Vec<(usize, ListItem)> = items.into_iter().enumerate().collect();
-        for stage in &self.filters {
-            if !wanted(stage, &exchange.operation, Phase::Response) {
-                continue;
-            }
-            let shown: Vec<ListItem> = kept.iter().map(|(_, item)| item.clone()).collect();
+        let mut kept: Vec<Option<ListItem>> = items.into_iter().map(Some).collect();
+        for stage in self.filters.iter().filter(|stage| wants_list(stage, &exchange.operation)) {
+            let wanted = |item: &ListItem| stage.info().hooks.iter().any(|hook| hook.wants_item(item));
+            let (places, shown): (Vec<usize>, Vec<ListItem>) = kept
+                .iter()
+                .enumerate()
+                .filter_map(|(index, item)| Some((index, item.clone().filter(wanted)?)))
+                .unzip();
             let answer = match self.fits(exchange, stage) {
                 Ok(()) => stage.filter(exchange, &shown).await.and_then(|changes| apply(&shown, changes)),
                 Err(error) => Err(error),
@@ -193,12 +196,16 @@ impl Pipeline {
                     self.remark(exchange, remark);
                 }
                 (Mode::Enforce, Ok(after)) => {
-                    let indexes = kept.into_iter().map(|(index, _)| index);
-                    kept = indexes.zip(after).filter_map(|(index, item)| Some((index, item?))).collect();
+                    for (place, item) in places.into_iter().zip(after) {
+                        if let Some(kept) = kept.get_mut(place) {
+                            *kept = item;
+                        }
+                    }
                 }
             }
         }
-        Ok(kept.into_iter().map(|(index, item)| Kept { index, item: item.item }).collect())
+        let kept = kept.into_iter().enumerate();
+        Ok(kept.filter_map(|(index, item)| Some(Kept { index, item: item?.item })).collect())
     }
 
     async fn mutate(&self, exchange: &Exchange, phase: Phase, original: Json) -> Result<Mutated, Blocked> {
@@ -384,6 +391,11 @@ fn apply(items: &[ListItem], changes: Vec<(usize, ItemChange)>) -> Result<Vec<Op
 
 fn wanted(stage: &Arc<dyn Stage>, operation: &Operation, phase: Phase) -> bool {
     stage.info().hooks.iter().any(|hook| hook.wants(operation, phase))
+}
+
+/// A list is of many servers, so a filter's server and subject patterns choose among its items.
+fn wants_list(stage: &Arc<dyn Stage>, operation: &Operation) -> bool {
+    stage.info().hooks.iter().any(|hook| hook.wants_event(&operation.event, Phase::Response))
 }
 
 /// Places a diff of an audit names.

@@ -171,18 +171,29 @@ pub enum ItemChange {
 impl Hook {
     /// Whether this hook wants a message.
     pub fn wants(&self, operation: &Operation, phase: Phase) -> bool {
+        let server = operation.server.as_ref().map(crate::name::ServerName::as_str);
+        self.wants_event(&operation.event, phase)
+            && fits(&self.servers, server)
+            && fits(&self.subjects, operation.subject.as_deref())
+    }
+
+    /// Whether this hook wants messages of a method in a phase, of some server and subject.
+    pub fn wants_event(&self, event: &str, phase: Phase) -> bool {
         let phase_fits = match phase {
             Phase::Request => self.request,
             Phase::Response => self.response,
         };
-        let fits = |patterns: &[Pattern], text: Option<&str>| {
-            patterns.is_empty() || text.is_some_and(|text| patterns.iter().any(|p| p.matches(text)))
-        };
-        phase_fits
-            && self.events.iter().any(|p| p.matches(&operation.event))
-            && fits(&self.servers, operation.server.as_ref().map(crate::name::ServerName::as_str))
-            && fits(&self.subjects, operation.subject.as_deref())
+        phase_fits && self.events.iter().any(|pattern| pattern.matches(event))
     }
+
+    /// Whether this hook wants an item of a list: its server and its name stand for the message's.
+    pub fn wants_item(&self, item: &ListItem) -> bool {
+        fits(&self.servers, Some(item.server.as_str())) && fits(&self.subjects, Some(&item.name))
+    }
+}
+
+fn fits(patterns: &[Pattern], text: Option<&str>) -> bool {
+    patterns.is_empty() || text.is_some_and(|text| patterns.iter().any(|pattern| pattern.matches(text)))
 }
 
 /// A name pattern: `*` stands for any run of characters.
