@@ -13,6 +13,7 @@ pub mod egress;
 pub mod front;
 pub mod gateway;
 pub mod launch;
+mod reload;
 pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;

@@ -17,8 +17,8 @@ use wasmgate_core::mcp::{V2025_11_25, method};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Pipeline;
 
-use super::{Assembled, StartError, assemble, connect};
-use crate::config::Config;
+use super::{Assembled, StartError, assemble, close, connect};
+use crate::config::{Config, Seen};
 use crate::egress::{Egress, Reach};
 use crate::gateway::{CallError, ClientFacts, Event, Generation, Request, ServerState, View};
 use crate::launch::LaunchSettings;
@@ -45,7 +45,7 @@ impl Probe {
     /// [`StartError`] when a plugin cannot run.
     pub async fn of_config(config: &Config) -> Result<Self, StartError> {
         let tasks = Tasks::new();
-        let assembled = assemble(config, &tasks).await?;
+        let assembled = assemble(config, &mut Seen::default(), &tasks).await?;
         let _in_time = tokio::time::timeout(PATIENCE, assembled.gateway.until_settled()).await;
         Ok(Self { assembled, tasks, view: View::All })
     }
@@ -119,7 +119,7 @@ impl Probe {
 
     /// Stops what the probe started.
     pub async fn close(self) {
-        self.assembled.close().await;
+        close(&self.assembled.gateway, &self.assembled.launcher).await;
         self.tasks.finish(Duration::from_secs(10)).await;
     }
 

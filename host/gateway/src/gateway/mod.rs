@@ -5,6 +5,7 @@
 
 mod call;
 mod error;
+mod in_force;
 mod lists;
 mod offering;
 mod refresh;
@@ -25,6 +26,7 @@ use crate::shutdown::Tasks;
 use crate::upstream::Pool;
 pub use crate::upstream::{ClientFacts, Event, Fault, State, UpstreamError};
 pub use error::CallError;
+pub use in_force::ConfigState;
 pub use offering::{Offering, ServerState};
 pub use snapshot::{Generation, Unavailable};
 
@@ -83,6 +85,7 @@ pub struct Gateway {
     /// Ticks after every look at the servers, whether or not the snapshot changed.
     refreshed: watch::Sender<()>,
     started: Instant,
+    config: ArcSwap<ConfigState>,
 }
 
 impl Gateway {
@@ -99,6 +102,7 @@ impl Gateway {
             counted: Mutex::default(),
             refreshed: watch::Sender::new(()),
             started: Instant::now(),
+            config: ArcSwap::from_pointee(ConfigState::current()),
         });
         tasks.spawn("gateway-refresh", refresh::keep_fresh(Arc::clone(&gateway), tasks.stopping()));
         gateway

@@ -20,7 +20,12 @@ pub enum Store {
     /// Variables of the gateway's environment.
     Environment(BTreeMap<String, SecretString>),
     /// The lines of a `.env` file, by Docker's secret names.
-    File(BTreeMap<String, SecretString>),
+    File {
+        /// The file as it is named to people.
+        label: String,
+        /// What it says.
+        lines: BTreeMap<String, SecretString>,
+    },
 }
 
 /// Every source, first wins.
@@ -51,15 +56,31 @@ impl Secrets {
     /// entries of the operator, so that a catalog from elsewhere cannot collect variables by naming them.
     pub fn find(&self, wanted: Wanted<'_>) -> Option<SecretString> {
         self.stores.iter().find_map(|store| match store {
-            Store::File(lines) => lines.get(wanted.name).cloned(),
-            Store::Environment(vars) => {
-                let own =
-                    [wanted.env, wanted.name].into_iter().filter(|name| wanted.trusted && !name.is_empty());
-                let general = variable(wanted.name);
-                own.chain([general.as_str()]).find_map(|name| vars.get(name).cloned())
-            }
+            Store::File { lines, .. } => lines.get(wanted.name).cloned(),
+            Store::Environment(vars) => variables(wanted).iter().find_map(|name| vars.get(name).cloned()),
         })
     }
+
+    /// Where [`Secrets::find`] looks, for people.
+    pub fn places(&self, wanted: Wanted<'_>) -> String {
+        let place = |store: &Store| match store {
+            Store::File { label, .. } => format!("`{}=...` in {label}", wanted.name),
+            Store::Environment(_) => {
+                let names: Vec<_> = variables(wanted).iter().map(|name| format!("`{name}`")).collect();
+                format!("{} in the environment", names.join(" or "))
+            }
+        };
+        match self.stores.as_slice() {
+            [] => "nowhere, because `secrets` names no source".to_owned(),
+            stores => stores.iter().map(place).collect::<Vec<_>>().join("; "),
+        }
+    }
+}
+
+/// The variables of the environment that may hold a secret, in the order they are asked.
+fn variables(wanted: Wanted<'_>) -> Vec<String> {
+    let own = [wanted.env, wanted.name].into_iter().filter(|name| wanted.trusted && !name.is_empty());
+    own.map(str::to_owned).chain([variable(wanted.name)]).collect()
 }
 
 /// The variable of the environment that any entry may be given a secret by.
@@ -79,13 +100,15 @@ mod tests {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect()
     }
 
+    fn file(pairs: &[(&str, &str)]) -> Store {
+        Store::File { label: "s.env".to_owned(), lines: map(pairs) }
+    }
+
     #[test]
     fn the_first_source_wins_and_strangers_cannot_name_variables() {
         let env = map(&[("AWS_KEY", "env"), ("WASMGATE_SECRET_A_KEY", "general")]);
-        let secrets = Secrets::new(vec![
-            Store::Environment(env),
-            Store::File(map(&[("a.key", "file"), ("b", "file b")])),
-        ]);
+        let secrets =
+            Secrets::new(vec![Store::Environment(env), file(&[("a.key", "file"), ("b", "file b")])]);
         let find = |name, env, trusted| {
             secrets.find(Wanted { name, env, trusted }).map(|value| value.expose_secret().to_owned())
         };
@@ -94,11 +117,19 @@ mod tests {
         assert_eq!(find("b", "AWS_OTHER", false).as_deref(), Some("file b"));
         assert_eq!(find("AWS_KEY", "", false), None);
         assert_eq!(find("AWS_KEY", "", true).as_deref(), Some("env"));
+        assert_eq!(
+            secrets.places(Wanted { name: "no.key", env: "", trusted: true }),
+            "`no.key` or `WASMGATE_SECRET_NO_KEY` in the environment; `no.key=...` in s.env"
+        );
+        assert_eq!(
+            Secrets::default().places(Wanted { name: "x", env: "", trusted: true }),
+            "nowhere, because `secrets` names no source"
+        );
     }
 
     #[test]
     fn values_do_not_print() {
-        let shown = format!("{:?}", Secrets::new(vec![Store::File(map(&[("name", "hunter2")]))]));
+        let shown = format!("{:?}", Secrets::new(vec![file(&[("name", "hunter2")])]));
         assert!(shown.contains("name") && !shown.contains("hunter2"), "{shown}");
     }
 }

@@ -63,9 +63,11 @@ impl Pool {
         let mut next = Slots::default();
         let mut begun = Vec::new();
         for server in servers {
-            let kept = old.by_name.get(&server.name).filter(|slot| slot.keep_for(&server));
+            let before = old.by_name.get(&server.name);
+            let kept = before.filter(|slot| slot.keep_for(&server));
             let slot = kept.cloned().unwrap_or_else(|| {
-                let slot = Arc::new(Slot::new(Arc::clone(&server)));
+                let offer = before.and_then(|slot| slot.status().offer);
+                let slot = Arc::new(Slot::new(Arc::clone(&server), offer));
                 begun.push(Arc::clone(&slot));
                 slot
             });

@@ -68,9 +68,10 @@ struct Ready {
 }
 
 impl Slot {
-    /// For a server that is not started yet: see [`Slot::live`].
-    pub(super) fn new(server: Arc<Server>) -> Self {
-        let phase = Phase { state: State::Pending, ready: None, offer: None };
+    /// For a server that is not started yet: see [`Slot::live`]. `offer` is what it had when it ran differently: its tools
+    /// stay listed while it starts anew.
+    pub(super) fn new(server: Arc<Server>, offer: Option<Arc<Offer>>) -> Self {
+        let phase = Phase { state: State::Pending, ready: None, offer };
         Self {
             server: ArcSwap::new(server),
             phase: watch::Sender::new(phase),
