@@ -139,7 +139,8 @@ fn component(gw: &Running, name: &str) -> PathBuf {
     path
 }
 
-const MINE: &str = "  mine: {use: ./mine.wasm}\n";
+/// It is granted what the other component that stands in for it asks for.
+const MINE: &str = "  mine: {use: ./mine.wasm, grants: {clock: true}}\n";
 
 #[tokio::test]
 async fn plugins_come_change_and_go_and_no_call_is_lost() {
@@ -219,6 +220,27 @@ async fn a_plugin_that_does_not_load_keeps_the_old_generation() {
     load.end().await;
     let ended = gw.stop().await;
     assert_eq!(ended.stderr.matches("the one before stays in force").count(), 3, "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_plugin_that_asks_for_more_is_held_until_it_is_granted() {
+    let gw = started(&["fx"], "").await;
+    component(&gw, "log-calls");
+    let held = rejected(&gw, "a plugin that wants to see the time", || {
+        change(&gw, &yaml(&["fx"], "  mine:\n    use: ./mine.wasm\n"));
+    })
+    .await;
+    assert!(held.contains("plugin `mine` is held: it asks for more than it is granted"), "{held}");
+    assert!(held.contains("add to `plugins.mine`:\n    grants:\n      clock: true"), "{held}");
+    let validated = wasmgate_tests::gateway::wasmgate(
+        &["validate", "--config", gw.home().join("wasmgate.yaml").to_str().expect("UTF-8")],
+        &[],
+    )
+    .await;
+    assert_eq!(validated.status.code(), Some(2), "{}", validated.stderr);
+    assert!(validated.stderr.contains("    grants:\n      clock: true"), "{}", validated.stderr);
+    in_force(&gw, "it is granted", || change(&gw, &yaml(&["fx"], MINE))).await;
+    gw.stop().await;
 }
 
 #[tokio::test]

@@ -16,11 +16,8 @@ pub(super) fn refusal(plugin: &PluginConfig, error: &LoadError) -> Diagnostic {
         }
         LoadError::Configuration(problems) => plugin
             .problem("refuses its configuration", problems.iter().map(line).collect::<Vec<_>>().join("\n  ")),
-        LoadError::Isolation { own, .. } => {
-            let cure = format!(
-                "`isolation` can only be tighter: leave it out, or use what is before {own} in per-call, per-session, pooled"
-            );
-            plugin.problem(&chain(error), cure)
+        LoadError::Isolation { .. } => {
+            plugin.problem(&chain(error), "`isolation` can only make it tighter: leave it out".to_owned())
         }
         LoadError::ForbiddenImport(_) => {
             let cure = "plugins get the interfaces of `wasmgate:plugin` and what language runtimes need of WASI; no files, no sockets, no environment";
@@ -80,4 +77,135 @@ fn line(problem: &Problem) -> String {
 fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(error.source(), |cause| cause.source())
         .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use wasmgate_wasm::{Isolation, Origin};
+
+    use super::*;
+    use crate::config::{PluginGrants, PluginLimits, PluginMode, PluginSource, Priority, When, Written};
+    use crate::document::{Place, render};
+
+    #[track_caller]
+    fn check(granted: bool, error: LoadError, expected: Expect) {
+        let grants = PluginGrants {
+            log: true,
+            clock: false,
+            random: false,
+            labels: false,
+            kv: None,
+            http: Vec::new(),
+            secrets: Vec::new(),
+            find_secrets: false,
+        };
+        let text = "    use: ./dlp.wasm".to_owned();
+        let place = Some(Place { line: 7, column: 10, text, width: 10 });
+        let plugin = PluginConfig {
+            name: "dlp".into(),
+            from: PluginSource::File("./dlp.wasm".into()),
+            config: serde_json::Value::Null,
+            mode: PluginMode::Enforce,
+            fail_open: None,
+            priority: Priority::default(),
+            when: When::default(),
+            limits: PluginLimits::default(),
+            isolation: None,
+            grants: granted.then_some(grants),
+            written: Written { file: "wasmgate.yaml".into(), place },
+        };
+        expected.assert_eq(&render(&refusal(&plugin, &error)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_shown_where_the_plugin_is_configured() {
+        let http = |text: &str| Want::Http(Origin::parse(text).unwrap());
+        let all = vec![
+            Want::Secret("API_KEY".into()),
+            http("https://a.example"),
+            Want::Clock,
+            http("https://b.example:8443"),
+            Want::Kv,
+        ];
+        check(
+            false,
+            LoadError::Held(all),
+            expect![[r#"
+            wasmgate.yaml:7:10: plugin `dlp` is held: it asks for more than it is granted
+              |
+            7 |     use: ./dlp.wasm
+              |          ^^^^^^^^^^
+              to let it do that, add to `plugins.dlp`:
+                grants:
+                  clock: true
+                  kv: true
+                  http: ["https://a.example", "https://b.example:8443"]
+                  secrets:
+                    API_KEY: ["https://a.example", "https://b.example:8443"]
+        "#]],
+        );
+        check(
+            true,
+            LoadError::Held(vec![Want::Secret("KEY".into()), Want::FindSecrets]),
+            expect![[r#"
+            wasmgate.yaml:7:10: plugin `dlp` is held: it asks for more than it is granted
+              |
+            7 |     use: ./dlp.wasm
+              |          ^^^^^^^^^^
+              to let it do that, add to the `grants` of `plugins.dlp`:
+                  findSecrets: true
+                  secrets:
+                    KEY: ["https://where.it.may.go"]
+        "#]],
+        );
+        let problem =
+            |pointer: &str, message: &str| Problem { pointer: pointer.into(), message: message.into() };
+        let problems = vec![problem("/fields/0", "must be a text"), problem("", "lacks `mode`")];
+        check(
+            false,
+            LoadError::Configuration(problems),
+            expect![[r#"
+            wasmgate.yaml:7:10: plugin `dlp` refuses its configuration
+              |
+            7 |     use: ./dlp.wasm
+              |          ^^^^^^^^^^
+              `config.fields.0`: must be a text
+              `config`: lacks `mode`
+        "#]],
+        );
+        let isolation = LoadError::Isolation { asked: Isolation::Pooled, own: Isolation::PerCall };
+        check(
+            false,
+            isolation,
+            expect![[r#"
+            wasmgate.yaml:7:10: plugin `dlp` cannot run pooled: it says of itself that it must run per-call
+              |
+            7 |     use: ./dlp.wasm
+              |          ^^^^^^^^^^
+              `isolation` can only make it tighter: leave it out
+        "#]],
+        );
+        check(
+            false,
+            LoadError::ForbiddenImport(vec!["wasi:sockets/tcp@0.2.0".into()]),
+            expect![[r#"
+            wasmgate.yaml:7:10: plugin `dlp` imports what plugins may not use: wasi:sockets/tcp@0.2.0
+              |
+            7 |     use: ./dlp.wasm
+              |          ^^^^^^^^^^
+              plugins get the interfaces of `wasmgate:plugin` and what language runtimes need of WASI; no files, no sockets, no environment
+        "#]],
+        );
+        check(
+            false,
+            LoadError::NotAComponent("it is empty"),
+            expect![[r#"
+            wasmgate.yaml:7:10: plugin `dlp` is not a WebAssembly component: it is empty
+              |
+            7 |     use: ./dlp.wasm
+              |          ^^^^^^^^^^
+        "#]],
+        );
+    }
 }
