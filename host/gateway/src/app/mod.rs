@@ -2,6 +2,7 @@
 //! name all others.
 
 mod banner;
+mod foreign;
 mod plugins;
 mod probe;
 mod run;
@@ -15,11 +16,13 @@ use crate::catalog::Resolution;
 use crate::config::Config;
 use crate::egress::Egress;
 use crate::gateway::{Gateway, Generation, Unavailable};
+use crate::interceptors::World;
 use crate::launch::{BindPolicy, LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 use crate::upstream::{Identity, Pool};
 
 pub use crate::gateway::ServerState;
+pub use foreign::checked_interceptor;
 pub use probe::{Probe, ready};
 pub use run::{Access, run};
 
@@ -71,13 +74,6 @@ impl Assembled {
 
 /// Builds the gateway and starts its servers, behind whatever the caller puts in front.
 async fn assemble(config: &Config, tasks: &Tasks) -> Result<Assembled, StartError> {
-    let generation = Generation {
-        servers: config.servers.clone(),
-        unavailable: config.unavailable.iter().map(unavailable).collect(),
-        naming: config.names,
-        page: config.page,
-        pipeline: plugins::pipeline(config).await?,
-    };
     let launch = LaunchSettings {
         docker_host: config.environment.docker_host.clone(),
         binds: BindPolicy {
@@ -90,8 +86,17 @@ async fn assemble(config: &Config, tasks: &Tasks) -> Result<Assembled, StartErro
     };
     let containers =
         config.servers.iter().any(|server| matches!(server.launch, Launch::Container(_) | Launch::Tools(_)));
-    let assembled = connect(generation, launch, tasks)?;
-    if containers {
+    let world =
+        World { launcher: Launcher::new(launch, tasks.clone()), egress: Egress::new(), tasks: tasks.clone() };
+    let generation = Generation {
+        servers: config.servers.clone(),
+        unavailable: config.unavailable.iter().map(unavailable).collect(),
+        naming: config.names,
+        page: config.page,
+        pipeline: plugins::pipeline(config, &world).await?,
+    };
+    let assembled = connect(generation, world)?;
+    if containers || foreign::containers(config) {
         tasks.spawn("sweep", sweep(assembled.launcher.clone()));
     }
     Ok(assembled)
@@ -107,13 +112,13 @@ async fn sweep(launcher: Launcher) {
 }
 
 /// The gateway of a generation, on parts made for it.
-fn connect(generation: Generation, launch: LaunchSettings, tasks: &Tasks) -> Result<Assembled, StartError> {
-    let launcher = Launcher::new(launch, tasks.clone());
+fn connect(generation: Generation, world: World) -> Result<Assembled, StartError> {
+    let World { launcher, egress, tasks } = world;
     let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
-    let pool = Pool::new(launcher.clone(), Egress::new(), tasks.clone(), identity);
+    let pool = Pool::new(launcher.clone(), egress, tasks.clone(), identity);
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| StartError::System(format!("no randomness: {error}")))?;
-    Ok(Assembled { gateway: Gateway::start(generation, pool, key, tasks), launcher })
+    Ok(Assembled { gateway: Gateway::start(generation, pool, key, &tasks), launcher })
 }
 
 fn unavailable((name, resolution): &(ServerName, Resolution)) -> Unavailable {

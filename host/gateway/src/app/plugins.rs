@@ -1,6 +1,7 @@
 //! The configured plugins as the pipeline of one generation: bytes from the program or a file, compiled, in order.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmgate_core::json::Json;
@@ -9,27 +10,36 @@ use wasmgate_wasm::{
     Engine, EngineSettings, Grants, Limits, MAX_COMPONENT_BYTES, Plugin, Settings, When, builtin,
 };
 
-use super::StartError;
+use super::{StartError, foreign};
 use crate::config::{Config, PluginConfig, PluginMode, PluginSource};
+use crate::interceptors::{Guarded, World};
 
 /// Loads every plugin that is not off. One that cannot run fails the start: a guard that is missing guards nothing.
-pub(super) async fn pipeline(config: &Config) -> Result<Pipeline, StartError> {
+pub(super) async fn pipeline(config: &Config, world: &World) -> Result<Pipeline, StartError> {
+    let mut all = foreign::stages(config, world)?;
+    let named = foreign::plugins(config)?;
     let wanted: Vec<&PluginConfig> =
-        config.plugins.iter().filter(|plugin| plugin.mode != PluginMode::Off).collect();
-    if wanted.is_empty() {
-        return Ok(Pipeline::default());
+        config.plugins.iter().chain(&named).filter(|plugin| plugin.mode != PluginMode::Off).collect();
+    if !wanted.is_empty() {
+        all.extend(components(config, wanted).await?);
     }
+    let guarded = all.into_iter().map(|stage| Arc::new(Guarded::new(stage)) as Arc<dyn Stage>);
+    Ok(Pipeline::new(guarded.collect(), record))
+}
+
+/// The components, compiled, in the order of their plugins.
+async fn components(config: &Config, wanted: Vec<&PluginConfig>) -> Result<Vec<Arc<dyn Stage>>, StartError> {
     let engine = Engine::new(EngineSettings { cache: config.environment.cache.clone(), outbound: None })
         .map_err(|error| StartError::System(chain(&error)))?;
-    let mut stages: Vec<std::sync::Arc<dyn Stage>> = Vec::new();
+    let mut stages: Vec<Arc<dyn Stage>> = Vec::new();
     for plugin in wanted {
         let failed = |cause: String| StartError::Plugin { name: plugin.name.clone(), cause };
         let bytes = bytes(&plugin.from).await.map_err(failed)?;
         let loaded = Plugin::load(&engine, &plugin.name, bytes, settings(plugin)).await;
         let loaded = loaded.map_err(|error| failed(chain(&error)))?;
-        stages.extend(loaded.interceptors.into_iter().map(|stage| stage as std::sync::Arc<dyn Stage>));
+        stages.extend(loaded.interceptors.into_iter().map(|stage| stage as Arc<dyn Stage>));
     }
-    Ok(Pipeline::new(stages, record))
+    Ok(stages)
 }
 
 async fn bytes(from: &PluginSource) -> Result<Bytes, String> {

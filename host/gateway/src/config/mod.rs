@@ -50,6 +50,8 @@ pub struct Config {
     pub unavailable: Vec<(ServerName, Resolution)>,
     /// The plugins, by name; those that are off included.
     pub plugins: Vec<PluginConfig>,
+    /// The interceptors of the command line, in its order, as written (`when:type:argument`).
+    pub interceptors: Vec<String>,
     /// How public names are made.
     pub names: Naming,
     /// How many items a page of a list has.
@@ -124,6 +126,7 @@ fn load_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Resu
         servers,
         unavailable,
         plugins,
+        interceptors: flags.interceptors.clone(),
         names: match raw.names {
             RawNames::Prefixed => Naming::Prefixed,
             RawNames::Plain => Naming::Plain,
