@@ -100,13 +100,14 @@ async fn a_command_that_fails_stops_the_call() {
     ] {
         let (gw, client) = with(&[&format!("before:exec:{script}")]).await;
         failed(&client.call_fails("text", json!({"text": "x"})).await, "before-exec-1");
-        // The details are for the operator: /mcp says only which interceptor it was.
         let error = client.call_fails("text", json!({"text": "x"})).await;
         assert!(
             error["message"].as_str().is_some_and(|said| said.contains("before-exec-1")),
-            "{script} {words}: {error}"
+            "{script}: {error}"
         );
-        gw.stop().await;
+        let ended = gw.stop().await;
+        // The details are for the operator.
+        assert!(ended.stderr.contains(words), "{script}: {}", ended.stderr);
     }
 }
 

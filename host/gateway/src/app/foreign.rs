@@ -1,4 +1,4 @@
-//! The interceptors of the command line (`--interceptor when:type:argument`) as stages and plugins.
+//! The interceptors of the command line (`--interceptor when:type:argument`) as stages and plugins, and the standard's door to all interceptors.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use wasmgate_core::pipeline::Stage;
 
 use super::StartError;
 use crate::config::{Config, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, When};
-use crate::interceptors::{self, Foreign, SpecError, What, World};
+use crate::front::{Door, Knock};
+use crate::interceptors::{self, Foreign, SpecError, Visit, What, World};
 
 /// Takes an `--interceptor` that is written as it must be, for the command line.
 ///
@@ -51,6 +52,17 @@ pub(super) fn plugins(config: &Config) -> Result<Vec<PluginConfig>, StartError> 
         })
     };
     Ok(all(config)?.into_iter().filter_map(plugin).collect())
+}
+
+/// The standard's door to the interceptors of the generation in force.
+pub(super) fn door() -> Door {
+    Arc::new(|knock: Knock| {
+        Box::pin(async move {
+            let Knock { gateway, id, principal, method, params, version } = knock;
+            let visit = Visit { id, method, params, principal, version };
+            interceptors::answer(&gateway.generation().pipeline, visit).await
+        })
+    })
 }
 
 /// Whether any of them runs in containers.

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{StartError, assemble, banner};
+use super::{StartError, assemble, banner, foreign};
 use crate::config::{Address, At, Config, Listen};
 use crate::front;
 use crate::shutdown::Tasks;
@@ -80,6 +80,7 @@ async fn front(
         allowed_origins: listen.allowed_origins.clone(),
         allowed_hosts: listen.allowed_hosts.clone(),
         limits: front::Limits::default(),
+        door: listen.interceptors.then(foreign::door),
     };
     let mut local = None;
     match &listen.at {

@@ -12,7 +12,8 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{
-    Exchange, FilterFuture, ListItem, Phase, ReconfigureFuture, Stage, StageError, StageFuture, StageInfo,
+    Exchange, FilterFuture, ListItem, Mode, Phase, ReconfigureFuture, Stage, StageError, StageFuture,
+    StageInfo,
 };
 
 use super::circuit::{Admission, Change, Circuit, Ended, PAUSE};
@@ -64,7 +65,11 @@ impl Guarded {
     }
 
     /// Runs one call of the stage, or refuses it.
-    async fn pass<T>(&self, call: impl Future<Output = Result<T, StageError>>) -> Result<T, StageError> {
+    async fn pass<T>(
+        &self,
+        exchange: &Exchange,
+        call: impl Future<Output = Result<T, StageError>>,
+    ) -> Result<T, StageError> {
         let started = Instant::now();
         let admission = self.circuit().admit(started);
         if admission == Admission::Refuse {
@@ -78,10 +83,22 @@ impl Guarded {
         let answer = AssertUnwindSafe(call).catch_unwind().await;
         let answer = answer.unwrap_or_else(|_| Err(StageError::Failed("panicked".to_owned())));
         told.ended = if answer.is_ok() { Ended::Well } else { Ended::Badly };
+        if let Err(error) = &answer {
+            self.explain(exchange, error);
+        }
         add(&self.counts.calls, 1);
         add(&self.counts.failures, u64::from(answer.is_err()));
         add(&self.counts.micros, u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
         answer
+    }
+
+    /// The client is told only which interceptor failed. Where the message passes all the same the pipeline remarks it.
+    fn explain(&self, exchange: &Exchange, error: &StageError) {
+        let info = self.inner.info();
+        if info.mode == Mode::Enforce && !info.fail_open {
+            let (interceptor, request) = (&*info.name, &*exchange.operation.id);
+            tracing::warn!(interceptor, request, %error, "interceptor failed");
+        }
     }
 
     fn circuit(&self) -> std::sync::MutexGuard<'_, Circuit> {
@@ -113,11 +130,11 @@ impl Stage for Guarded {
 
     fn run<'a>(&'a self, exchange: &'a Exchange, phase: Phase, payload: &'a Json) -> StageFuture<'a> {
         // The inner future is made inside, where a panic is caught.
-        Box::pin(self.pass(async move { self.inner.run(exchange, phase, payload).await }))
+        Box::pin(self.pass(exchange, async move { self.inner.run(exchange, phase, payload).await }))
     }
 
     fn filter<'a>(&'a self, exchange: &'a Exchange, items: &'a [ListItem]) -> FilterFuture<'a> {
-        Box::pin(self.pass(async move { self.inner.filter(exchange, items).await }))
+        Box::pin(self.pass(exchange, async move { self.inner.filter(exchange, items).await }))
     }
 
     fn reconfigured(&self, config: Json) -> ReconfigureFuture<'_> {

@@ -5,8 +5,10 @@
 //! configuration.
 
 mod circuit; // when a failing stage is left alone
+mod door; // `interceptors/list` and `interceptor/invoke`
 mod guarded; // the guard around every stage
 mod outside; // what all types of the command line have in common
+mod path; // places in payloads
 mod post; // type `http`
 mod program; // types `exec` and `docker`
 #[cfg(test)]
@@ -17,6 +19,7 @@ use std::sync::Arc;
 
 use wasmgate_core::pipeline::Stage;
 
+pub use door::{Visit, answer};
 pub use guarded::{Figures, Guarded};
 pub use spec::{Foreign, SpecError, What, When, parse};
 

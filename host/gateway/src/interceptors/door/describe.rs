@@ -64,7 +64,9 @@ impl Offered {
             "*" => true,
             "*/request" => self.phases != Phases::Response,
             "*/response" => self.phases != Phases::Request,
-            event => self.events.iter().any(|pattern| pattern == event || Pattern::new(pattern).matches(event)),
+            event => {
+                self.events.iter().any(|pattern| pattern == event || Pattern::new(pattern).matches(event))
+            }
         }
     }
 

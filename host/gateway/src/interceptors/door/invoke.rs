@@ -25,7 +25,8 @@ pub(super) async fn invoke(pipeline: &Pipeline, visit: Visit) -> Result<Json, Js
         let (name, event, phase) = (&asked.name, &asked.event, phase(asked.phase));
         return Err(invalid(&format!("`{name}` does not hook `{event}` in the {phase} phase")));
     }
-    let payload = Payload::read(asked.payload.clone(), &asked.event, asked.phase).map_err(|words| invalid(&words))?;
+    let payload =
+        Payload::read(asked.payload.clone(), &asked.event, asked.phase).map_err(|words| invalid(&words))?;
     let exchange = exchange(&visit, &asked, &payload);
     let started = Instant::now();
     let answer = in_time(&asked, run(stage, &exchange, &asked, &payload)).await??;
@@ -93,14 +94,17 @@ fn named<'a>(pipeline: &'a Pipeline, name: &str) -> Result<(&'a Arc<dyn Stage>, 
 }
 
 fn exchange(visit: &Visit, asked: &Asked, payload: &Payload) -> Exchange {
-    let context = |names: &[&str]| names.iter().try_fold(asked.context.clone()?, |value, name| value.member(name));
-    let text = |value: Option<Json>| value.as_ref().and_then(Json::string).map(|text| Arc::<str>::from(&*text));
+    let context =
+        |names: &[&str]| names.iter().try_fold(asked.context.clone()?, |value, name| value.member(name));
+    let text =
+        |value: Option<Json>| value.as_ref().and_then(Json::string).map(|text| Arc::<str>::from(&*text));
     let subject = match asked.event.as_str() {
         method::TOOLS_CALL | method::PROMPTS_GET => payload.seen.member("name"),
         method::RESOURCES_READ | method::RESOURCES_SUBSCRIBE => payload.seen.member("uri"),
         _ => None,
     };
-    let from_server = matches!(asked.event.as_str(), "sampling/createMessage" | "elicitation/create" | "roots/list");
+    let from_server =
+        matches!(asked.event.as_str(), "sampling/createMessage" | "elicitation/create" | "roots/list");
     let mut exchange = Exchange::new(Operation {
         id: Arc::clone(&visit.id),
         event: asked.event.as_str().into(),
@@ -112,8 +116,11 @@ fn exchange(visit: &Visit, asked: &Asked, payload: &Payload) -> Exchange {
         initiator: if from_server { Party::Server } else { Party::Client },
     });
     exchange.failed = payload.failed();
-    let carried: [(&'static str, &[&str]); 3] =
-        [("principal.claims", &["principal", "claims"]), ("trace.id", &["traceId"]), ("trace.span", &["spanId"])];
+    let carried: [(&'static str, &[&str]); 3] = [
+        ("principal.claims", &["principal", "claims"]),
+        ("trace.id", &["traceId"]),
+        ("trace.span", &["spanId"]),
+    ];
     exchange.attributes =
         carried.into_iter().filter_map(|(name, place)| Some((name, context(place)?))).collect();
     exchange

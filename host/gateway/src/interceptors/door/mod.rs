@@ -51,9 +51,14 @@ pub async fn answer(pipeline: &Pipeline, visit: Visit) -> Result<Json, Json> {
 
 fn initialize(pipeline: &Pipeline, params: Option<&Json>) -> Result<Json, Json> {
     let wanted = params.and_then(|params| params.member("protocolVersion"));
-    let wanted = wanted.as_ref().and_then(Json::string).ok_or_else(|| invalid("protocolVersion: a text is required"))?;
+    let wanted = wanted
+        .as_ref()
+        .and_then(Json::string)
+        .ok_or_else(|| invalid("protocolVersion: a text is required"))?;
     let version = LEGACY.iter().find(|known| **known == wanted).copied().unwrap_or(V2025_11_25);
-    let own = ObjectWriter::new().string("name", env!("CARGO_PKG_NAME")).string("version", env!("CARGO_PKG_VERSION"));
+    let own = ObjectWriter::new()
+        .string("name", env!("CARGO_PKG_NAME"))
+        .string("version", env!("CARGO_PKG_VERSION"));
     Ok(ObjectWriter::new()
         .string("protocolVersion", version)
         .member("capabilities", &capabilities(pipeline))
