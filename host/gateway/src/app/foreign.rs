@@ -1,13 +1,15 @@
-//! The interceptors of the command line (`--interceptor when:type:argument`) as stages and plugins, and the standard's door to all interceptors.
+//! The interceptors of the command line (`--interceptor when:type:argument`) as stages and plugins, remote interceptor servers, and the standard's door to all interceptors.
 
 use std::sync::Arc;
 
-use wasmgate_core::pipeline::Stage;
+use wasmgate_core::json::Json;
+use wasmgate_core::pipeline::{Mode, Stage};
 
 use super::StartError;
+use super::plugins::chain;
 use crate::config::{Config, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, When};
 use crate::front::{Door, Knock};
-use crate::interceptors::{self, Foreign, SpecError, Visit, What, World};
+use crate::interceptors::{self, Foreign, Remote, SpecError, Visit, What, World};
 
 /// Takes an `--interceptor` that is written as it must be, for the command line.
 ///
@@ -52,6 +54,27 @@ pub(super) fn plugins(config: &Config) -> Result<Vec<PluginConfig>, StartError> 
         })
     };
     Ok(all(config)?.into_iter().filter_map(plugin).collect())
+}
+
+/// The interceptors of a remote server.
+pub(super) async fn remote(plugin: &PluginConfig, world: &World) -> Result<Vec<Arc<dyn Stage>>, StartError> {
+    let PluginSource::Remote { url, interceptor } = &plugin.from else { return Ok(Vec::new()) };
+    let remote = Remote {
+        name: plugin.name.clone(),
+        url: url.clone(),
+        interceptor: interceptor.clone(),
+        config: Json::of(&plugin.config),
+        mode: if plugin.mode == PluginMode::Audit { Mode::Audit } else { Mode::Enforce },
+        fail_open: plugin.fail_open,
+        priority_request: plugin.priority.request,
+        priority_response: plugin.priority.response,
+        events: plugin.when.events.clone(),
+        servers: plugin.when.servers.clone(),
+        subjects: plugin.when.subjects.clone(),
+        wall: plugin.limits.wall,
+    };
+    let connected = interceptors::connect(world, remote).await;
+    connected.map_err(|error| StartError::Plugin { name: plugin.name.clone(), cause: chain(&error) })
 }
 
 /// The standard's door to the interceptors of the generation in force.

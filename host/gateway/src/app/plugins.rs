@@ -18,10 +18,14 @@ use crate::interceptors::{Guarded, World};
 pub(super) async fn pipeline(config: &Config, world: &World) -> Result<Pipeline, StartError> {
     let mut all = foreign::stages(config, world)?;
     let named = foreign::plugins(config)?;
-    let wanted: Vec<&PluginConfig> =
-        config.plugins.iter().chain(&named).filter(|plugin| plugin.mode != PluginMode::Off).collect();
+    let wanted = config.plugins.iter().chain(&named).filter(|plugin| plugin.mode != PluginMode::Off);
+    let (remotes, wanted): (Vec<_>, Vec<_>) =
+        wanted.partition(|plugin| matches!(plugin.from, PluginSource::Remote { .. }));
     if !wanted.is_empty() {
         all.extend(components(config, wanted).await?);
+    }
+    for plugin in remotes {
+        all.extend(foreign::remote(plugin, world).await?);
     }
     let guarded = all.into_iter().map(|stage| Arc::new(Guarded::new(stage)) as Arc<dyn Stage>);
     Ok(Pipeline::new(guarded.collect(), record))
@@ -48,6 +52,7 @@ async fn bytes(from: &PluginSource) -> Result<Bytes, String> {
             .map(Bytes::from_static)
             .ok_or_else(|| format!("is not bundled: there is no `{name}`")),
         PluginSource::File(path) => read(path).await,
+        PluginSource::Remote { .. } => Err("is no component".to_owned()),
     }
 }
 
@@ -115,7 +120,7 @@ fn record(operation: &Operation, remark: Remark) {
 }
 
 /// An error with all its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

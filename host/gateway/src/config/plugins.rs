@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use url::Url;
 
 use super::flags::Flags;
-use super::raw::{RawMode, RawPlugin};
+use super::raw::{RawLimits, RawMode, RawPlugin};
 use crate::document::{Diagnostic, Source, Spanned, closest};
 
 /// The plugins that come with the program.
@@ -41,6 +42,13 @@ pub enum PluginSource {
     Builtin(String),
     /// A file.
     File(PathBuf),
+    /// A remote interceptor server (`mcp+https://...`).
+    Remote {
+        /// Its address, without `mcp+`.
+        url: Url,
+        /// The one of its interceptors that is wanted; all of them when absent.
+        interceptor: Option<String>,
+    },
 }
 
 /// Whether a plugin's word counts.
@@ -146,6 +154,7 @@ fn plugin(
         Some(from) => find(&from.value, name, directory)
             .map_err(|(message, cure)| source.at(&from.referenced, &from.value, message, cure))?,
     };
+    let from = narrowed(name, from, raw.interceptor, &raw.limits, source)?;
     Ok(PluginConfig {
         from,
         config: raw.config.unwrap_or_else(|| Json::Object(serde_json::Map::new())),
@@ -166,16 +175,62 @@ fn plugin(
     })
 }
 
+/// What only a remote has, and what it has not.
+fn narrowed(
+    name: &str,
+    from: PluginSource,
+    wanted: Option<Spanned<String>>,
+    limits: &RawLimits,
+    source: &Source<'_>,
+) -> Result<PluginSource, Diagnostic> {
+    match (from, wanted) {
+        (PluginSource::Remote { .. }, _) if limits.memory.is_some() || limits.cpu.is_some() => {
+            let message =
+                format!("plugin `{name}`: `limits.memory` and `limits.cpu` cannot be kept on a remote");
+            Err(Diagnostic::new(
+                source.file,
+                message,
+                "keep `limits.wall`, which is how long a call may take",
+            ))
+        }
+        (PluginSource::Remote { url, .. }, wanted) => {
+            Ok(PluginSource::Remote { url, interceptor: wanted.map(|wanted| wanted.value) })
+        }
+        (from, None) => Ok(from),
+        (_, Some(wanted)) => {
+            let message = format!("plugin `{name}`: `interceptor` is for remotes");
+            Err(source.at(
+                &wanted.referenced,
+                &wanted.value,
+                message,
+                "remove it: a component is one interceptor".to_owned(),
+            ))
+        }
+    }
+}
+
 /// Where `use:` points, or what is wrong with it and the cure.
 fn find(from: &str, name: &str, directory: &Path) -> Result<PluginSource, (String, String)> {
     match from.strip_prefix("builtin") {
         Some("") => builtin(name),
         Some(rest) if rest.starts_with(':') => builtin(rest.trim_start_matches(':')),
+        _ if from.starts_with("mcp+") => remote(from, name),
         _ if from.contains("://") => Err((
             format!("plugin `{name}`: `{from}` cannot be fetched yet"),
             "download the component and write `use: ./file.wasm`".to_owned(),
         )),
         _ => Ok(PluginSource::File(directory.join(from))),
+    }
+}
+
+fn remote(from: &str, name: &str) -> Result<PluginSource, (String, String)> {
+    let url = from.strip_prefix("mcp+").and_then(|url| Url::parse(url).ok());
+    match url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+        Some(url) => Ok(PluginSource::Remote { url, interceptor: None }),
+        None => Err((
+            format!("plugin `{name}`: `{from}` is no address of an interceptor server"),
+            "write `mcp+https://host/path` or `mcp+http://host/path`".to_owned(),
+        )),
     }
 }
 

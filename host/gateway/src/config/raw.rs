@@ -153,9 +153,12 @@ pub(super) enum RawEnable {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawPlugin {
-    /// `builtin`, `builtin:name` or a path to a component.
+    /// `builtin`, `builtin:name`, a path to a component, or `mcp+https://...`, a remote interceptor server.
     #[serde(rename = "use", default)]
     pub(super) from: Option<Spanned<String>>,
+    /// The one interceptor of a remote that is wanted; all of them when absent.
+    #[serde(default)]
+    pub(super) interceptor: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) config: Option<Json>,
     #[serde(default)]

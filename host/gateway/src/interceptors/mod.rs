@@ -11,6 +11,7 @@ mod outside; // what all types of the command line have in common
 mod path; // places in payloads
 mod post; // type `http`
 mod program; // types `exec` and `docker`
+mod remote; // interceptor servers of others
 #[cfg(test)]
 mod samples;
 mod spec; // `--interceptor when:type:argument`
@@ -21,6 +22,7 @@ use wasmgate_core::pipeline::Stage;
 
 pub use door::{Visit, answer};
 pub use guarded::{Figures, Guarded};
+pub use remote::{Remote, RemoteError, connect};
 pub use spec::{Foreign, SpecError, What, When, parse};
 
 use crate::egress::Egress;

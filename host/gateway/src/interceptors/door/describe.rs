@@ -4,7 +4,7 @@ use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::mcp::V2024_11_05;
 use wasmgate_core::pipeline::{Compat, Kind, Mode, Pattern, Phase, StageInfo};
 
-/// What of a stage's hooks can be said at the door, where no message has a server.
+/// What of a stage's hooks can be said at the door, where no message has a server and no response a subject.
 pub(super) struct Offered {
     /// Event patterns.
     pub(super) events: Vec<String>,
@@ -19,7 +19,7 @@ enum Phases {
 }
 
 /// None for what cannot be invoked here: list filters, which the standard does not know, and stages that look only at
-/// certain servers.
+/// certain servers. Offered, they would call messages valid that they never look at.
 ///
 /// The standard has one list of events for both phases. A stage that hooks different ones is offered with all of them,
 /// and has nothing to say about those it does not hook.
@@ -27,12 +27,15 @@ pub(super) fn offered(info: &StageInfo) -> Option<Offered> {
     if info.kind == Kind::Filter {
         return None;
     }
-    let any_server = |patterns: &[Pattern]| patterns.is_empty() || patterns.iter().any(|p| p.as_str() == "*");
-    let hooks = info.hooks.iter().filter(|hook| any_server(&hook.servers));
+    let any = |patterns: &[Pattern]| patterns.is_empty() || patterns.iter().any(|p| p.as_str() == "*");
     let (mut events, mut request, mut response) = (Vec::new(), false, false);
-    for hook in hooks {
+    for hook in info.hooks.iter().filter(|hook| any(&hook.servers)) {
+        let answers = hook.response && any(&hook.subjects);
+        if !hook.request && !answers {
+            continue;
+        }
         request |= hook.request;
-        response |= hook.response;
+        response |= answers;
         for event in hook.events.iter().map(Pattern::as_str) {
             if !events.iter().any(|known| known == event) {
                 events.push(event.to_owned());

@@ -86,7 +86,7 @@ fn named<'a>(pipeline: &'a Pipeline, name: &str) -> Result<(&'a Arc<dyn Stage>, 
     let stage = stage.ok_or_else(|| invalid(&format!("no interceptor is called `{name}`")))?;
     let why = match stage.info().kind {
         Kind::Filter => "filters lists",
-        Kind::Validator | Kind::Mutator => "looks only at messages of certain servers",
+        Kind::Validator | Kind::Mutator => "looks only at messages of certain servers or subjects",
     };
     let offered = offered(stage.info());
     let offered = offered.ok_or_else(|| invalid(&format!("`{name}` {why} and cannot be invoked")))?;

@@ -12,6 +12,8 @@ mod describe; // descriptors
 mod invoke; // one run of one stage
 mod payload; // what a stage sees of a payload
 
+pub(super) use payload::Payload;
+
 use std::sync::Arc;
 
 use wasmgate_core::json::{Json, ObjectWriter};

@@ -152,8 +152,20 @@ fn check_invoke(params: &str, expected: Expect) {
 
 #[test]
 fn descriptors_leave_defaults_out_and_keep_the_order() {
-    check(LIST, "{}", expect![[r#"{"interceptors":[{"name":"zebra","type":"validation","hook":{"events":["tools/call","tools/list"],"phase":"request"}},{"name":"changes","version":"1.2.0","description":"Changes.","type":"mutation","hook":{"events":["*"],"phase":"both"},"priorityHint":{"request":-5},"configSchema":{"type":"object"}},{"name":"audits","type":"validation","hook":{"events":["*"],"phase":"both"},"mode":"audit","failOpen":true,"compat":{"minProtocol":"2024-11-05","maxProtocol":"2025-11-25"}},{"name":"both","type":"mutation","hook":{"events":["tools/*","prompts/get"],"phase":"both"},"priorityHint":3},{"name":"answers","type":"mutation","hook":{"events":["*"],"phase":"both"}},{"name":"fails","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"hangs","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"tells","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"old","type":"validation","hook":{"events":["*"],"phase":"both"},"compat":{"minProtocol":"2024-11-05","maxProtocol":"2024-11-05"}}]}"#]]);
-    check(LIST, r#"{"event":"prompts/get"}"#, expect![[r#"{"interceptors":[{"name":"changes","version":"1.2.0","description":"Changes.","type":"mutation","hook":{"events":["*"],"phase":"both"},"priorityHint":{"request":-5},"configSchema":{"type":"object"}},{"name":"audits","type":"validation","hook":{"events":["*"],"phase":"both"},"mode":"audit","failOpen":true,"compat":{"minProtocol":"2024-11-05","maxProtocol":"2025-11-25"}},{"name":"both","type":"mutation","hook":{"events":["tools/*","prompts/get"],"phase":"both"},"priorityHint":3},{"name":"answers","type":"mutation","hook":{"events":["*"],"phase":"both"}},{"name":"fails","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"hangs","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"tells","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"old","type":"validation","hook":{"events":["*"],"phase":"both"},"compat":{"minProtocol":"2024-11-05","maxProtocol":"2024-11-05"}}]}"#]]);
+    check(
+        LIST,
+        "{}",
+        expect![[
+            r#"{"interceptors":[{"name":"zebra","type":"validation","hook":{"events":["tools/call","tools/list"],"phase":"request"}},{"name":"changes","version":"1.2.0","description":"Changes.","type":"mutation","hook":{"events":["*"],"phase":"both"},"priorityHint":{"request":-5},"configSchema":{"type":"object"}},{"name":"audits","type":"validation","hook":{"events":["*"],"phase":"both"},"mode":"audit","failOpen":true,"compat":{"minProtocol":"2024-11-05","maxProtocol":"2025-11-25"}},{"name":"both","type":"mutation","hook":{"events":["tools/*","prompts/get"],"phase":"both"},"priorityHint":3},{"name":"answers","type":"mutation","hook":{"events":["*"],"phase":"both"}},{"name":"fails","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"hangs","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"tells","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"old","type":"validation","hook":{"events":["*"],"phase":"both"},"compat":{"minProtocol":"2024-11-05","maxProtocol":"2024-11-05"}}]}"#
+        ]],
+    );
+    check(
+        LIST,
+        r#"{"event":"prompts/get"}"#,
+        expect![[
+            r#"{"interceptors":[{"name":"changes","version":"1.2.0","description":"Changes.","type":"mutation","hook":{"events":["*"],"phase":"both"},"priorityHint":{"request":-5},"configSchema":{"type":"object"}},{"name":"audits","type":"validation","hook":{"events":["*"],"phase":"both"},"mode":"audit","failOpen":true,"compat":{"minProtocol":"2024-11-05","maxProtocol":"2025-11-25"}},{"name":"both","type":"mutation","hook":{"events":["tools/*","prompts/get"],"phase":"both"},"priorityHint":3},{"name":"answers","type":"mutation","hook":{"events":["*"],"phase":"both"}},{"name":"fails","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"hangs","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"tells","type":"validation","hook":{"events":["*"],"phase":"both"}},{"name":"old","type":"validation","hook":{"events":["*"],"phase":"both"},"compat":{"minProtocol":"2024-11-05","maxProtocol":"2024-11-05"}}]}"#
+        ]],
+    );
     check(LIST, r#"{"event":3}"#, expect![[r#"error {"code":-32602,"message":"event: must be a text"}"#]]);
     for (event, listed) in [
         ("tools/list", true),
@@ -169,9 +181,25 @@ fn descriptors_leave_defaults_out_and_keep_the_order() {
 
 #[test]
 fn the_door_says_what_it_is() {
-    check("initialize", r#"{"protocolVersion":"2025-06-18"}"#, expect![[r#"{"protocolVersion":"2025-06-18","capabilities":{"interceptor":{"supportedEvents":["tools/call","tools/list","*","tools/*","prompts/get"]}},"serverInfo":{"name":"wasmgate","version":"0.1.0"}}"#]]);
-    check("initialize", "{}", expect![[r#"error {"code":-32602,"message":"protocolVersion: a text is required"}"#]]);
-    check("server/discover", "{}", expect![[r#"{"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"interceptor":{"supportedEvents":["tools/call","tools/list","*","tools/*","prompts/get"]}}}"#]]);
+    check(
+        "initialize",
+        r#"{"protocolVersion":"2025-06-18"}"#,
+        expect![[
+            r#"{"protocolVersion":"2025-06-18","capabilities":{"interceptor":{"supportedEvents":["tools/call","tools/list","*","tools/*","prompts/get"]}},"serverInfo":{"name":"wasmgate","version":"0.1.0"}}"#
+        ]],
+    );
+    check(
+        "initialize",
+        "{}",
+        expect![[r#"error {"code":-32602,"message":"protocolVersion: a text is required"}"#]],
+    );
+    check(
+        "server/discover",
+        "{}",
+        expect![[
+            r#"{"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"interceptor":{"supportedEvents":["tools/call","tools/list","*","tools/*","prompts/get"]}}}"#
+        ]],
+    );
     check("ping", "{}", expect!["{}"]);
     check("tools/list", "{}", expect![[r#"error {"code":-32601,"message":"Method not found"}"#]]);
 }
@@ -180,43 +208,125 @@ fn the_door_says_what_it_is() {
 fn results_have_the_exact_shape() {
     let request =
         r#""event":"tools/call","phase":"request","payload":{"method":"tools/call","params":{"name":"t"}}"#;
-    check_invoke(&format!(r#"{{"name":"zebra",{request}}}"#), expect![[r#"{"interceptor":"zebra","type":"validation","phase":"request","durationMs":_,"valid":false,"severity":"error","messages":[{"path":"params.arguments.a","message":"is odd","severity":"warn"},{"path":"params.arguments.a","message":"is odd","severity":"error"}],"suggestions":[{"path":"params.arguments.a","value":"even"},{"path":"params.arguments.a","value":"even"}]}"#]]);
-    check_invoke(&format!(r#"{{"name":"audits",{request}}}"#), expect![[r#"{"interceptor":"audits","type":"validation","phase":"request","durationMs":_,"valid":true,"severity":"warn","messages":[{"path":"params.arguments.a","message":"is odd","severity":"warn"}],"suggestions":[{"path":"params.arguments.a","value":"even"}]}"#]]);
-    check_invoke(&format!(r#"{{"name":"changes",{request}}}"#), expect![[r#"{"interceptor":"changes","type":"mutation","phase":"request","durationMs":_,"modified":true,"payload":{"method":"tools/call","params":{"name":"t","changed":true}}}"#]]);
-    check_invoke(&format!(r#"{{"name":"both",{request}}}"#), expect![[r#"{"interceptor":"both","type":"mutation","phase":"request","durationMs":_,"modified":false,"payload":{"method":"tools/call","params":{"name":"t"}}}"#]]);
+    check_invoke(
+        &format!(r#"{{"name":"zebra",{request}}}"#),
+        expect![[
+            r#"{"interceptor":"zebra","type":"validation","phase":"request","durationMs":_,"valid":false,"severity":"error","messages":[{"path":"params.arguments.a","message":"is odd","severity":"warn"},{"path":"params.arguments.a","message":"is odd","severity":"error"}],"suggestions":[{"path":"params.arguments.a","value":"even"},{"path":"params.arguments.a","value":"even"}]}"#
+        ]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"audits",{request}}}"#),
+        expect![[
+            r#"{"interceptor":"audits","type":"validation","phase":"request","durationMs":_,"valid":true,"severity":"warn","messages":[{"path":"params.arguments.a","message":"is odd","severity":"warn"}],"suggestions":[{"path":"params.arguments.a","value":"even"}]}"#
+        ]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"changes",{request}}}"#),
+        expect![[
+            r#"{"interceptor":"changes","type":"mutation","phase":"request","durationMs":_,"modified":true,"payload":{"method":"tools/call","params":{"name":"t","changed":true}}}"#
+        ]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"both",{request}}}"#),
+        expect![[
+            r#"{"interceptor":"both","type":"mutation","phase":"request","durationMs":_,"modified":false,"payload":{"method":"tools/call","params":{"name":"t"}}}"#
+        ]],
+    );
     check_invoke(
         r#"{"name":"changes","event":"tools/call","phase":"response","payload":{"content":[]}}"#,
-        expect![[r#"{"interceptor":"changes","type":"mutation","phase":"response","durationMs":_,"modified":true,"payload":{"content":[],"changed":true}}"#]],
+        expect![[
+            r#"{"interceptor":"changes","type":"mutation","phase":"response","durationMs":_,"modified":true,"payload":{"content":[],"changed":true}}"#
+        ]],
     );
     check_invoke(
         r#"{"name":"both","event":"prompts/get","phase":"request","payload":{"name":"p"}}"#,
-        expect![[r#"{"interceptor":"both","type":"mutation","phase":"request","durationMs":_,"modified":false,"payload":{"name":"p"}}"#]],
+        expect![[
+            r#"{"interceptor":"both","type":"mutation","phase":"request","durationMs":_,"modified":false,"payload":{"name":"p"}}"#
+        ]],
     );
-    check_invoke(&format!(r#"{{"name":"zebra",{request},"config":{{"does":"nothing"}}}}"#), expect![[r#"{"interceptor":"zebra","type":"validation","phase":"request","durationMs":_,"valid":true}"#]]);
+    check_invoke(
+        &format!(r#"{{"name":"zebra",{request},"config":{{"does":"nothing"}}}}"#),
+        expect![[
+            r#"{"interceptor":"zebra","type":"validation","phase":"request","durationMs":_,"valid":true}"#
+        ]],
+    );
 }
 
 #[test]
 fn failures_say_whose_and_why() {
     let request = r#""event":"tools/call","phase":"request","payload":{"name":"t"}"#;
-    check_invoke(&format!(r#"{{"name":"fails",{request}}}"#), expect![[r#"error {"code":-32603,"message":"Interceptor execution failed","data":{"interceptor":"fails","reason":"no idea"}}"#]]);
-    check_invoke(&format!(r#"{{"name":"answers",{request}}}"#), expect![[r#"error {"code":-32603,"message":"Interceptor execution failed","data":{"interceptor":"answers","reason":"answered in the server's place","answer":{"content":[]}}}"#]]);
-    check_invoke(&format!(r#"{{"name":"old",{request}}}"#), expect![[r#"error {"code":-32603,"message":"Interceptor execution failed","data":{"interceptor":"old","reason":"is not made for protocol version 2025-11-25"}}"#]]);
-    check_invoke(&format!(r#"{{"name":"zebra",{request},"config":{{}}}}"#), expect![[r#"error {"code":-32603,"message":"Interceptor execution failed","data":{"interceptor":"zebra","reason":"Configuration invalid: does: is required"}}"#]]);
+    check_invoke(
+        &format!(r#"{{"name":"fails",{request}}}"#),
+        expect![[
+            r#"error {"code":-32603,"message":"Interceptor execution failed","data":{"interceptor":"fails","reason":"no idea"}}"#
+        ]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"answers",{request}}}"#),
+        expect![[
+            r#"error {"code":-32603,"message":"Interceptor execution failed","data":{"interceptor":"answers","reason":"answered in the server's place","answer":{"content":[]}}}"#
+        ]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"old",{request}}}"#),
+        expect![[
+            r#"error {"code":-32603,"message":"Interceptor execution failed","data":{"interceptor":"old","reason":"is not made for protocol version 2025-11-25"}}"#
+        ]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"zebra",{request},"config":{{}}}}"#),
+        expect![[
+            r#"error {"code":-32603,"message":"Interceptor execution failed","data":{"interceptor":"zebra","reason":"Configuration invalid: does: is required"}}"#
+        ]],
+    );
 }
 
 #[test]
 fn what_cannot_be_invoked_is_refused_in_words() {
     let request = r#""event":"tools/call","phase":"request","payload":{"name":"t"}"#;
     check_invoke("{}", expect![[r#"error {"code":-32602,"message":"phase: a text is required"}"#]]);
-    check_invoke(r#"{"name":"zebra","event":"tools/call","phase":"request"}"#, expect![[r#"error {"code":-32602,"message":"payload: is required"}"#]]);
-    check_invoke(r#"{"name":"zebra","event":"tools/call","phase":"both","payload":{}}"#, expect![[r#"error {"code":-32602,"message":"phase: must be `request` or `response`"}"#]]);
-    check_invoke(&format!(r#"{{"name":"nobody",{request}}}"#), expect![[r#"error {"code":-32602,"message":"no interceptor is called `nobody`"}"#]]);
-    check_invoke(&format!(r#"{{"name":"filter",{request}}}"#), expect![[r#"error {"code":-32602,"message":"`filter` filters lists and cannot be invoked"}"#]]);
-    check_invoke(&format!(r#"{{"name":"crm",{request}}}"#), expect![[r#"error {"code":-32602,"message":"`crm` looks only at messages of certain servers and cannot be invoked"}"#]]);
-    check_invoke(r#"{"name":"zebra","event":"tools/call","phase":"response","payload":{}}"#, expect![[r#"error {"code":-32602,"message":"`zebra` does not hook `tools/call` in the response phase"}"#]]);
-    check_invoke(r#"{"name":"zebra","event":"prompts/get","phase":"request","payload":{}}"#, expect![[r#"error {"code":-32602,"message":"`zebra` does not hook `prompts/get` in the request phase"}"#]]);
-    check_invoke(&format!(r#"{{"name":"zebra",{request},"timeoutMs":"soon"}}"#), expect![[r#"error {"code":-32602,"message":"timeoutMs: must be a number of milliseconds"}"#]]);
-    check_invoke(&format!(r#"{{"name":"zebra",{request},"config":[]}}"#), expect![[r#"error {"code":-32602,"message":"config: must be an object"}"#]]);
+    check_invoke(
+        r#"{"name":"zebra","event":"tools/call","phase":"request"}"#,
+        expect![[r#"error {"code":-32602,"message":"payload: is required"}"#]],
+    );
+    check_invoke(
+        r#"{"name":"zebra","event":"tools/call","phase":"both","payload":{}}"#,
+        expect![[r#"error {"code":-32602,"message":"phase: must be `request` or `response`"}"#]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"nobody",{request}}}"#),
+        expect![[r#"error {"code":-32602,"message":"no interceptor is called `nobody`"}"#]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"filter",{request}}}"#),
+        expect![[r#"error {"code":-32602,"message":"`filter` filters lists and cannot be invoked"}"#]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"crm",{request}}}"#),
+        expect![[
+            r#"error {"code":-32602,"message":"`crm` looks only at messages of certain servers or subjects and cannot be invoked"}"#
+        ]],
+    );
+    check_invoke(
+        r#"{"name":"zebra","event":"tools/call","phase":"response","payload":{}}"#,
+        expect![[
+            r#"error {"code":-32602,"message":"`zebra` does not hook `tools/call` in the response phase"}"#
+        ]],
+    );
+    check_invoke(
+        r#"{"name":"zebra","event":"prompts/get","phase":"request","payload":{}}"#,
+        expect![[
+            r#"error {"code":-32602,"message":"`zebra` does not hook `prompts/get` in the request phase"}"#
+        ]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"zebra",{request},"timeoutMs":"soon"}}"#),
+        expect![[r#"error {"code":-32602,"message":"timeoutMs: must be a number of milliseconds"}"#]],
+    );
+    check_invoke(
+        &format!(r#"{{"name":"zebra",{request},"config":[]}}"#),
+        expect![[r#"error {"code":-32602,"message":"config: must be an object"}"#]],
+    );
 }
 
 #[test]
@@ -224,11 +334,15 @@ fn the_context_reaches_the_stage() {
     check_invoke(
         r#"{"name":"tells","event":"tools/call","phase":"request","payload":{"name":"t"},
            "context":{"principal":{"type":"user","id":"ann"},"sessionId":"s1","traceId":"t1"}}"#,
-        expect![[r#"{"interceptor":"tells","type":"validation","phase":"request","durationMs":_,"valid":true,"severity":"info","messages":[{"message":"tools/call Some(\"t\") ann Some(\"s1\") 2025-11-25 Some(\"\\\"t1\\\"\") false","severity":"info"}]}"#]],
+        expect![[
+            r#"{"interceptor":"tells","type":"validation","phase":"request","durationMs":_,"valid":true,"severity":"info","messages":[{"message":"tools/call Some(\"t\") ann Some(\"s1\") 2025-11-25 Some(\"\\\"t1\\\"\") false","severity":"info"}]}"#
+        ]],
     );
     check_invoke(
         r#"{"name":"tells","event":"tools/call","phase":"response","payload":{"error":{"code":1}}}"#,
-        expect![[r#"{"interceptor":"tells","type":"validation","phase":"response","durationMs":_,"valid":true,"severity":"info","messages":[{"message":"tools/call None bearer None 2025-11-25 None true","severity":"info"}]}"#]],
+        expect![[
+            r#"{"interceptor":"tells","type":"validation","phase":"response","durationMs":_,"valid":true,"severity":"info","messages":[{"message":"tools/call None bearer None 2025-11-25 None true","severity":"info"}]}"#
+        ]],
     );
 }
 
