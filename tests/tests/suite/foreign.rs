@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use wasmgate_tests::catalog::{good, raw};
+use wasmgate_tests::gateway::TOKEN;
 use wasmgate_tests::mcp::only;
 use wasmgate_tests::{Legacy, Modern, Running, docker, gateway, remote, require, soon};
 
@@ -159,6 +160,29 @@ async fn a_command_that_keeps_failing_is_left_alone_for_a_while() {
     assert_eq!(ended.stderr.matches("left alone").count(), 1, "{}", ended.stderr);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_calls_run_in_one_command_at_the_same_time_and_the_others_wait() {
+    let script =
+        r#"d="$HOME/running"; mkdir -p "$d/$$"; ls "$d" | wc -l >>"$HOME/counts"; sleep 0.3; rmdir "$d/$$""#;
+    let builder = gateway().catalog(good("fx")).arg("--interceptor").arg(format!("before:exec:{script}"));
+    let counts = builder.home().join("counts");
+    let gw = builder.start().await;
+    gw.ready(["fx"]).await;
+    let client = gw.alone("fx").await;
+    let calls = (0..24).map(|n| {
+        let client = client.clone();
+        tokio::spawn(async move { client.call("echo", json!({"n": n})).await })
+    });
+    for (n, call) in calls.collect::<Vec<_>>().into_iter().enumerate() {
+        assert_eq!(call.await.expect("a call")["structuredContent"], json!({"n": n}));
+    }
+    let counts = std::fs::read_to_string(counts).expect("the counts");
+    let counts: Vec<usize> = counts.lines().map(|line| line.trim().parse().expect("a count")).collect();
+    assert_eq!(counts.len(), 24);
+    assert!(counts.iter().all(|count| *count <= 16), "{counts:?}");
+    gw.stop().await;
+}
+
 #[tokio::test]
 async fn an_http_service_is_asked_and_must_answer_well() {
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -170,6 +194,7 @@ async fn an_http_service_is_asked_and_must_answer_well() {
             "/pass" => (204, String::new()),
             "/empty" => (200, "{}".to_owned()),
             "/moved" => (302, String::new()),
+            "/huge" => (200, "x".repeat(5 << 20)),
             _ => (500, json!({"content": []}).to_string()),
         }
     })
@@ -186,7 +211,7 @@ async fn an_http_service_is_asked_and_must_answer_well() {
     );
     let body: Value = serde_json::from_str(&first.1).expect("JSON");
     assert_eq!((&body["method"], &body["params"]["arguments"]), (&json!("tools/call"), &json!({"a": 1})));
-    for path in ["broken", "empty", "moved"] {
+    for path in ["broken", "empty", "moved", "huge"] {
         let (gw, client) = with(&[&of(path)]).await;
         failed(&client.call_fails("text", json!({})).await, "before-http-1");
         gw.stop().await;
@@ -344,11 +369,17 @@ async fn a_run_through_the_door_ends_with_its_time() {
 async fn one_gateway_runs_the_interceptors_of_another() {
     let replace = r#"after:exec:read r; echo '{"content":[{"type":"text","text":"seen by a"}]}'"#;
     let answer = r#"before:exec:grep -q '"name":"fail"' && echo '{"content":[{"type":"text","text":"answered by a"}]}' || true"#;
-    let a = gateway().catalog(good("fx")).config(DOOR).open();
+    let a = gateway().catalog(good("fx")).config(DOOR);
     let a = a.arg("--interceptor").arg(replace).arg("--interceptor").arg(answer).start().await;
     a.ready(["fx"]).await;
-    let config = format!("plugins:\n  far: {{use: 'mcp+{}'}}\n", a.url("/interceptors"));
-    let b = gateway().catalog(good("fx")).config(&config).arg("--block-secrets=false").start().await;
+    let config = format!("plugins:\n  far: {{use: 'mcp+{}', token: a.token}}\n", a.url("/interceptors"));
+    let b = gateway()
+        .catalog(good("fx"))
+        .config(&config)
+        .env("WASMGATE_SECRET_A_TOKEN", TOKEN)
+        .arg("--block-secrets=false")
+        .start()
+        .await;
     b.ready(["fx"]).await;
     let client = b.alone("fx").await;
     // A mutator of the other gateway.
@@ -475,6 +506,7 @@ async fn a_remote_that_cannot_be_used_fails_the_start() {
         ("{use: 'mcp+ftp://host/'}".to_owned(), "write `mcp+https://host/path`"),
         (format!("{{use: '{url}', limits: {{memory: 1MiB}}}}"), "cannot be kept on a remote"),
         ("{use: builtin:log-calls, interceptor: x}".to_owned(), "is for remotes"),
+        (format!("{{use: '{url}', token: no.such}}"), "WASMGATE_SECRET_NO_SUCH"),
     ] {
         let config = format!("plugins:\n  far: {plugin}\n");
         let ended = gateway().catalog(good("fx")).config(&config).run_to_end().await;

@@ -27,7 +27,7 @@ pub(super) fn stages(config: &Config, world: &World) -> Result<Vec<Arc<dyn Stage
             .map_err(|cause| refused(&foreign.name(number), &cause))?;
         if let Some(stage) = made {
             let (interceptor, kind) = (&*stage.info().name, foreign.what.kind());
-            tracing::warn!(interceptor, kind, "an unsandboxed interceptor sees every tool call");
+            tracing::warn!(interceptor, kind, "this interceptor runs unsandboxed and sees every tool call");
             stages.push(stage);
         }
     }
@@ -57,11 +57,16 @@ pub(super) fn plugins(config: &Config) -> Result<Vec<PluginConfig>, StartError> 
 }
 
 /// The interceptors of a remote server.
-pub(super) async fn remote(plugin: &PluginConfig, world: &World) -> Result<Vec<Arc<dyn Stage>>, StartError> {
-    let PluginSource::Remote { url, interceptor } = &plugin.from else { return Ok(Vec::new()) };
+pub(super) async fn remote(
+    plugin: &PluginConfig,
+    config: &Config,
+    world: &World,
+) -> Result<Vec<Arc<dyn Stage>>, StartError> {
+    let PluginSource::Remote { url, interceptor, .. } = &plugin.from else { return Ok(Vec::new()) };
     let remote = Remote {
         name: plugin.name.clone(),
         url: url.clone(),
+        token: config.tokens.get(&plugin.name).cloned(),
         interceptor: interceptor.clone(),
         config: Json::of(&plugin.config),
         mode: if plugin.mode == PluginMode::Audit { Mode::Audit } else { Mode::Enforce },

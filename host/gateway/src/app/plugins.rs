@@ -25,7 +25,7 @@ pub(super) async fn pipeline(config: &Config, world: &World) -> Result<Pipeline,
         all.extend(components(config, wanted).await?);
     }
     for plugin in remotes {
-        all.extend(foreign::remote(plugin, world).await?);
+        all.extend(foreign::remote(plugin, config, world).await?);
     }
     let guarded = all.into_iter().map(|stage| Arc::new(Guarded::new(stage)) as Arc<dyn Stage>);
     Ok(Pipeline::new(guarded.collect(), record))

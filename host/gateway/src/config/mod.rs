@@ -14,10 +14,11 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use wasmgate_core::catalog::{Launch, Server};
 use wasmgate_core::index::Naming;
 use wasmgate_core::name::ServerName;
@@ -50,6 +51,8 @@ pub struct Config {
     pub unavailable: Vec<(ServerName, Resolution)>,
     /// The plugins, by name; those that are off included.
     pub plugins: Vec<PluginConfig>,
+    /// Bearer tokens of remote interceptor servers, by plugin.
+    pub tokens: BTreeMap<String, SecretString>,
     /// The interceptors of the command line, in its order, as written (`when:type:argument`).
     pub interceptors: Vec<String>,
     /// How public names are made.
@@ -104,6 +107,7 @@ fn load_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Resu
     let directory = directory_of(path, &parts.environment);
     let raw = std::mem::take(&mut parts.raw);
     let plugins = plugins::plugins(raw.plugins, flags, &directory, &source, &mut parts.reader.problems);
+    let tokens = plugins::tokens(&plugins, &parts.secrets, &source, &mut parts.reader.problems);
     let listen = listen::listen(raw.listen, &flags.listen, &source);
     let listen = listen.map_err(|problem| parts.reader.problems.push(problem)).unwrap_or_default();
     let page = raw.page_size.as_ref().map_or(PAGE, |page| page.value);
@@ -126,6 +130,7 @@ fn load_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Resu
         servers,
         unavailable,
         plugins,
+        tokens,
         interceptors: flags.interceptors.clone(),
         names: match raw.names {
             RawNames::Prefixed => Naming::Prefixed,

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::Value as Json;
 use url::Url;
 
 use super::flags::Flags;
-use super::raw::{RawLimits, RawMode, RawPlugin};
+use super::raw::{RawMode, RawPlugin};
 use crate::document::{Diagnostic, Source, Spanned, closest};
+use crate::secrets::{Secrets, Wanted};
 
 /// The plugins that come with the program.
 pub const BUILTIN: &[&str] = &["block-secrets", "log-calls"];
@@ -48,6 +50,8 @@ pub enum PluginSource {
         url: Url,
         /// The one of its interceptors that is wanted; all of them when absent.
         interceptor: Option<String>,
+        /// The name of the secret that it is shown as a bearer token.
+        token: Option<String>,
     },
 }
 
@@ -154,7 +158,9 @@ fn plugin(
         Some(from) => find(&from.value, name, directory)
             .map_err(|(message, cure)| source.at(&from.referenced, &from.value, message, cure))?,
     };
-    let from = narrowed(name, from, raw.interceptor, &raw.limits, source)?;
+    let limited = raw.limits.memory.is_some() || raw.limits.cpu.is_some();
+    let distant = Distant { interceptor: raw.interceptor, token: raw.token, limited };
+    let from = distant.complete(name, from, source)?;
     Ok(PluginConfig {
         from,
         config: raw.config.unwrap_or_else(|| Json::Object(serde_json::Map::new())),
@@ -176,37 +182,69 @@ fn plugin(
 }
 
 /// What only a remote has, and what it has not.
-fn narrowed(
-    name: &str,
-    from: PluginSource,
-    wanted: Option<Spanned<String>>,
-    limits: &RawLimits,
-    source: &Source<'_>,
-) -> Result<PluginSource, Diagnostic> {
-    match (from, wanted) {
-        (PluginSource::Remote { .. }, _) if limits.memory.is_some() || limits.cpu.is_some() => {
-            let message =
-                format!("plugin `{name}`: `limits.memory` and `limits.cpu` cannot be kept on a remote");
-            Err(Diagnostic::new(
-                source.file,
-                message,
-                "keep `limits.wall`, which is how long a call may take",
-            ))
-        }
-        (PluginSource::Remote { url, .. }, wanted) => {
-            Ok(PluginSource::Remote { url, interceptor: wanted.map(|wanted| wanted.value) })
-        }
-        (from, None) => Ok(from),
-        (_, Some(wanted)) => {
-            let message = format!("plugin `{name}`: `interceptor` is for remotes");
-            Err(source.at(
-                &wanted.referenced,
-                &wanted.value,
-                message,
-                "remove it: a component is one interceptor".to_owned(),
-            ))
+struct Distant {
+    interceptor: Option<Spanned<String>>,
+    token: Option<Spanned<String>>,
+    /// A limit of components is named.
+    limited: bool,
+}
+
+impl Distant {
+    fn complete(
+        self,
+        name: &str,
+        from: PluginSource,
+        source: &Source<'_>,
+    ) -> Result<PluginSource, Diagnostic> {
+        match from {
+            PluginSource::Remote { .. } if self.limited => {
+                let message =
+                    format!("plugin `{name}`: `limits.memory` and `limits.cpu` cannot be kept on a remote");
+                let cure = "keep `limits.wall`, which is how long a call may take";
+                Err(Diagnostic::new(source.file, message, cure))
+            }
+            PluginSource::Remote { url, .. } => {
+                let value = |spot: Option<Spanned<String>>| spot.map(|spot| spot.value);
+                Ok(PluginSource::Remote {
+                    url,
+                    interceptor: value(self.interceptor),
+                    token: value(self.token),
+                })
+            }
+            from => match (self.interceptor, self.token) {
+                (None, None) => Ok(from),
+                (Some(spot), _) => Err(misplaced(name, "interceptor", &spot, source)),
+                (None, Some(spot)) => Err(misplaced(name, "token", &spot, source)),
+            },
         }
     }
+}
+
+fn misplaced(name: &str, key: &str, spot: &Spanned<String>, source: &Source<'_>) -> Diagnostic {
+    let message = format!("plugin `{name}`: `{key}` is for remotes (`use: mcp+https://...`)");
+    source.at(&spot.referenced, &spot.value, message, "remove it".to_owned())
+}
+
+/// The bearer tokens of remotes, by plugin.
+pub(super) fn tokens(
+    plugins: &[PluginConfig],
+    secrets: &Secrets,
+    source: &Source<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, SecretString> {
+    let mut tokens = BTreeMap::new();
+    for plugin in plugins.iter().filter(|plugin| plugin.mode != PluginMode::Off) {
+        let PluginSource::Remote { token: Some(secret), .. } = &plugin.from else { continue };
+        match secrets.find(Wanted { name: secret, env: "", trusted: true }) {
+            Some(token) => drop(tokens.insert(plugin.name.clone(), token)),
+            None => problems.push(Diagnostic::new(
+                source.file,
+                format!("plugin `{}`: there is no secret `{secret}`", plugin.name),
+                format!("set the variable `{}`, or correct `token`", crate::secrets::variable(secret)),
+            )),
+        }
+    }
+    tokens
 }
 
 /// Where `use:` points, or what is wrong with it and the cure.
@@ -226,7 +264,7 @@ fn find(from: &str, name: &str, directory: &Path) -> Result<PluginSource, (Strin
 fn remote(from: &str, name: &str) -> Result<PluginSource, (String, String)> {
     let url = from.strip_prefix("mcp+").and_then(|url| Url::parse(url).ok());
     match url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
-        Some(url) => Ok(PluginSource::Remote { url, interceptor: None }),
+        Some(url) => Ok(PluginSource::Remote { url, interceptor: None, token: None }),
         None => Err((
             format!("plugin `{name}`: `{from}` is no address of an interceptor server"),
             "write `mcp+https://host/path` or `mcp+http://host/path`".to_owned(),

@@ -159,6 +159,9 @@ pub(super) struct RawPlugin {
     /// The one interceptor of a remote that is wanted; all of them when absent.
     #[serde(default)]
     pub(super) interceptor: Option<Spanned<String>>,
+    /// The name of the secret that a remote is shown as a bearer token; none when absent.
+    #[serde(default)]
+    pub(super) token: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) config: Option<Json>,
     #[serde(default)]

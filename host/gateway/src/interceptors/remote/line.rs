@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use url::Url;
 use wasmgate_core::catalog::{
     About, Deadlines, Launch, Protocol, Remote as Address, RemoteTransport, Server, ToolFilter,
 };
@@ -37,7 +37,7 @@ impl Line {
         let identity = Identity { name: "wasmgate".into(), version: version.into() };
         let wall = remote.wall.unwrap_or(WALL);
         let pool = Pool::new(launcher.clone(), egress.clone(), tasks.clone(), identity);
-        pool.apply(vec![Arc::new(server(name.clone(), &remote.url, wall))]);
+        pool.apply(vec![Arc::new(server(name.clone(), remote, wall))]);
         let policy = Policy::new([(name.clone(), ToolFilter::All)]);
         let target = Target { server: name, subject: Subject::Server };
         // The policy was made for exactly this target.
@@ -63,11 +63,14 @@ impl Line {
     }
 }
 
-fn server(name: ServerName, url: &Url, wall: Duration) -> Server {
+fn server(name: ServerName, remote: &Remote, wall: Duration) -> Server {
+    let bearer = |token: &SecretString| {
+        ("authorization".to_owned(), SecretString::from(format!("Bearer {}", token.expose_secret())))
+    };
     let address = Address {
-        urls: vec![url.clone()],
+        urls: vec![remote.url.clone()],
         transport: RemoteTransport::StreamableHttp,
-        headers: Vec::new(),
+        headers: remote.token.iter().map(bearer).collect(),
         private_allowed: true,
     };
     Server {

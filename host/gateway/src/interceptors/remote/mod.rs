@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use url::Url;
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{Mode, Stage};
@@ -32,6 +33,8 @@ pub struct Remote {
     pub name: String,
     /// Its address. The operator named it, so it may be private.
     pub url: Url,
+    /// Sent as a bearer token with every request.
+    pub token: Option<SecretString>,
     /// The one interceptor that is wanted, by the remote's own name; all of them when absent.
     pub interceptor: Option<String>,
     /// Sent with every call, unless it is empty.

@@ -83,6 +83,7 @@ mod tests {
         let remote = Remote {
             name: "r".into(),
             url: "http://localhost/".parse().unwrap(),
+            token: None,
             interceptor: None,
             config: Json::empty_object(),
             mode: Mode::Enforce,
