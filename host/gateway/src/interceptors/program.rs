@@ -115,8 +115,7 @@ struct Running {
 impl Running {
     async fn converse(&mut self, input: Input, output: Output, shown: &Json) -> Result<Bytes, StageError> {
         // A program need not read what it is shown, and may say much before it does.
-        let ((), said) = tokio::join!(tell(input, shown), hear(output));
-        let said = said?;
+        let ((), said) = tokio::try_join!(tell(input, shown), hear(output))?;
         let Some(instance) = &mut self.instance else { return Ok(said) };
         let exit = instance.ended().await;
         self.instance = None;
@@ -142,13 +141,14 @@ impl Drop for Running {
     }
 }
 
-async fn tell(mut input: Input, shown: &Json) {
+async fn tell(mut input: Input, shown: &Json) -> Result<(), StageError> {
     let mut line = Vec::with_capacity(shown.bytes().len() + 1);
     line.extend_from_slice(shown.bytes());
     line.push(b'\n');
     // It may end without reading; then what it says and how it ends is what counts.
     let _unread = input.write_all(&line).await;
     let _closed = input.shutdown().await;
+    Ok(())
 }
 
 async fn hear(output: Output) -> Result<Bytes, StageError> {
