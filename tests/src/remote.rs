@@ -43,3 +43,40 @@ pub async fn fixture_on(arguments: &[&str], port: u16) -> Remote {
     let address = soon("the fixture saying where it listens", line).await;
     Remote { address: address.parse().expect("an address"), _child: child }
 }
+
+/// An HTTP service that answers every request as `answer` says, by head (request line and headers) and body, with a
+/// status and a body. It lives as long as the test.
+pub async fn service(answer: impl Fn(&str, &str) -> (u16, String) + Send + Sync + 'static) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let answer = std::sync::Arc::new(answer);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = std::sync::Arc::clone(&answer);
+            tokio::spawn(async move {
+                let service = hyper::service::service_fn(move |request| {
+                    respond(request, std::sync::Arc::clone(&answer))
+                });
+                let io = hyper_util::rt::TokioIo::new(stream);
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+            });
+        }
+    });
+    address
+}
+
+async fn respond(
+    request: hyper::Request<hyper::body::Incoming>,
+    answer: std::sync::Arc<impl Fn(&str, &str) -> (u16, String)>,
+) -> Result<hyper::Response<http_body_util::Full<bytes::Bytes>>, std::convert::Infallible> {
+    use http_body_util::BodyExt as _;
+    let (head, body) = request.into_parts();
+    let headers =
+        head.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap_or("?")));
+    let head = format!("{} {}\n{}", head.method, head.uri, headers.collect::<String>());
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let (status, text) = answer(&head, &String::from_utf8_lossy(&body));
+    let response = hyper::Response::builder().status(status).header("content-type", "application/json");
+    let response = if status / 100 == 3 { response.header("location", "/elsewhere") } else { response };
+    Ok(response.body(http_body_util::Full::new(text.into())).expect("a response that can be written"))
+}

@@ -12,6 +12,7 @@ pub mod document;
 pub mod egress;
 pub mod front;
 pub mod gateway;
+pub mod interceptors;
 pub mod launch;
 mod reload;
 pub mod secrets;

@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("front", &["gateway"]),
     ("secrets", &["document"]),
     ("gateway", &["upstream"]),
+    ("interceptors", &["launch", "upstream"]),
     ("upstream", &["launch"]),
 ];
 

@@ -10,6 +10,7 @@ mod cli;
 mod containers;
 mod demo;
 mod faults;
+mod foreign;
 mod layering;
 mod plugins;
 mod processes;

@@ -2,6 +2,7 @@
 //! name all others.
 
 mod banner;
+mod foreign;
 mod outbound;
 mod plugins;
 mod probe;
@@ -18,11 +19,13 @@ use crate::config::{Config, Seen};
 use crate::document::{Diagnostic, render};
 use crate::egress::Egress;
 use crate::gateway::{Gateway, Generation, Unavailable};
+use crate::interceptors::World;
 use crate::launch::{BindPolicy, LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 use crate::upstream::{Identity, Pool};
 
 pub use crate::gateway::ServerState;
+pub use foreign::checked_interceptor;
 pub(crate) use plugins::Plugins;
 pub use plugins::check_plugins;
 pub use probe::{Probe, ready};
@@ -34,6 +37,14 @@ pub enum StartError {
     /// The port or a socket option.
     #[error(transparent)]
     Bind(#[from] crate::front::BindError),
+    /// An interceptor of the command line, or a remote one, that cannot run.
+    #[error("plugin `{name}` {cause}")]
+    Plugin {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// Plugins that are configured and cannot run: nothing is served without them.
     #[error("{}", .0.iter().map(render).collect::<String>().trim_end())]
     Refused(Vec<Diagnostic>),
@@ -102,16 +113,18 @@ pub(crate) fn binds(config: &Config) -> BindPolicy {
 
 /// Builds the gateway and starts its servers, behind whatever the caller puts in front.
 async fn assemble(config: &Config, seen: &mut Seen, tasks: &Tasks) -> Result<Assembled, StartError> {
-    let mut plugins = Plugins::default();
-    let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
-    plugins.keep(set);
     let launch = LaunchSettings {
         docker_host: config.environment.docker_host.clone(),
         binds: binds(config),
         environment: config.environment.inherited.clone(),
         ..LaunchSettings::default()
     };
-    let assembled = Assembled { plugins, ..connect(generation, launch, tasks)? };
+    let world =
+        World { launcher: Launcher::new(launch, tasks.clone()), egress: Egress::new(), tasks: tasks.clone() };
+    let mut plugins = Plugins::new(world.clone());
+    let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
+    plugins.keep(set);
+    let assembled = connect(generation, world, plugins)?;
     if uses_containers(config) {
         tasks.spawn("sweep", sweep(assembled.launcher.clone()));
     }
@@ -121,6 +134,7 @@ async fn assemble(config: &Config, seen: &mut Seen, tasks: &Tasks) -> Result<Ass
 /// Whether any server is a container, or is made of containers.
 pub(crate) fn uses_containers(config: &Config) -> bool {
     config.servers.iter().any(|server| matches!(server.launch, Launch::Container(_) | Launch::Tools(_)))
+        || foreign::containers(config)
 }
 
 /// Removes the containers of gateways that died.
@@ -133,14 +147,14 @@ pub(crate) async fn sweep(launcher: Launcher) {
 }
 
 /// The gateway of a generation, on parts made for it.
-fn connect(generation: Generation, launch: LaunchSettings, tasks: &Tasks) -> Result<Assembled, StartError> {
-    let launcher = Launcher::new(launch, tasks.clone());
+fn connect(generation: Generation, world: World, plugins: Plugins) -> Result<Assembled, StartError> {
+    let World { launcher, egress, tasks } = world;
     let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
-    let pool = Pool::new(launcher.clone(), Egress::new(), tasks.clone(), identity);
+    let pool = Pool::new(launcher.clone(), egress, tasks.clone(), identity);
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| StartError::System(format!("no randomness: {error}")))?;
-    let gateway = Gateway::start(generation, pool, key, tasks);
-    Ok(Assembled { gateway, launcher, plugins: Plugins::default() })
+    let gateway = Gateway::start(generation, pool, key, &tasks);
+    Ok(Assembled { gateway, launcher, plugins })
 }
 
 fn unavailable((name, resolution): &(ServerName, Resolution)) -> Unavailable {

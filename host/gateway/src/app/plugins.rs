@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{Mode, Operation, Pipeline, Remark, Stage};
@@ -15,19 +16,23 @@ use wasmgate_wasm::{
     Settings, When, builtin,
 };
 
-use super::StartError;
 use super::outbound::PluginHttp;
 use super::refusal::refusal;
+use super::{StartError, foreign};
 use crate::config::{Config, PluginConfig, PluginMode, PluginSecret, PluginSource, Seen};
 use crate::document::Diagnostic;
 use crate::egress::Egress;
+use crate::interceptors::{Guarded, World};
+use crate::launch::{LaunchSettings, Launcher};
+use crate::shutdown::Tasks;
 
 /// What runs plugins in this process, and those of the generation in force.
-#[derive(Default)]
 pub(crate) struct Plugins {
     /// Made for the first plugin: a gateway without any needs none.
     engine: Option<Engine>,
-    egress: Egress,
+    world: World,
+    /// The interceptors of the command line that are no components; they never change.
+    outside: Option<Vec<Arc<dyn Stage>>>,
     in_force: Vec<Loaded>,
 }
 
@@ -35,6 +40,7 @@ pub(crate) struct Plugins {
 #[derive(Clone)]
 pub(crate) struct Loaded {
     config: PluginConfig,
+    /// Of the component; of the token, for a remote.
     digest: [u8; 32],
     /// One for each of its roles.
     stages: Vec<Arc<dyn Stage>>,
@@ -50,6 +56,7 @@ enum Known {
 
 /// The plugins of one generation, loaded, in the order of the configuration.
 pub(crate) struct Set {
+    outside: Vec<Arc<dyn Stage>>,
     plugins: Vec<Loaded>,
     /// The names of those that were not there before in this form.
     pub(crate) new: Vec<String>,
@@ -58,18 +65,21 @@ pub(crate) struct Set {
 impl Set {
     /// The plugins as the pipeline of a generation.
     pub(crate) fn pipeline(&self) -> Pipeline {
-        match self.plugins.as_slice() {
-            [] => Pipeline::default(),
-            plugins => {
-                Pipeline::new(plugins.iter().flat_map(|plugin| plugin.stages.clone()).collect(), record)
-            }
-        }
+        let plugins = self.plugins.iter().flat_map(|plugin| &plugin.stages);
+        Pipeline::new(self.outside.iter().chain(plugins).map(Arc::clone).collect(), record)
     }
 }
 
-/// What would keep the plugins of a configuration from being loaded. Runs a runtime of its own.
+/// What would keep the plugins of a configuration from being loaded. Remotes are not asked. Runs a runtime of its own.
 pub fn check_plugins(config: &Config) -> Vec<Diagnostic> {
-    let load = async { Plugins::default().load(config, &mut Seen::default()).await.map(drop) };
+    let mut config = config.clone();
+    config.plugins.retain(|plugin| !matches!(plugin.from, PluginSource::Remote { .. }));
+    let load = async {
+        let tasks = Tasks::new();
+        let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
+        let mut plugins = Plugins::new(World { launcher, egress: Egress::new(), tasks });
+        plugins.load(&config, &mut Seen::default()).await.map(drop)
+    };
     let problem = |words: &str| vec![Diagnostic::new("plugins", words, "")];
     match super::block_on(load) {
         Ok(Ok(())) => Vec::new(),
@@ -80,15 +90,23 @@ pub fn check_plugins(config: &Config) -> Vec<Diagnostic> {
 }
 
 impl Plugins {
+    /// None yet.
+    pub(super) fn new(world: World) -> Self {
+        Self { engine: None, world, outside: None, in_force: Vec::new() }
+    }
+
     /// Loads every plugin that is not off, and notes the files it was read from in `seen`. One that cannot run fails the
     /// whole: a guard that is missing guards nothing.
     pub(super) async fn load(&mut self, config: &Config, seen: &mut Seen) -> Result<Set, StartError> {
-        let wanted: Vec<_> = config.plugins.iter().filter(|plugin| plugin.mode != PluginMode::Off).collect();
+        let outside = self.outside(config)?;
+        let named = foreign::plugins(config)?;
+        let all = config.plugins.iter().chain(&named);
+        let wanted: Vec<_> = all.filter(|plugin| plugin.mode != PluginMode::Off).collect();
         let sources = wanted.iter().map(|plugin| plugin.from.clone()).collect();
         let read = tokio::task::spawn_blocking(move || read_all(sources)).await;
         let (components, files) = read.map_err(|error| StartError::System(error.to_string()))?;
         seen.extend(files);
-        let mut set = Set { plugins: Vec::with_capacity(wanted.len()), new: Vec::new() };
+        let mut set = Set { outside, plugins: Vec::with_capacity(wanted.len()), new: Vec::new() };
         let mut problems = Vec::new();
         for (plugin, component) in wanted.into_iter().zip(components) {
             match self.one(config, plugin, component).await? {
@@ -110,24 +128,45 @@ impl Plugins {
         plugin: &PluginConfig,
         component: Result<Component, String>,
     ) -> Result<Result<Known, Diagnostic>, StartError> {
-        let Component { bytes, digest } = match component {
+        let Component { bytes, mut digest } = match component {
             Ok(component) => component,
             Err(words) => {
-                let cure =
-                    "build it, or correct its `use`: relative paths start where the file is".to_owned();
-                return Ok(Err(plugin.problem(&words, cure)));
+                let cure = "build it, or correct its `use`: relative paths start where the file is";
+                return Ok(Err(plugin.problem(&words, cure.to_owned())));
             }
         };
+        let remote = matches!(plugin.from, PluginSource::Remote { .. });
+        if remote {
+            let token = config.tokens.get(&plugin.name).map_or("", |token| token.expose_secret());
+            digest = Sha256::digest(token).into();
+        }
         let same = |loaded: &&Loaded| loaded.config == *plugin && loaded.digest == digest;
         if let Some(loaded) = self.in_force.iter().find(same) {
             return Ok(Ok(Known::Before(loaded.clone())));
         }
-        let engine = self.engine(config)?;
-        let loaded = Plugin::load(&engine, &plugin.name, bytes, settings(plugin)).await;
-        Ok(loaded.map_err(|error| refusal(plugin, &error)).map(|loaded| {
-            let stages = loaded.interceptors.into_iter().map(|stage| stage as Arc<dyn Stage>).collect();
-            Known::New(Loaded { config: plugin.clone(), digest, stages })
-        }))
+        let stages = if remote {
+            let stages = foreign::remote(plugin, config, &self.world).await;
+            stages.map_err(|words| plugin.problem(&words, String::new()))
+        } else {
+            let engine = self.engine(config)?;
+            let loaded = Plugin::load(&engine, &plugin.name, bytes, settings(plugin)).await;
+            let stage = |stage| stage as Arc<dyn Stage>;
+            loaded
+                .map(|loaded| loaded.interceptors.into_iter().map(stage).collect())
+                .map_err(|error| refusal(plugin, &error))
+        };
+        let loaded = |stages| Loaded { config: plugin.clone(), digest, stages: guarded(stages) };
+        Ok(stages.map(|stages| Known::New(loaded(stages))))
+    }
+
+    /// The interceptors of the command line that are no components, made when first asked for.
+    fn outside(&mut self, config: &Config) -> Result<Vec<Arc<dyn Stage>>, StartError> {
+        if let Some(stages) = &self.outside {
+            return Ok(stages.clone());
+        }
+        let stages = guarded(foreign::stages(config, &self.world)?);
+        self.outside = Some(stages.clone());
+        Ok(stages)
     }
 
     /// These are in force from now on.
@@ -139,13 +178,18 @@ impl Plugins {
         if let Some(engine) = &self.engine {
             return Ok(engine.clone());
         }
-        let outbound: Arc<dyn Outbound> = Arc::new(PluginHttp(self.egress.clone()));
+        let outbound: Arc<dyn Outbound> = Arc::new(PluginHttp(self.world.egress.clone()));
         let cache = config.environment.cache.clone();
         let settings = EngineSettings { cache, outbound: Some(outbound) };
         let engine = Engine::new(settings).map_err(|error| StartError::System(chain(&error)))?;
         self.engine = Some(engine.clone());
         Ok(engine)
     }
+}
+
+/// Every stage runs behind a guard of its own.
+fn guarded(stages: Vec<Arc<dyn Stage>>) -> Vec<Arc<dyn Stage>> {
+    stages.into_iter().map(|stage| Arc::new(Guarded::new(stage)) as Arc<dyn Stage>).collect()
 }
 
 /// A component, read.
@@ -162,6 +206,7 @@ fn read_all(sources: Vec<PluginSource>) -> (Vec<Result<Component, String>>, Seen
                 .map(Bytes::from_static)
                 .ok_or_else(|| format!("is not bundled: there is no `{name}`")),
             PluginSource::File(path) => read_noted(path, &mut seen),
+            PluginSource::Remote { .. } => Ok(Bytes::new()),
         }?;
         Ok(Component { digest: Sha256::digest(&bytes).into(), bytes })
     });
@@ -270,7 +315,7 @@ fn record(operation: &Operation, remark: Remark) {
 }
 
 /// An error with all its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -17,11 +17,12 @@ use wasmgate_core::mcp::{V2025_11_25, method};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Pipeline;
 
-use super::{Assembled, StartError, assemble, close, connect};
+use super::{Assembled, Plugins, StartError, assemble, close, connect};
 use crate::config::{Config, Seen};
 use crate::egress::{Egress, Reach};
 use crate::gateway::{CallError, ClientFacts, Event, Generation, Request, ServerState, View};
-use crate::launch::LaunchSettings;
+use crate::interceptors::World;
+use crate::launch::{LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 
 /// How long servers may take to come up before the probe goes on without them.
@@ -73,6 +74,8 @@ impl Probe {
             long_lived: false,
             required: true,
         };
+        let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
+        let world = World { launcher, egress: Egress::new(), tasks: tasks.clone() };
         let generation = Generation {
             servers: vec![Arc::new(server)],
             unavailable: Vec::new(),
@@ -80,7 +83,7 @@ impl Probe {
             page: usize::MAX,
             pipeline: Pipeline::default(),
         };
-        let assembled = connect(generation, LaunchSettings::default(), &tasks)?;
+        let assembled = connect(generation, world.clone(), Plugins::new(world))?;
         assembled.gateway.until_settled().await;
         Ok(Self { assembled, tasks, view: View::One(name) })
     }

@@ -119,6 +119,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "most of them are golden text")]
     fn what_is_wrong_is_shown_where_the_plugin_is_configured() {
         let http = |text: &str| Want::Http(Origin::parse(text).unwrap());
         let all = vec![

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use super::{Assembled, StartError, assemble, banner, close};
+use super::{Assembled, StartError, assemble, banner, close, foreign};
 use crate::config::{Address, At, Config, Listen, Request, Seen};
 use crate::front;
 use crate::reload::Reload;
@@ -107,6 +107,7 @@ async fn front(
         allowed_origins: listen.allowed_origins.clone(),
         allowed_hosts: listen.allowed_hosts.clone(),
         limits: front::Limits::default(),
+        door: listen.interceptors.then(foreign::door),
     };
     let mut local = None;
     match &listen.at {

@@ -69,6 +69,15 @@ pub(super) struct Bundled {
     pub(super) block_secrets: Option<bool>,
 }
 
+/// Interceptors that Docker's command lines name.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Interceptors {
+    /// Run tool calls through a command, container, HTTP service or component: `before|after:exec|docker|http|wasm:...`;
+    /// may be repeated. All but `wasm` run unsandboxed.
+    #[arg(long = "interceptor", value_name = "WHEN:TYPE:ARGUMENT", value_parser = app::checked_interceptor)]
+    pub(super) interceptors: Vec<String>,
+}
+
 /// What a command looks at: a running gateway, or servers that it starts itself for as long as it takes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Reached {
@@ -149,8 +158,9 @@ impl Sources {
     }
 
     /// What is wrong with what they name.
-    pub(super) fn check(&self) -> Report {
-        self.request(Flags::default()).validate(app::check_plugins)
+    pub(super) fn check(&self, foreign: &Interceptors) -> Report {
+        let interceptors = foreign.interceptors.clone();
+        self.request(Flags { interceptors, ..Flags::default() }).validate(app::check_plugins)
     }
 
     fn flags(&self) -> ServerFlags {

@@ -3,7 +3,7 @@
 use clap::{ArgAction, Args};
 
 use super::Failed;
-use super::args::{Bundled, Sources, wording};
+use super::args::{Bundled, Interceptors, Sources, wording};
 use crate::app::{self, Access, Asked};
 use crate::config::{Environment, Flags, ListenFlags, Read, Transport};
 use crate::telemetry;
@@ -15,6 +15,8 @@ pub(super) struct Run {
     sources: Sources,
     #[command(flatten)]
     bundled: Bundled,
+    #[command(flatten)]
+    foreign: Interceptors,
     /// How clients come in: `streaming` (HTTP on `/mcp`), `sse` (HTTP on `/sse`) or `stdio` [default: streaming].
     #[arg(long)]
     transport: Option<Transport>,
@@ -43,6 +45,7 @@ impl Run {
             },
             log_calls: self.bundled.log_calls,
             block_secrets: self.bundled.block_secrets,
+            interceptors: self.foreign.interceptors,
             ..Flags::default()
         };
         telemetry::start(Environment::read().log.as_deref());

@@ -1,6 +1,6 @@
 //! `wasmgate validate`: checks catalogs and configuration without starting anything.
 
-use super::args::Sources;
+use super::args::{Interceptors, Sources};
 use super::{Failed, output};
 use crate::catalog::report::Report;
 
@@ -9,6 +9,8 @@ use crate::catalog::report::Report;
 pub(super) struct Validate {
     #[command(flatten)]
     sources: Sources,
+    #[command(flatten)]
+    foreign: Interceptors,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -16,7 +18,7 @@ pub(super) struct Validate {
 
 impl Validate {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let report = self.sources.check();
+        let report = self.sources.check(&self.foreign);
         if self.json {
             output::print_json(&report);
         } else {

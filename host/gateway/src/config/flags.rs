@@ -15,6 +15,8 @@ pub struct Flags {
     pub log_calls: Option<bool>,
     /// `--block-secrets`, when given.
     pub block_secrets: Option<bool>,
+    /// `--interceptor`s, in their order, as written; the command line has checked how they are written.
+    pub interceptors: Vec<String>,
 }
 
 /// Which servers, from where, with which values.

@@ -21,6 +21,8 @@ pub struct Listen {
     pub allowed_origins: Vec<String>,
     /// Host names the gateway answers to, besides this machine's own.
     pub allowed_hosts: Vec<String>,
+    /// Others may list and run the interceptors, at `/interceptors`.
+    pub interceptors: bool,
 }
 
 /// A transport and its place.
@@ -50,6 +52,7 @@ impl Default for Listen {
             allow_unauthenticated: false,
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
+            interceptors: false,
         }
     }
 }
@@ -80,11 +83,20 @@ fn from_file(raw: RawListen, source: &Source<'_>) -> Result<Listen, Diagnostic> 
             return Err(Diagnostic::new(source.file, "`listen` names more than one place", cure));
         }
     };
+    if raw.interceptors && at == At::Stdio {
+        let cure = "listen on `http`, or remove `interceptors`";
+        return Err(Diagnostic::new(
+            source.file,
+            "`listen.interceptors` is an HTTP endpoint; stdio has none",
+            cure,
+        ));
+    }
     Ok(Listen {
         at,
         allow_unauthenticated: raw.allow_unauthenticated,
         allowed_origins: raw.allowed_origins,
         allowed_hosts: raw.allowed_hosts,
+        interceptors: raw.interceptors,
     })
 }
 

@@ -17,10 +17,11 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use wasmgate_core::catalog::{Launch, Server};
 use wasmgate_core::index::Naming;
 use wasmgate_core::name::ServerName;
@@ -55,6 +56,10 @@ pub struct Config {
     pub unavailable: Vec<(ServerName, Resolution)>,
     /// The plugins; those that are off included.
     pub plugins: Vec<PluginConfig>,
+    /// Bearer tokens of remote interceptor servers, by plugin.
+    pub tokens: BTreeMap<String, SecretString>,
+    /// The interceptors of the command line, in its order, as written (`when:type:argument`).
+    pub interceptors: Vec<String>,
     /// How public names are made.
     pub names: Naming,
     /// How many items a page of a list has.
@@ -157,6 +162,7 @@ impl Parts {
         let raw = std::mem::take(&mut self.raw);
         let inputs = plugins::Inputs { flags, directory, secrets: &self.secrets, source: &source };
         let plugins = plugins::plugins(raw.plugins, &inputs, &mut self.reader.problems);
+        let tokens = plugins::tokens(&plugins, &self.secrets, &source, &mut self.reader.problems);
         let listen = listen::listen(raw.listen, &flags.listen, &source);
         let listen = listen.map_err(|problem| self.reader.problems.push(problem)).unwrap_or_default();
         let page = raw.page_size.as_ref().map_or(PAGE, |page| page.value);
@@ -177,6 +183,8 @@ impl Parts {
             servers,
             unavailable,
             plugins,
+            tokens,
+            interceptors: flags.interceptors.clone(),
             names: match raw.names {
                 RawNames::Prefixed => Naming::Prefixed,
                 RawNames::Plain => Naming::Plain,

@@ -1,16 +1,19 @@
 //! Plugins, as configured: which component, with which settings. Loading them is the composition root's.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde_json::Value as Json;
+use url::Url;
 use wasmgate_wasm::Isolation;
 
 use super::flags::Flags;
 use super::grants::{PluginGrants, grants};
 use super::raw_plugins::{RawIsolation, RawMode, RawPlugin, RawPlugins};
 use crate::document::{Diagnostic, Place, Source, Spanned, closest};
-use crate::secrets::Secrets;
+use crate::secrets::{Secrets, Wanted};
 
 /// The plugins that come with the program.
 pub const BUILTIN: &[&str] = &["block-secrets", "log-calls"];
@@ -73,6 +76,15 @@ pub enum PluginSource {
     Builtin(String),
     /// A file.
     File(PathBuf),
+    /// A remote interceptor server (`mcp+https://...`).
+    Remote {
+        /// Its address, without `mcp+`.
+        url: Url,
+        /// The one of its interceptors that is wanted; all of them when absent.
+        interceptor: Option<String>,
+        /// The name of the secret that it is shown as a bearer token.
+        token: Option<String>,
+    },
 }
 
 /// Whether a plugin's word counts.
@@ -184,7 +196,11 @@ fn plugin(
     };
     let word = raw.from.as_ref().map_or("", |from| &from.value);
     let spot = raw.from.as_ref().map_or(spot, |from| from.referenced);
+    let limited = raw.limits.memory.is_some() || raw.limits.cpu.is_some();
+    let contained = raw.grants.is_some() || raw.isolation.is_some();
     let grants = raw.grants.map(|raw| grants(name, raw, secrets, source, problems));
+    let distant = Distant { interceptor: raw.interceptor, token: raw.token, limited, contained };
+    let from = from.and_then(|from| distant.complete(name, from, source));
     let from = from.map_err(|problem| problems.push(problem)).ok()?;
     Some(PluginConfig {
         from,
@@ -216,16 +232,101 @@ fn plugin(
     })
 }
 
+/// What only a remote has, and what it has not.
+struct Distant {
+    interceptor: Option<Spanned<String>>,
+    token: Option<Spanned<String>>,
+    /// A limit of components is named.
+    limited: bool,
+    /// What holds components is named: `grants`, `isolation`.
+    contained: bool,
+}
+
+impl Distant {
+    fn complete(
+        self,
+        name: &str,
+        from: PluginSource,
+        source: &Source<'_>,
+    ) -> Result<PluginSource, Diagnostic> {
+        match from {
+            PluginSource::Remote { .. } if self.limited => {
+                let message =
+                    format!("plugin `{name}`: `limits.memory` and `limits.cpu` cannot be kept on a remote");
+                let cure = "keep `limits.wall`, which is how long a call may take";
+                Err(Diagnostic::new(source.file, message, cure))
+            }
+            PluginSource::Remote { .. } if self.contained => {
+                let message =
+                    format!("plugin `{name}`: `grants` and `isolation` are for components, not for a remote");
+                Err(Diagnostic::new(source.file, message, "remove them: a remote does what it likes"))
+            }
+            PluginSource::Remote { url, .. } => {
+                let value = |spot: Option<Spanned<String>>| spot.map(|spot| spot.value);
+                Ok(PluginSource::Remote {
+                    url,
+                    interceptor: value(self.interceptor),
+                    token: value(self.token),
+                })
+            }
+            from => match (self.interceptor, self.token) {
+                (None, None) => Ok(from),
+                (Some(spot), _) => Err(misplaced(name, "interceptor", &spot, source)),
+                (None, Some(spot)) => Err(misplaced(name, "token", &spot, source)),
+            },
+        }
+    }
+}
+
+fn misplaced(name: &str, key: &str, spot: &Spanned<String>, source: &Source<'_>) -> Diagnostic {
+    let message = format!("plugin `{name}`: `{key}` is for remotes (`use: mcp+https://...`)");
+    source.at(&spot.referenced, &spot.value, message, "remove it".to_owned())
+}
+
+/// The bearer tokens of remotes, by plugin.
+pub(super) fn tokens(
+    plugins: &[PluginConfig],
+    secrets: &Secrets,
+    source: &Source<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, SecretString> {
+    let mut tokens = BTreeMap::new();
+    for plugin in plugins.iter().filter(|plugin| plugin.mode != PluginMode::Off) {
+        let PluginSource::Remote { token: Some(secret), .. } = &plugin.from else { continue };
+        match secrets.find(Wanted { name: secret, env: "", trusted: true }) {
+            Some(token) => drop(tokens.insert(plugin.name.clone(), token)),
+            None => problems.push(Diagnostic::new(
+                source.file,
+                format!("plugin `{}`: there is no secret `{secret}`", plugin.name),
+                format!("set the variable `{}`, or correct `token`", crate::secrets::variable(secret)),
+            )),
+        }
+    }
+    tokens
+}
+
 /// Where `use:` points, or what is wrong with it and the cure.
 fn find(from: &str, name: &str, directory: &Path) -> Result<PluginSource, (String, String)> {
     match from.strip_prefix("builtin") {
         Some("") => builtin(name),
         Some(rest) if rest.starts_with(':') => builtin(rest.trim_start_matches(':')),
+        _ if from.starts_with("mcp+") => remote(from, name),
         _ if from.contains("://") => Err((
             format!("plugin `{name}`: `{from}` cannot be fetched yet"),
             "download the component and write `use: ./file.wasm`".to_owned(),
         )),
         _ => Ok(PluginSource::File(directory.join(from))),
+    }
+}
+
+fn remote(from: &str, name: &str) -> Result<PluginSource, (String, String)> {
+    let url = from.strip_prefix("mcp+").and_then(|url| Url::parse(url).ok());
+    match url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+        Some(url) => Ok(PluginSource::Remote { url, interceptor: None, token: None }),
+        None => Err((
+            format!("plugin `{name}`: `{from}` is no address of an interceptor server"),
+            "write `mcp+https://host/path` or `mcp+http://host/path`".to_owned(),
+        )),
     }
 }
 

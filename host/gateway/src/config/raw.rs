@@ -70,6 +70,8 @@ pub(super) struct RawListen {
     pub(super) allowed_origins: Vec<String>,
     /// Host names the gateway answers to, besides this machine's own.
     pub(super) allowed_hosts: Vec<String>,
+    /// Others may list and run the interceptors, at `/interceptors`; default false.
+    pub(super) interceptors: bool,
 }
 
 /// One of `servers:`.

@@ -18,9 +18,15 @@ pub(super) struct RawPlugins(pub(super) Vec<(String, Spanned<RawPlugin>)>);
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawPlugin {
-    /// `builtin`, `builtin:name` or a path to a component.
+    /// `builtin`, `builtin:name`, a path to a component, or `mcp+https://...`, a remote interceptor server.
     #[serde(rename = "use", default)]
     pub(super) from: Option<Spanned<String>>,
+    /// The one interceptor of a remote that is wanted; all of them when absent.
+    #[serde(default)]
+    pub(super) interceptor: Option<Spanned<String>>,
+    /// The name of the secret that a remote is shown as a bearer token; none when absent.
+    #[serde(default)]
+    pub(super) token: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) config: Option<Json>,
     #[serde(default)]

@@ -527,6 +527,18 @@ fn bundled_plugins_follow_the_flags() {
 }
 
 #[test]
+fn a_remote_is_a_plugin_with_a_token_of_its_own() {
+    let yaml = "listen: {interceptors: true}\nsecrets: ['file:s.env']\nplugins:\n  far: {use: 'mcp+https://h/p', interceptor: pii, token: far.key}\n";
+    let dir = Dir::new(&[("wasmgate.yaml", yaml), ("s.env", "far.key=hunter2\n")]);
+    let config = load_in(None, &Flags::default(), dir.environment()).unwrap();
+    let far = config.plugins.iter().find(|plugin| plugin.name == "far").unwrap();
+    let (url, interceptor) = ("https://h/p".parse().unwrap(), Some("pii".to_owned()));
+    assert_eq!(far.from, PluginSource::Remote { url, interceptor, token: Some("far.key".to_owned()) });
+    assert!(config.tokens.contains_key("far") && config.listen.interceptors);
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
 fn validate_lists_every_server_and_every_broken_file() {
     let dir = Dir::new(&[("c.yaml", CATALOG), ("s.env", "oops\n")]);
     let servers = ServerFlags {

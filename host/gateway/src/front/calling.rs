@@ -288,7 +288,7 @@ fn channel(wants: &Wants) -> (mpsc::Sender<Event>, Option<mpsc::Receiver<Event>>
 }
 
 /// An id that no other request of any run of the gateway has, for logs and errors.
-fn next_id() -> Arc<str> {
+pub(super) fn next_id() -> Arc<str> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let mut id = String::with_capacity(BOOT.len() + 12);
     id.push_str(&BOOT);

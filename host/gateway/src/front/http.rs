@@ -22,6 +22,7 @@ use wasmgate_core::name::ServerName;
 
 use super::auth::Authority;
 use super::body::Body;
+use super::door::{self, Door};
 use super::origin::{Foreign, Site};
 use super::session::Caller;
 use super::sessions::Sessions;
@@ -127,6 +128,7 @@ pub(super) struct Front {
     pub(super) limits: Limits,
     pub(super) slot: Slot,
     pub(super) tasks: Tasks,
+    door: Option<Door>,
 }
 
 /// What a path stands for.
@@ -137,6 +139,7 @@ enum Place {
     Mcp(View),
     Sse,
     Messages,
+    Interceptors,
     Nowhere,
 }
 
@@ -148,6 +151,7 @@ impl Place {
             "/mcp" => Self::Mcp(View::All),
             "/sse" => Self::Sse,
             "/messages" => Self::Messages,
+            "/interceptors" => Self::Interceptors,
             _ => {
                 let name = path.strip_prefix("/servers/").and_then(|rest| rest.strip_suffix("/mcp"));
                 let name = name.and_then(|name| ServerName::new(name).ok());
@@ -159,7 +163,7 @@ impl Place {
 
 impl Front {
     fn new(address: SocketAddr, settings: Settings, slot: Slot, tasks: Tasks) -> Self {
-        let Settings { token, allowed_origins, allowed_hosts, limits } = settings;
+        let Settings { token, allowed_origins, allowed_hosts, limits, door } = settings;
         let site = Site::new(address.ip(), address.port(), &allowed_hosts, &allowed_origins);
         Self {
             site: if token.is_none() { site.open() } else { site },
@@ -168,6 +172,7 @@ impl Front {
             limits,
             slot,
             tasks,
+            door,
         }
     }
 
@@ -201,6 +206,12 @@ impl Front {
             Ok(principal) => principal,
             Err(why) => return respond::unauthenticated(why),
         };
+        if let (Place::Interceptors, Some(door)) = (&place, &self.door) {
+            return match head.method {
+                Method::POST => door::post(self, door, principal, (head, body)).await,
+                _ => respond::not_allowed("POST"),
+            };
+        }
         let caller = |view| Caller { principal, view };
         match (place, &head.method) {
             (Place::Ready, _) => self.ready(head),
@@ -212,7 +223,7 @@ impl Front {
             (Place::Sse, _) => respond::not_allowed("GET"),
             (Place::Messages, &Method::POST) => old_sse::post(self, &caller(View::All), head, body).await,
             (Place::Messages, _) => respond::not_allowed("POST"),
-            (Place::Health | Place::Nowhere, _) => {
+            (Place::Health | Place::Interceptors | Place::Nowhere, _) => {
                 respond::refused(StatusCode::NOT_FOUND, "nothing is served here: MCP clients use /mcp")
             }
         }

@@ -13,6 +13,7 @@ mod batch; // JSON-RPC batches of 2025-03-26
 mod body; // bytes of HTTP messages
 mod calling; // one call: its events, then its reply
 mod classify; // which era a message belongs to
+mod door; // the endpoint beside MCP
 mod duplex; // many calls on one stream
 mod endpoint; // streamable HTTP
 mod headers; // Mcp-* headers
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 
 use crate::gateway::{CallError, Gateway};
 
+pub use door::{Door, Knock};
 pub use http::{BindError, Bound, bind};
 pub use render::in_words;
 pub use settings::{Limits, Settings};

@@ -251,7 +251,7 @@ fn translated(wire: Wire, error: &Json) -> Json {
 }
 
 /// The HTTP status that goes with an error object (2026-07-28 basic/transports/streamable-http).
-fn status(wire: Wire, error: &Json) -> u16 {
+pub(super) fn status(wire: Wire, error: &Json) -> u16 {
     match (wire, number(error)) {
         (Wire::Modern, Some(code::METHOD_NOT_FOUND)) => 404,
         (Wire::Modern, Some(code::UNSUPPORTED_VERSION..=code::HEADER_MISMATCH)) => 400,

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::door::Door;
+
 /// Who may talk to the HTTP front, and its limits.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// The bearer token every request must carry; `None` lets everyone in (`--allow-unauthenticated`).
     pub token: Option<SecretString>,
@@ -15,6 +17,19 @@ pub struct Settings {
     pub allowed_hosts: Vec<String>,
     /// Limits.
     pub limits: Limits,
+    /// Who answers at `/interceptors`; nobody, and then the path is nowhere.
+    pub door: Option<Door>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("allowed_origins", &self.allowed_origins)
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("limits", &self.limits)
+            .field("door", &self.door.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// What one client, and all of them together, may take.

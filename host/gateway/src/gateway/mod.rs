@@ -143,6 +143,11 @@ impl Gateway {
         self.revisions.subscribe()
     }
 
+    /// The generation of configuration in force.
+    pub fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.current.load().generation)
+    }
+
     /// A client wants log messages of this level from now on.
     pub fn want_log_level(&self, level: &str) {
         self.pool.want_log_level(level);

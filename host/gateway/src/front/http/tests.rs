@@ -22,6 +22,7 @@ fn paths_stand_for_places() {
         ("/ready", Place::Ready),
         ("/sse", Place::Sse),
         ("/messages", Place::Messages),
+        ("/interceptors", Place::Interceptors),
     ] {
         assert_eq!(Place::of(path), expected, "{path}");
     }
