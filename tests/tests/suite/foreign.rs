@@ -233,6 +233,23 @@ async fn a_container_is_shown_the_call_and_is_gone_afterwards() {
     gw.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_hangs_stops_the_call_and_is_removed() {
+    require!(docker::scratch().await);
+    let engine = docker::there().await.expect("checked");
+    // Ignores the end of its input and SIGTERM.
+    let (gw, client) =
+        with(&["after:exec:true", &format!("before:docker:{} stubborn", docker::SCRATCH)]).await;
+    failed(&client.call_fails("echo", json!({"a": 1})).await, "before-docker-2");
+    soon("the end of its container", async {
+        while !docker::containers_of(&engine, "before-docker-2").await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    gw.stop().await;
+}
+
 #[tokio::test]
 async fn a_component_can_be_named_the_same_way() {
     let component = wasmgate_tests::build::plugin("block-secrets");
