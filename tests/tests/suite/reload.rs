@@ -167,7 +167,9 @@ async fn plugins_come_change_and_go_and_no_call_is_lost() {
 
     in_force(&gw, "a plugin goes", || change(&gw, &yaml(&["fx"], ""))).await;
     load.end().await;
-    gw.stop().await;
+    let ended = gw.stop().await;
+    let loaded = |names: &str| ended.stderr.matches(&format!(r#""plugins_loaded":"{names}""#)).count();
+    assert_eq!(loaded("mine"), 5, "what has not changed is not loaded again:\n{}", ended.stderr);
 }
 
 #[tokio::test]

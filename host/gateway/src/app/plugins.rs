@@ -40,7 +40,7 @@ pub(crate) struct Plugins {
 #[derive(Clone)]
 pub(crate) struct Loaded {
     config: PluginConfig,
-    /// Of the component; of the token, for a remote.
+    /// Of the component and, where it may look for them, of the secrets the gateway knows; of the token, for a remote.
     digest: [u8; 32],
     /// One for each of its roles.
     stages: Vec<Arc<dyn Stage>>,
@@ -139,6 +139,8 @@ impl Plugins {
         if remote {
             let token = config.tokens.get(&plugin.name).map_or("", |token| token.expose_secret());
             digest = Sha256::digest(token).into();
+        } else if plugin.grants.as_ref().is_some_and(|grants| grants.find_secrets) {
+            digest = with_secrets(&digest, config);
         }
         let same = |loaded: &&Loaded| loaded.config == *plugin && loaded.digest == digest;
         if let Some(loaded) = self.in_force.iter().find(same) {
@@ -185,6 +187,16 @@ impl Plugins {
         self.engine = Some(engine.clone());
         Ok(engine)
     }
+}
+
+/// A component's digest and that of all secrets the gateway knows.
+fn with_secrets(component: &[u8; 32], config: &Config) -> [u8; 32] {
+    let mut hasher = Sha256::new_with_prefix(component);
+    for (name, value) in &config.known_secrets {
+        hasher.update(Sha256::digest(name));
+        hasher.update(Sha256::digest(value.expose_secret()));
+    }
+    hasher.finalize().into()
 }
 
 /// Every stage runs behind a guard of its own.

@@ -58,6 +58,9 @@ pub struct Config {
     pub plugins: Vec<PluginConfig>,
     /// Bearer tokens of remote interceptor servers, by plugin.
     pub tokens: BTreeMap<String, SecretString>,
+    /// Every secret that servers and plugins are given, and the clients' token, by name: what plugins with `findSecrets`
+    /// may look for.
+    pub known_secrets: Vec<(String, SecretString)>,
     /// The interceptors of the command line, in its order, as written (`when:type:argument`).
     pub interceptors: Vec<String>,
     /// How public names are made.
@@ -184,6 +187,7 @@ impl Parts {
             unavailable,
             plugins,
             tokens,
+            known_secrets: self.known_secrets(),
             interceptors: flags.interceptors.clone(),
             names: match raw.names {
                 RawNames::Prefixed => Naming::Prefixed,
@@ -195,6 +199,12 @@ impl Parts {
             files: self.reader.files.clone(),
             warnings: warnings.chain(std::mem::take(&mut self.merged.warnings)).collect(),
         })
+    }
+
+    fn known_secrets(&self) -> Vec<(String, SecretString)> {
+        let token =
+            self.environment.auth_token.clone().map(|token| ("WASMGATE_AUTH_TOKEN".to_owned(), token));
+        self.secrets.found().into_iter().chain(token).collect()
     }
 
     fn read(request: &Request) -> Self {

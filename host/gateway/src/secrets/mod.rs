@@ -6,6 +6,7 @@
 mod dotenv;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use secrecy::SecretString;
 
@@ -32,6 +33,8 @@ pub enum Store {
 #[derive(Debug, Clone, Default)]
 pub struct Secrets {
     stores: Vec<Store>,
+    /// What was found so far, by name.
+    found: Arc<Mutex<BTreeMap<String, SecretString>>>,
 }
 
 /// What an entry asks for.
@@ -48,17 +51,26 @@ pub struct Wanted<'a> {
 impl Secrets {
     /// Sources in the order they are asked.
     pub fn new(stores: Vec<Store>) -> Self {
-        Self { stores }
+        Self { stores, found: Arc::default() }
     }
 
     /// Looks a secret up. A file answers by name. The environment answers to `WASMGATE_SECRET_<NAME>` (upper case, anything
     /// else than letters and digits as `_`) for every entry, and to the entry's own variable and to the name itself for
     /// entries of the operator, so that a catalog from elsewhere cannot collect variables by naming them.
     pub fn find(&self, wanted: Wanted<'_>) -> Option<SecretString> {
-        self.stores.iter().find_map(|store| match store {
+        let found = self.stores.iter().find_map(|store| match store {
             Store::File { lines, .. } => lines.get(wanted.name).cloned(),
             Store::Environment(vars) => variables(wanted).iter().find_map(|name| vars.get(name).cloned()),
-        })
+        })?;
+        let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(wanted.name.to_owned(), found.clone());
+        Some(found)
+    }
+
+    /// Every secret that was looked up and is there: what the gateway hands to somebody, by name.
+    pub fn found(&self) -> Vec<(String, SecretString)> {
+        let all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// Where [`Secrets::find`] looks, for people.
@@ -117,6 +129,11 @@ mod tests {
         assert_eq!(find("b", "AWS_OTHER", false).as_deref(), Some("file b"));
         assert_eq!(find("AWS_KEY", "", false), None);
         assert_eq!(find("AWS_KEY", "", true).as_deref(), Some("env"));
+        let found = secrets.found();
+        assert_eq!(
+            found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            ["AWS_KEY", "a.key", "b"]
+        );
         assert_eq!(
             secrets.places(Wanted { name: "no.key", env: "", trusted: true }),
             "`no.key` or `WASMGATE_SECRET_NO_KEY` in the environment; `no.key=...` in s.env"
