@@ -3,11 +3,17 @@
 //! Read [`Gateway::request`] first, then `call.rs`. What the gateway knows of its servers at one moment is a
 //! `Snapshot`; `refresh.rs` builds the next one when a server's offer changes.
 
-mod call;
+mod asked; // public name -> server and its own name
+mod call; // the life of a call
 mod error;
-mod lists;
+mod events; // progress and log messages of a call
+mod greet; // initialize, server/discover
+mod lists; // a page of a list
 mod offering;
-mod refresh;
+mod phases; // request and response phase
+mod refresh; // the next snapshot
+mod rounds; // what servers ask of their client
+mod shown; // lists as filters leave them
 mod snapshot;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +31,7 @@ use crate::shutdown::Tasks;
 use crate::upstream::Pool;
 pub use crate::upstream::{ClientFacts, Event, Fault, State, UpstreamError};
 pub use error::CallError;
+pub use greet::Greeting;
 pub use offering::{Offering, ServerState};
 pub use snapshot::{Generation, Unavailable};
 
@@ -149,3 +156,6 @@ impl Gateway {
         self.pool.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,4 +176,4 @@ pub enum Fault {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
