@@ -20,7 +20,7 @@ use super::batch::{self, Manner};
 use super::body::{self, Body};
 use super::calling::{Part, Reply, Step};
 use super::classify::{Era, Protocol, Seen, Shape, classify};
-use super::duplex::{list_changes, message};
+use super::duplex::{announcements, message};
 use super::headers::{Field, McpHeaders, SESSION, field};
 use super::http::Front;
 use super::render::{Refusal, Wire, Worded, failure};
@@ -91,7 +91,7 @@ pub(super) async fn get(front: &Front, caller: &Caller, head: &Parts) -> Respons
         Err(refusal) => return refuse(refusal),
     };
     let ended = session.ended.clone();
-    let changes = list_changes(&gateway, session, move || listening.is_chosen());
+    let changes = announcements(&gateway, session, move || listening.is_chosen());
     let stream = changes.take_until(ended.cancelled_owned()).boxed();
     respond::stream(stream, sse::COMMENT.to_vec())
 }

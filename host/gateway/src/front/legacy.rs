@@ -14,7 +14,7 @@ use wasmgate_core::mcp::{LEGACY, LOG_LEVELS, V2025_11_25, method};
 use super::batch::Manner;
 use super::calling::{Calling, Question, Reply, Step, Wants, next_id, nobody};
 use super::render::{Refusal, Wire, Worded};
-use super::session::{Agreed, Session};
+use super::session::{Agreed, InFlight, Session};
 use super::{offer, render};
 use crate::gateway::{CallError, ClientFacts, Gateway, Offering, Request};
 
@@ -63,17 +63,7 @@ pub(super) async fn open(
     }
     let wanted = agree(params.as_ref()).map_err(refuse)?;
     let lists = *gateway.revisions().borrow();
-    let request = Request {
-        view: session.caller.view.clone(),
-        id: next_id(),
-        principal: Arc::clone(&session.caller.principal),
-        session: Some(Arc::clone(&session.id)),
-        method: method::INITIALIZE.into(),
-        params,
-        client: wanted.client,
-        version: wanted.version,
-        events: nobody(),
-    };
+    let request = request_of(&session, &wanted, method::INITIALIZE, params);
     let id = Arc::clone(&request.id);
     let word = |params: &Json, offering: &Offering| match agree(Some(params)) {
         Ok(agreed) => Ok(offer::initialized(agreed.version, offering)),
@@ -150,9 +140,20 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
             gateway.want_log_level(level);
             answered(&Json::empty_object())
         }
-        method::DISCOVER | method::LISTEN | method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE => {
-            Err(Refusal::Misfit(super::classify::Misfit::Removed))
+        method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE => {
+            let uri = asked.params.as_ref().and_then(|params| params.member("uri"));
+            let uri =
+                uri.as_ref().and_then(Json::string).ok_or(Refusal::Params("uri: a text is required"))?;
+            if &*asked.method == method::RESOURCES_SUBSCRIBE && !session.may_subscribe(&uri) {
+                return Err(Refusal::Limit("subscriptions"));
+            }
+            let (agreed, in_flight) = session.begin(&asked.id, asked.manner.most)?;
+            let request = request_of(session, &agreed, &asked.method, asked.params.clone());
+            let wait =
+                Waiting { gateway: Arc::clone(gateway), session: Arc::clone(session), uri: (&*uri).into() };
+            Ok(Step::Call(Calling::of(Box::pin(wait.change(request, asked.id, in_flight)))))
         }
+        method::DISCOVER | method::LISTEN => Err(Refusal::Misfit(super::classify::Misfit::Removed)),
         _ => {
             let (agreed, in_flight) = session.begin(&asked.id, asked.manner.most)?;
             let wants = match asked.manner.hears {
@@ -171,6 +172,60 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
             let gateway = Arc::clone(gateway);
             Ok(Step::Call(Calling::new(gateway, &session.caller, question, wants, in_flight)))
         }
+    }
+}
+
+/// A request without notifications.
+fn request_of(session: &Session, agreed: &Agreed, method: &str, params: Option<Json>) -> Request {
+    Request {
+        view: session.caller.view.clone(),
+        id: next_id(),
+        principal: Arc::clone(&session.caller.principal),
+        session: Some(Arc::clone(&session.id)),
+        method: method.into(),
+        params,
+        client: Arc::clone(&agreed.client),
+        version: agreed.version,
+        events: nobody(),
+    }
+}
+
+/// A session that begins or ceases to wait for changes of a resource.
+struct Waiting {
+    gateway: Arc<Gateway>,
+    session: Arc<Session>,
+    uri: Arc<str>,
+}
+
+impl Waiting {
+    async fn change(self, request: Request, id: Id, mut in_flight: InFlight) -> Reply {
+        let request_id = Arc::clone(&request.id);
+        let outcome = tokio::select! {
+            biased;
+            () = in_flight.cancelled() => return Reply::silence(),
+            outcome = self.ask(request) => outcome,
+        };
+        match outcome {
+            Ok(result) => Reply::message(write_result(&id, &result)),
+            Err(error) => Reply::error(Some(&id), &render::failure(Wire::Legacy, &error, &request_id)),
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Json, CallError> {
+        if &*request.method == method::RESOURCES_SUBSCRIBE {
+            let (result, subscription) = self.gateway.subscribe(request).await?;
+            if let Some(subscription) = subscription {
+                self.session.subscribe(Arc::clone(&self.uri), subscription);
+            }
+            return Ok(result);
+        }
+        let mut subscription = self.session.take_subscription(&self.uri);
+        let outcome = self.gateway.unsubscribe(request, &mut subscription).await;
+        // Still there when an interceptor objected.
+        if let Some(subscription) = subscription {
+            self.session.subscribe(Arc::clone(&self.uri), subscription);
+        }
+        outcome
     }
 }
 

@@ -210,6 +210,11 @@ impl Asked {
         CallError::Unknown { kind: self.kind, name: self.public.clone() }
     }
 
+    /// The name as the client wrote it.
+    pub(super) fn public(&self) -> Arc<str> {
+        self.public.as_str().into()
+    }
+
     /// The params as the server must see them: its own name in place of the public one, every other byte as it was.
     pub(super) fn in_own_words(&self, params: Option<Json>) -> Option<Json> {
         let (params, own) = match (params, self.target.subject.name()) {

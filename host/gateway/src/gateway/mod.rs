@@ -15,6 +15,7 @@ mod refresh; // the next snapshot
 mod rounds; // what servers ask of their client
 mod shown; // lists as filters leave them
 mod snapshot;
+mod subscriptions; // resources/subscribe
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -29,11 +30,12 @@ use wasmgate_core::seal::Sealer;
 
 use crate::shutdown::Tasks;
 use crate::upstream::Pool;
-pub use crate::upstream::{ClientFacts, Event, Fault, State, UpstreamError};
+pub use crate::upstream::{ClientFacts, Event, Fault, State, Update, UpstreamError};
 pub use error::CallError;
 pub use greet::Greeting;
 pub use offering::{Offering, ServerState};
 pub use snapshot::{Generation, Unavailable};
+pub use subscriptions::{Listener, Subscription, Told};
 
 /// Which servers a client sees.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -47,7 +47,13 @@ impl Gateway {
         let mut capabilities = Map::new();
         for list in ["tools", "prompts", "resources"] {
             if has(list) {
-                capabilities.insert(list.into(), json!({ "listChanged": true }));
+                // What cannot be taken back is only said when it is known.
+                let takes = |status: &&Status| status.offer.as_ref().is_some_and(|o| o.takes_subscriptions());
+                let offer = match list == "resources" && visible.iter().any(takes) {
+                    true => json!({ "listChanged": true, "subscribe": true }),
+                    false => json!({ "listChanged": true }),
+                };
+                capabilities.insert(list.into(), offer);
             }
         }
         for plain in ["completions", "logging"] {

@@ -174,11 +174,16 @@ impl World {
         call: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
     ) -> Self {
         let site = Site::start(move |seen| modern(&seen, &call)).await;
+        let first = generation(&site, page, stages);
+        Self::of(site, first).await
+    }
+
+    async fn of(site: Site, generation: Generation) -> Self {
         let tasks = Tasks::new();
         let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
         let identity = Identity { name: "test".into(), version: "0".into() };
         let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity);
-        let gateway = Gateway::start(generation(&site, page, stages), pool, [7; 32], &tasks);
+        let gateway = Gateway::start(generation, pool, [7; 32], &tasks);
         gateway.until_settled().await;
         gateway.until_fresh().await;
         Self { gateway, site, _tasks: tasks }
@@ -545,4 +550,105 @@ async fn a_list_that_nobody_offers_is_an_unknown_method() {
     assert!(matches!(world.gateway.request(legacy).await, Err(CallError::UnknownMethod(_))));
     let offering = world.gateway.offering(&View::All).unwrap();
     assert!(offering.capabilities.member("prompts").is_none());
+}
+
+/// A legacy server that takes subscriptions and pushes what `told` is given on its own stream. Its session ends with the
+/// first call of a tool.
+async fn publisher() -> (Site, mpsc::UnboundedReceiver<crate::upstream::tests::site::Rest>) {
+    let (tell, streams) = mpsc::unbounded_channel();
+    let site = Site::start(move |seen| match seen.rpc().as_str() {
+        "initialize" => {
+            let result = r#"{"protocolVersion":"2025-11-25","capabilities":{"resources":{"subscribe":true},"tools":{}}}"#;
+            Reply::result(&seen, result).with("mcp-session-id", "s")
+        }
+        "GET" => {
+            let (reply, rest) = Reply::events();
+            push(&rest, ": hello\n\n");
+            tell.send(rest).unwrap();
+            reply
+        }
+        "tools/list" => Reply::result(&seen, r#"{"tools":[{"name":"end"}]}"#),
+        "tools/call" => Reply::status(404),
+        "DELETE" => Reply::status(200),
+        method if method.starts_with("notifications/") => Reply::status(202),
+        _ => modern(&seen, &echo),
+    })
+    .await;
+    (site, streams)
+}
+
+async fn published(
+    stages: Vec<Arc<dyn Stage>>,
+) -> (World, mpsc::UnboundedReceiver<crate::upstream::tests::site::Rest>) {
+    let (site, streams) = publisher().await;
+    let mut first = generation(&site, 9, stages);
+    let server = Server { protocol: Protocol::Legacy, ..(*first.servers[0]).clone() };
+    first.servers = vec![Arc::new(server)];
+    (World::of(site, first).await, streams)
+}
+
+fn listener() -> Listener {
+    Listener { id: "n".into(), principal: "alice".into(), session: None, version: V2025_11_25 }
+}
+
+#[tokio::test]
+async fn a_server_is_subscribed_to_once_and_until_nobody_waits() {
+    let (world, mut streams) = published(Vec::new()).await;
+    let capabilities = world.gateway.offering(&View::All).unwrap().capabilities;
+    assert_eq!(capabilities.pointer("/resources/subscribe").unwrap().boolean(), Some(true));
+    let subscribe = || world.gateway.subscribe(request(method::RESOURCES_SUBSCRIBE, r#"{"uri":"x:a"}"#).0);
+    let first = subscribe().await.unwrap().1.unwrap();
+    let second = subscribe().await.unwrap().1.unwrap();
+    assert_eq!(world.site.of("resources/subscribe").len(), 1);
+    let mut updates = world.gateway.updates();
+    let stream = streams.recv().await.unwrap();
+    for uri in ["x:b", "x:a", "x:a/below", "x:ab"] {
+        let update = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}"#
+        );
+        push(&stream, format!("data: {update}\n\n"));
+    }
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let update = updates.recv().await.unwrap();
+        let Some(of) = first.told_by(&update) else { continue };
+        told.push(world.gateway.told(&update, &of, listener()).await.unwrap().as_str().to_owned());
+    }
+    assert_eq!(told, [r#"{"uri":"x:a"}"#, r#"{"uri":"x:a/below"}"#]);
+    // The session at the server ends; the next one is told what is waited for.
+    let _ = world.ask("tools/call", r#"{"name":"end"}"#).await;
+    world.site.wait_for("resources/subscribe", 2).await;
+    drop(first);
+    let mut held = Some(second);
+    let unsubscribe = request(method::RESOURCES_UNSUBSCRIBE, r#"{"uri":"x:a"}"#).0;
+    assert_eq!(text(world.gateway.unsubscribe(unsubscribe, &mut held).await), "{}");
+    assert!(held.is_none());
+    let last = world.site.wait_for("resources/unsubscribe", 1).await;
+    assert_eq!(last.body.unwrap().pointer("/params/uri"), Some(Json::of("x:a")));
+}
+
+#[tokio::test]
+async fn subscriptions_and_changes_pass_the_interceptors() {
+    let (world, _streams) =
+        published(vec![forbids("resources/*", "x:b"), marks("notifications/resources/*")]).await;
+    let subscribe = |uri: &str| {
+        let params = format!(r#"{{"uri":"{uri}"}}"#);
+        world.gateway.subscribe(request(method::RESOURCES_SUBSCRIBE, &params).0)
+    };
+    assert!(matches!(subscribe("x:b").await, Err(CallError::Blocked(_))));
+    assert!(world.site.of("resources/subscribe").is_empty());
+    let (_, subscription) = subscribe("x:a").await.unwrap();
+    let update = Update { server: ServerName::new("p").unwrap(), params: json(r#"{"uri":"x:a"}"#) };
+    let of = subscription.unwrap().told_by(&update).unwrap();
+    let told = world.gateway.told(&update, &of, listener()).await.unwrap();
+    assert_eq!(told.as_str(), r#"{"uri":"x:a","in":"seen"}"#);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_subscriptions_says_so() {
+    let world = World::new(Vec::new()).await;
+    let capabilities = world.gateway.offering(&View::All).unwrap().capabilities;
+    assert!(capabilities.pointer("/resources/subscribe").is_none());
+    let subscribe = request(method::RESOURCES_SUBSCRIBE, r#"{"uri":"x:a"}"#).0;
+    assert!(matches!(world.gateway.subscribe(subscribe).await, Err(CallError::Answered(_))));
 }
