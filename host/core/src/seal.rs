@@ -16,6 +16,8 @@ const NONCE: usize = 24;
 pub enum Purpose {
     /// The place in a list.
     Cursor,
+    /// What a server asked of its client, until the client answers (2026-07-28 `requestState`).
+    RequestState,
 }
 
 /// What a token is for, and for whom.
@@ -86,6 +88,7 @@ impl Sealer {
 fn associated(scope: Scope<'_>) -> Vec<u8> {
     let mut aad = match scope.purpose {
         Purpose::Cursor => b"cursor\0".to_vec(),
+        Purpose::RequestState => b"request-state\0".to_vec(),
     };
     aad.extend_from_slice(scope.principal.as_bytes());
     aad

@@ -160,7 +160,7 @@ impl Merging<'_> {
 }
 
 /// The list results, `page` items each; at least one page.
-fn pages(kind: Kind, entries: &[Entry], page: usize) -> Vec<Json> {
+pub(super) fn pages(kind: Kind, entries: &[Entry], page: usize) -> Vec<Json> {
     let result = |entries: &[Entry]| {
         let items: Vec<&Json> = entries.iter().map(|entry| &entry.item).collect();
         Json::of(&HashMap::from([(kind.member(), items)]))

@@ -9,7 +9,8 @@ mod names;
 mod uris;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, OnceLock};
 
 use crate::json::Json;
 use crate::name::ServerName;
@@ -104,9 +105,35 @@ pub struct List {
     entries: Vec<Entry>,
     by_public: HashMap<Arc<str>, usize>,
     pages: Vec<Json>,
+    revision: OnceLock<u64>,
 }
 
 impl List {
+    /// A list of these entries, `page` of them a page. Names are unique: an entry whose name is taken, or empty, is left out
+    /// and comes back as the second value.
+    pub fn of(kind: Kind, entries: Vec<Entry>, page: usize) -> (Self, Vec<Entry>) {
+        let (mut list, mut left_out) = (Self::default(), Vec::new());
+        for entry in entries {
+            if entry.public.is_empty() || list.by_public.contains_key(&entry.public) {
+                left_out.push(entry);
+            } else {
+                list.by_public.insert(Arc::clone(&entry.public), list.entries.len());
+                list.entries.push(entry);
+            }
+        }
+        list.pages = build::pages(kind, &list.entries, page.max(1));
+        (list, left_out)
+    }
+
+    /// A number that changes with the list, and is the same for the same list.
+    pub fn revision(&self) -> u64 {
+        *self.revision.get_or_init(|| {
+            let mut hasher = DefaultHasher::new();
+            self.entries.iter().for_each(|entry| (&entry.server, &entry.item).hash(&mut hasher));
+            hasher.finish()
+        })
+    }
+
     /// Every entry, in configuration order, then in the server's.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -176,11 +203,16 @@ impl Index {
         if let Some((server, own)) = uris::take_apart(uri) {
             return Some(target(&server, own.into()));
         }
+        let owner =
+            self.template_of(uri).map(|entry| &entry.server).or_else(|| self.only_user_of_scheme(uri))?;
+        Some(target(owner, uri.into()))
+    }
+
+    /// The first listed template that a URI can be an expansion of, scheme included.
+    pub fn template_of(&self, uri: &str) -> Option<&Entry> {
         // A template must name the scheme itself: one that fits everything must not catch what is meant for others.
         let fits = |template: &str| uris::scheme(template) == uris::scheme(uri) && uris::fits(template, uri);
-        let fitting = self.templates.entries.iter().find(|entry| fits(&entry.own));
-        let owner = fitting.map(|entry| &entry.server).or_else(|| self.only_user_of_scheme(uri))?;
-        Some(target(owner, uri.into()))
+        self.templates.entries.iter().find(|entry| fits(&entry.own))
     }
 
     /// The template's server, for completions.

@@ -55,6 +55,8 @@ pub mod meta {
     pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
     /// Which log messages the client wants for this request.
     pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+    /// Which subscription a message belongs to.
+    pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
     /// Who the server is; in results.
     pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 }
@@ -83,6 +85,11 @@ pub mod method {
     pub const MESSAGE: &str = "notifications/message";
     pub const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
     pub const PROMPTS_CHANGED: &str = "notifications/prompts/list_changed";
+    pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
+    pub const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+    pub const ELICIT: &str = "elicitation/create";
+    pub const SAMPLE: &str = "sampling/createMessage";
+    pub const ROOTS_LIST: &str = "roots/list";
     pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";
 }
 

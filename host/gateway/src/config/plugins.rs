@@ -15,7 +15,8 @@ use super::raw_plugins::{RawIsolation, RawMode, RawPlugin, RawPlugins};
 use crate::document::{Diagnostic, Place, Source, Spanned, closest};
 use crate::secrets::{Secrets, Wanted};
 
-/// The plugins that come with the program.
+/// The plugins that come with the program and are on unless they are switched off. The others that come with it
+/// ([`wasmgate_wasm::BUILT_IN`]) are on where they are configured.
 pub const BUILTIN: &[&str] = &["block-secrets", "log-calls"];
 
 /// One plugin.
@@ -331,12 +332,13 @@ fn remote(from: &str, name: &str) -> Result<PluginSource, (String, String)> {
 }
 
 fn builtin(name: &str) -> Result<PluginSource, (String, String)> {
-    if BUILTIN.contains(&name) {
+    let bundled: Vec<_> = wasmgate_wasm::BUILT_IN.iter().map(|plugin| plugin.name).collect();
+    if bundled.contains(&name) {
         return Ok(PluginSource::Builtin(name.to_owned()));
     }
-    let cure = match closest(name, BUILTIN.iter().copied()) {
+    let cure = match closest(name, bundled.iter().copied()) {
         Some(near) => format!("did you mean `builtin:{near}`?"),
-        None => format!("bundled are: {}", BUILTIN.join(", ")),
+        None => format!("bundled are: {}", bundled.join(", ")),
     };
     Err((format!("no plugin `{name}` is bundled"), cure))
 }

@@ -15,8 +15,8 @@ use wasmgate_core::mcp::{log_level_passes, method};
 use super::batch::Batch;
 use super::render::{self, Refusal, Wire, Worded};
 use super::session::{Caller, InFlight};
-use super::{legacy, modern};
-use crate::gateway::{CallError, ClientFacts, Event, Gateway, Request, View};
+use super::{legacy, modern, offer};
+use crate::gateway::{CallError, ClientFacts, Event, Gateway, Offering, Request, View};
 use crate::shutdown::Tasks;
 
 /// What a message comes to.
@@ -115,6 +115,11 @@ impl Calling {
         };
         let future = Box::pin(run(gateway, request, answer, in_flight));
         Self { future, events: receiver, wants, state: State::Running, outlives: None }
+    }
+
+    /// A call that `future` answers, without notifications.
+    pub(super) fn of(future: Pin<Box<dyn Future<Output = Reply> + Send>>) -> Self {
+        Self { future, events: None, wants: Wants::Nothing, state: State::Running, outlives: None }
     }
 
     /// See [`Step::outliving`].
@@ -238,7 +243,15 @@ struct Answer {
 
 async fn run(gateway: Arc<Gateway>, request: Request, answer: Answer, in_flight: Option<InFlight>) -> Reply {
     let id = Arc::clone(&request.id);
-    let asked = gateway.request(request);
+    let asked = async {
+        match &*answer.method {
+            method::DISCOVER => {
+                let word = |_: &Json, offering: &Offering| Ok(offer::discovered(offering));
+                gateway.greet(request, word).await.map(|greeting| greeting.result)
+            }
+            _ => gateway.request(request).await,
+        }
+    };
     let outcome = match in_flight {
         None => asked.await,
         Some(mut in_flight) => tokio::select! {
@@ -278,10 +291,15 @@ fn reply(answer: &Answer, outcome: Result<Json, CallError>, request: &str) -> Re
     }
 }
 
+/// The end of a channel that nobody reads.
+pub(super) fn nobody() -> mpsc::Sender<Event> {
+    NOBODY.clone()
+}
+
 /// A channel for a call's notifications, or the end of one that nobody reads.
 fn channel(wants: &Wants) -> (mpsc::Sender<Event>, Option<mpsc::Receiver<Event>>) {
     if matches!(wants, Wants::Nothing) {
-        return (NOBODY.clone(), None);
+        return (nobody(), None);
     }
     let (sender, receiver) = mpsc::channel(EVENTS);
     (sender, Some(receiver))

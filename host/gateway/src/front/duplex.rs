@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{self, BoxStream, SelectAll};
 use futures_util::{Stream, StreamExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use wasmgate_core::jsonrpc::write_notification;
 use wasmgate_core::mcp::method;
 
-use super::calling::{Part, Reply, Step};
+use super::calling::{Part, Reply, Step, next_id};
 use super::session::Session;
-use crate::gateway::{Gateway, Revisions};
+use crate::gateway::{Gateway, Listener, Revisions, Update};
 
 /// The messages for one client, one at a time, as long as it is there.
 pub(super) struct Duplex {
@@ -86,7 +86,7 @@ pub(super) fn message(part: Part) -> Option<Vec<u8>> {
 
 /// The list changes that a session has to be told, as they come; those it missed come first. Nothing while `hears` says
 /// no or nothing was agreed, and never an end.
-pub(super) fn list_changes(
+fn list_changes(
     gateway: &Gateway,
     session: Arc<Session>,
     hears: impl Fn() -> bool + Send + Sync + 'static,
@@ -102,6 +102,58 @@ pub(super) fn list_changes(
         Some((stream::iter(messages), (revisions, session, hears)))
     });
     changed.flatten().chain(stream::pending()).boxed()
+}
+
+/// All that a session is told on its own stream: list changes, and changes of the resources it waits for.
+pub(super) fn announcements(
+    gateway: &Arc<Gateway>,
+    session: Arc<Session>,
+    hears: impl Fn() -> bool + Send + Sync + 'static,
+) -> BoxStream<'static, Vec<u8>> {
+    let hears = Arc::new(hears);
+    let hears_too = Arc::clone(&hears);
+    let lists = list_changes(gateway, Arc::clone(&session), move || hears());
+    stream::select(lists, updates(gateway, session, move || hears_too())).boxed()
+}
+
+/// Changes of the resources that a session waits for. What comes while `hears` says no is lost. Never an end.
+fn updates(
+    gateway: &Arc<Gateway>,
+    session: Arc<Session>,
+    hears: impl Fn() -> bool + Send + Sync + 'static,
+) -> BoxStream<'static, Vec<u8>> {
+    let state = (gateway.updates(), Arc::clone(gateway), session, hears);
+    let told = stream::unfold(state, |(mut updates, gateway, session, hears)| async move {
+        let mut messages = Vec::new();
+        match updates.recv().await {
+            Err(broadcast::error::RecvError::Closed) => return None,
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                tracing::debug!(missed, session = %session.id, "changes of resources came faster than they were read");
+            }
+            Ok(update) if hears() => messages = told(&gateway, &session, &update).await,
+            Ok(_) => {}
+        }
+        Some((stream::iter(messages), (updates, gateway, session, hears)))
+    });
+    told.flatten().chain(stream::pending()).boxed()
+}
+
+/// What a session is told of one change.
+async fn told(gateway: &Gateway, session: &Session, update: &Update) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    for subscription in session.told_by(update) {
+        let Some(agreed) = session.agreed() else { continue };
+        let listener = Listener {
+            id: next_id(),
+            principal: Arc::clone(&session.caller.principal),
+            session: Some(Arc::clone(&session.id)),
+            version: agreed.version,
+        };
+        if let Some(params) = gateway.told(update, &subscription, listener).await {
+            messages.push(write_notification(method::RESOURCE_UPDATED, Some(&params)));
+        }
+    }
+    messages
 }
 
 /// What to tell about a change.

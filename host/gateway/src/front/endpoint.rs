@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt as _};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
+use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{Id, Message, read, write_result};
 use wasmgate_core::mcp::method;
 
@@ -19,12 +20,12 @@ use super::batch::{self, Manner};
 use super::body::{self, Body};
 use super::calling::{Part, Reply, Step};
 use super::classify::{Era, Protocol, Seen, Shape, classify};
-use super::duplex::{list_changes, message};
+use super::duplex::{announcements, message};
 use super::headers::{Field, McpHeaders, SESSION, field};
 use super::http::Front;
-use super::render::{Refusal, Wire, failure};
+use super::render::{Refusal, Wire, Worded, failure};
 use super::session::{Caller, Session};
-use super::{legacy, modern, respond, sse};
+use super::{legacy, modern, render, respond, sse};
 use crate::gateway::Gateway;
 
 /// One POST on its way.
@@ -90,7 +91,7 @@ pub(super) async fn get(front: &Front, caller: &Caller, head: &Parts) -> Respons
         Err(refusal) => return refuse(refusal),
     };
     let ended = session.ended.clone();
-    let changes = list_changes(&gateway, session, move || listening.is_chosen());
+    let changes = announcements(&gateway, session, move || listening.is_chosen());
     let stream = changes.take_until(ended.cancelled_owned()).boxed();
     respond::stream(stream, sse::COMMENT.to_vec())
 }
@@ -140,8 +141,9 @@ impl Posted<'_> {
                 self.respond(step).await
             }
             (Ok(Era::Initialize), Message::Request { id, params, .. }) => self
-                .initialize(&id, params.as_ref())
-                .unwrap_or_else(|refusal| refuse(Wire::Legacy, Some(&id), &refusal)),
+                .initialize(&id, params)
+                .await
+                .unwrap_or_else(|worded| respond::whole(Reply::error(Some(&id), &worded))),
             (Ok(Era::Legacy | Era::Initialize | Era::Modern(_)), message) => self.legacy(message).await,
             (Ok(Era::Ignored), _) => respond::empty(StatusCode::ACCEPTED),
             (Err(misfit), message) => {
@@ -176,15 +178,12 @@ impl Posted<'_> {
         self.respond(step).await
     }
 
-    fn initialize(
-        &self,
-        id: &Id,
-        params: Option<&wasmgate_core::json::Json>,
-    ) -> Result<Response<Body>, Refusal> {
+    async fn initialize(&self, id: &Id, params: Option<Json>) -> Result<Response<Body>, Worded> {
         let front = self.front;
-        let session = front.sessions.open(self.caller.clone(), Instant::now(), &front.tasks.stopping())?;
-        let result =
-            legacy::open(&self.gateway, &session, params).inspect_err(|_| front.sessions.close(&session))?;
+        let opened = front.sessions.open(self.caller.clone(), Instant::now(), &front.tasks.stopping());
+        let session = opened.map_err(|refusal| render::refusal(Wire::Legacy, &refusal))?;
+        let result = legacy::open(Arc::clone(&self.gateway), Arc::clone(&session), params).await;
+        let result = result.inspect_err(|_| front.sessions.close(&session))?;
         tracing::debug!(method = method::INITIALIZE, principal = %self.caller.principal, "session opened");
         let mut response = respond::whole(Reply::message(write_result(id, &result)));
         // An id is visible ASCII.

@@ -3,18 +3,20 @@
 //! What a server asks of its client (sampling, elicitation, roots) has its place here, too, and is not carried yet: the
 //! capabilities for it are kept from servers, and a result that asks for input is an error.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{Id, Message, write_result};
 use wasmgate_core::mcp::{LEGACY, LOG_LEVELS, V2025_11_25, method};
 
 use super::batch::Manner;
-use super::calling::{Calling, Question, Reply, Step, Wants};
-use super::offer;
-use super::render::{Refusal, Wire};
-use super::session::{Agreed, Session};
-use crate::gateway::{ClientFacts, Gateway};
+use super::calling::{Calling, Question, Reply, Step, Wants, next_id, nobody};
+use super::render::{Refusal, Wire, Worded};
+use super::session::{Agreed, InFlight, Session};
+use super::{offer, render};
+use crate::gateway::{CallError, ClientFacts, Gateway, Offering, Request};
 
 /// Serves one message of a session.
 pub(super) fn receive(
@@ -48,13 +50,58 @@ pub(super) fn cancel(session: &Session, params: Option<&Json>) {
     }
 }
 
-/// Opens a session: settles its version and who the client is, and returns the result of `initialize`.
-pub(super) fn open(gateway: &Gateway, session: &Session, params: Option<&Json>) -> Result<Json, Refusal> {
-    let agreed = agree(params)?;
-    let version = agreed.version;
-    let offering = gateway.offering(&session.caller.view).ok_or(Refusal::UnknownServer)?;
-    session.agree(agreed, *gateway.revisions().borrow())?;
-    Ok(offer::initialized(version, &offering))
+/// Opens a session: settles its version and who the client is, as the interceptors leave both, and returns the result of
+/// `initialize`.
+pub(super) async fn open(
+    gateway: Arc<Gateway>,
+    session: Arc<Session>,
+    params: Option<Json>,
+) -> Result<Json, Worded> {
+    let refuse = |refusal| render::refusal(Wire::Legacy, &refusal);
+    if session.agreed().is_some() {
+        return Err(refuse(Refusal::Initialized));
+    }
+    let wanted = agree(params.as_ref()).map_err(refuse)?;
+    let lists = *gateway.revisions().borrow();
+    let request = request_of(&session, &wanted, method::INITIALIZE, params);
+    let id = Arc::clone(&request.id);
+    let word = |params: &Json, offering: &Offering| match agree(Some(params)) {
+        Ok(agreed) => Ok(offer::initialized(agreed.version, offering)),
+        Err(_) => Err(CallError::InvalidParams(NO_VERSION.into())),
+    };
+    let greeting = match gateway.greet(request, word).await {
+        Ok(greeting) => greeting,
+        Err(CallError::NotServing(_)) if gateway.offering(&session.caller.view).is_none() => {
+            return Err(refuse(Refusal::UnknownServer));
+        }
+        Err(error) => {
+            tracing::info!(request = %id, method = method::INITIALIZE, %error, "no result");
+            return Err(render::failure(Wire::Legacy, &error, &id));
+        }
+    };
+    let mut agreed = agree(Some(&greeting.params)).map_err(refuse)?;
+    // What the client is told counts, whoever wrote it.
+    let told = greeting.result.member("protocolVersion");
+    let told = told.as_ref().and_then(Json::string).unwrap_or_default();
+    agreed.version = LEGACY.iter().find(|known| **known == told).copied().unwrap_or(agreed.version);
+    session.agree(agreed, lists).map_err(refuse)?;
+    Ok(greeting.result)
+}
+
+/// `initialize` on a stream: answered on the spot unless an interceptor takes its time. Requests that come before the
+/// answer find no session (2025-11-25 basic/lifecycle: clients wait for it).
+fn initialize(gateway: &Arc<Gateway>, session: &Arc<Session>, id: Id, params: Option<Json>) -> Step {
+    let opening = open(Arc::clone(gateway), Arc::clone(session), params);
+    let mut answer: Pin<Box<dyn Future<Output = Reply> + Send>> = Box::pin(async move {
+        match opening.await {
+            Ok(result) => Reply::message(write_result(&id, &result)),
+            Err(worded) => Reply::error(Some(&id), &worded),
+        }
+    });
+    match (&mut answer).now_or_never() {
+        Some(reply) => Step::Reply(reply),
+        None => Step::Call(Calling::of(answer)),
+    }
 }
 
 /// A result as legacy clients know it: without what 2026-07-28 added. None when it asks for input.
@@ -82,7 +129,10 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
         Ok(Step::Reply(Reply::message(write_result(&asked.id, result))))
     };
     match &*asked.method {
-        method::INITIALIZE => answered(&open(gateway, session, asked.params.as_ref())?),
+        method::INITIALIZE => {
+            session.admit(&asked.id)?;
+            Ok(initialize(gateway, session, asked.id, asked.params))
+        }
         method::PING => answered(&Json::empty_object()),
         method::SET_LEVEL => {
             let level = level(asked.params.as_ref())?;
@@ -90,9 +140,20 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
             gateway.want_log_level(level);
             answered(&Json::empty_object())
         }
-        method::DISCOVER | method::LISTEN | method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE => {
-            Err(Refusal::Misfit(super::classify::Misfit::Removed))
+        method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE => {
+            let uri = asked.params.as_ref().and_then(|params| params.member("uri"));
+            let uri =
+                uri.as_ref().and_then(Json::string).ok_or(Refusal::Params("uri: a text is required"))?;
+            if &*asked.method == method::RESOURCES_SUBSCRIBE && !session.may_subscribe(&uri) {
+                return Err(Refusal::Limit("subscriptions"));
+            }
+            let (agreed, in_flight) = session.begin(&asked.id, asked.manner.most)?;
+            let request = request_of(session, &agreed, &asked.method, asked.params.clone());
+            let wait =
+                Waiting { gateway: Arc::clone(gateway), session: Arc::clone(session), uri: (&*uri).into() };
+            Ok(Step::Call(Calling::of(Box::pin(wait.change(request, asked.id, in_flight)))))
         }
+        method::DISCOVER | method::LISTEN => Err(Refusal::Misfit(super::classify::Misfit::Removed)),
         _ => {
             let (agreed, in_flight) = session.begin(&asked.id, asked.manner.most)?;
             let wants = match asked.manner.hears {
@@ -114,9 +175,63 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
     }
 }
 
+/// A request without notifications.
+fn request_of(session: &Session, agreed: &Agreed, method: &str, params: Option<Json>) -> Request {
+    Request {
+        view: session.caller.view.clone(),
+        id: next_id(),
+        principal: Arc::clone(&session.caller.principal),
+        session: Some(Arc::clone(&session.id)),
+        method: method.into(),
+        params,
+        client: Arc::clone(&agreed.client),
+        version: agreed.version,
+        events: nobody(),
+    }
+}
+
+/// A session that begins or ceases to wait for changes of a resource.
+struct Waiting {
+    gateway: Arc<Gateway>,
+    session: Arc<Session>,
+    uri: Arc<str>,
+}
+
+impl Waiting {
+    async fn change(self, request: Request, id: Id, mut in_flight: InFlight) -> Reply {
+        let request_id = Arc::clone(&request.id);
+        let outcome = tokio::select! {
+            biased;
+            () = in_flight.cancelled() => return Reply::silence(),
+            outcome = self.ask(request) => outcome,
+        };
+        match outcome {
+            Ok(result) => Reply::message(write_result(&id, &result)),
+            Err(error) => Reply::error(Some(&id), &render::failure(Wire::Legacy, &error, &request_id)),
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Json, CallError> {
+        if &*request.method == method::RESOURCES_SUBSCRIBE {
+            let (result, subscription) = self.gateway.subscribe(request).await?;
+            if let Some(subscription) = subscription {
+                self.session.subscribe(Arc::clone(&self.uri), subscription);
+            }
+            return Ok(result);
+        }
+        let mut subscription = self.session.take_subscription(&self.uri);
+        let outcome = self.gateway.unsubscribe(request, &mut subscription).await;
+        // Still there when an interceptor objected.
+        if let Some(subscription) = subscription {
+            self.session.subscribe(Arc::clone(&self.uri), subscription);
+        }
+        outcome
+    }
+}
+
 /// The version asked for when it is one of ours, else our newest (2025-11-25 basic/lifecycle, "Version Negotiation").
 fn agree(params: Option<&Json>) -> Result<Agreed, Refusal> {
-    let missing = Refusal::Params("protocolVersion: a text is required");
+    let missing = Refusal::Params(NO_VERSION);
     let Some(params) = params else { return Err(missing) };
     let [version, capabilities, info] = params.pick(["protocolVersion", "capabilities", "clientInfo"]);
     let wanted = version.as_ref().and_then(Json::string).ok_or(missing)?;
@@ -142,6 +257,8 @@ fn level(params: Option<&Json>) -> Result<&'static str, Refusal> {
         "level: must be one of debug, info, notice, warning, error, critical, alert, emergency",
     ))
 }
+
+const NO_VERSION: &str = "protocolVersion: a text is required";
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use wasmgate_core::mcp::{meta, method};
 
 use super::calling::{Calling, Question, Reply, Step, Wants};
 use super::classify::Protocol;
-use super::offer::{self, SERVER_INFO};
+use super::offer::SERVER_INFO;
 use super::render::{Refusal, Wire};
 use super::session::{Caller, InFlight};
 use crate::gateway::{ClientFacts, Gateway, View};
@@ -36,13 +36,6 @@ pub(super) fn receive(
 ) -> Step {
     let refuse = |refusal| Step::Reply(Reply::refusal(Wire::Modern, Some(&asked.id), &refusal));
     match &*asked.method {
-        method::DISCOVER => match gateway.offering(&caller.view) {
-            Some(offering) => {
-                let result = offer::discovered(&offering);
-                Step::Reply(Reply::message(write_result(&asked.id, method::DISCOVER, &result)))
-            }
-            None => refuse(Refusal::UnknownServer),
-        },
         method::LISTEN => refuse(Refusal::Misfit(super::classify::Misfit::Removed)),
         _ => {
             let wants = if hears { wants(&asked.protocol) } else { Wants::Nothing };

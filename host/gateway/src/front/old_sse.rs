@@ -14,7 +14,7 @@ use super::accept::Accepts;
 use super::batch::{self, Manner};
 use super::body::Body;
 use super::calling::{Reply, Step};
-use super::duplex::{Duplex, list_changes};
+use super::duplex::{Duplex, announcements};
 use super::endpoint;
 use super::http::Front;
 use super::render::{Refusal, Wire, failure};
@@ -43,7 +43,7 @@ pub(super) async fn open(front: &Arc<Front>, caller: Caller, head: &Parts) -> Re
     session.answer_on(sender);
     let mut opening = Vec::new();
     sse::push(&mut opening, "endpoint", format!("/messages?sessionId={}", session.id).as_bytes());
-    let changes = list_changes(&gateway, Arc::clone(session), || true);
+    let changes = announcements(&gateway, Arc::clone(session), || true);
     let messages = Duplex::new(changes, Some(steps)).take_until(session.ended.clone().cancelled_owned());
     respond::stream(opened.around(messages).boxed(), opening)
 }

@@ -11,7 +11,7 @@ use wasmgate_core::jsonrpc::Id;
 
 use super::calling::Step;
 use super::render::Refusal;
-use crate::gateway::{ClientFacts, Revisions, View};
+use crate::gateway::{ClientFacts, Revisions, Subscription, Told, Update, View};
 
 /// Who asks, and what it may see.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ struct State {
     streams: Vec<u64>,
     streams_opened: u64,
     told: Revisions,
+    /// Resources it waits for changes of, by the URI it knows.
+    subscriptions: HashMap<Arc<str>, Subscription>,
 }
 
 /// A call in flight. Its id is free again when this is dropped.
@@ -72,6 +74,7 @@ impl Session {
             streams: Vec::new(),
             streams_opened: 0,
             told: Revisions::default(),
+            subscriptions: HashMap::new(),
         };
         Self { id, caller, ended, answers: OnceLock::new(), state: Mutex::new(state) }
     }
@@ -145,9 +148,40 @@ impl Session {
     /// Ends the session: its calls are cancelled, its streams close.
     pub(super) fn end(&self) {
         self.ended.cancel();
-        for entry in self.state().in_flight.values_mut() {
+        let mut state = self.state();
+        for entry in state.in_flight.values_mut() {
             entry.take();
         }
+        let over = std::mem::take(&mut state.subscriptions);
+        drop(state);
+        drop(over);
+    }
+
+    /// Whether the session may wait for one more resource.
+    pub(super) fn may_subscribe(&self, uri: &str) -> bool {
+        let state = self.state();
+        state.subscriptions.len() < MAX_SUBSCRIPTIONS || state.subscriptions.contains_key(uri)
+    }
+
+    /// Waits for changes of a resource from now on, unless the session has ended meanwhile.
+    pub(super) fn subscribe(&self, uri: Arc<str>, subscription: Subscription) {
+        let mut state = self.state();
+        let over = match self.ended.is_cancelled() {
+            true => Some(subscription),
+            false => state.subscriptions.insert(uri, subscription),
+        };
+        drop(state);
+        drop(over);
+    }
+
+    /// Takes out a subscription.
+    pub(super) fn take_subscription(&self, uri: &str) -> Option<Subscription> {
+        self.state().subscriptions.remove(uri)
+    }
+
+    /// What of its subscriptions a change is of.
+    pub(super) fn told_by(&self, update: &Update) -> Vec<Told> {
+        self.state().subscriptions.values().filter_map(|one| one.told_by(update)).collect()
     }
 
     /// The client wants log messages of this level and worse.
@@ -218,6 +252,9 @@ impl Drop for Listening {
         self.session.state().streams.retain(|number| *number != self.number);
     }
 }
+
+/// So many resources may one session wait for.
+const MAX_SUBSCRIPTIONS: usize = 1000;
 
 #[cfg(test)]
 pub(super) mod tests {

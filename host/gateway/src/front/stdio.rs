@@ -13,7 +13,7 @@ use wasmgate_core::jsonrpc::{Id, Message, ReadError, peek_id, read};
 use super::batch::{self, Manner};
 use super::calling::{Reply, Step};
 use super::classify::{Era, Protocol, Seen, Shape, classify};
-use super::duplex::{Duplex, list_changes};
+use super::duplex::{Duplex, announcements};
 use super::lines::{Line, Lines};
 use super::render::{Refusal, Wire};
 use super::session::{Caller, Session};
@@ -33,7 +33,7 @@ where
     let Some(gateway) = loaded(slot, &tasks).await else { return };
     let caller = Caller { principal: "local".into(), view: View::All };
     let session = Arc::new(Session::new("stdio".into(), caller, Instant::now(), stopping.child_token()));
-    let changes = list_changes(&gateway, Arc::clone(&session), || true);
+    let changes = announcements(&gateway, Arc::clone(&session), || true);
     let limits = Limits::default();
     let mut lines = Lines::new(BufReader::with_capacity(READ, input), limits.line);
     let mut duplex = Duplex::new(changes, None);

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use wasmgate_core::index::Kind;
+use wasmgate_core::index::{Kind, List};
 use wasmgate_core::json::Json;
-use wasmgate_core::pipeline::{Exchange, Operation, Party};
+use wasmgate_core::pipeline::Exchange;
 use wasmgate_core::seal::{Purpose, Scope};
 
-use super::{CallError, Gateway, Request};
+use super::phases::{Sent, towards_client, towards_server};
+use super::snapshot::Snapshot;
+use super::{CallError, Gateway, Request, View};
 
 /// A list asked for this soon after the start waits for servers in their first start, because a client that does not
 /// listen for changes would otherwise never see them. Calls, `initialize` and `discover` never wait.
@@ -16,46 +18,52 @@ const FIRST_START: Duration = Duration::from_secs(1);
 const CURSOR_LIFE: Duration = Duration::from_secs(3600);
 
 impl Gateway {
-    /// One page of a list, through the interceptors that want to see it.
-    pub(super) async fn list(&self, request: Request, kind: Kind) -> Result<Json, CallError> {
+    /// One page of a list: the whole list through the list filters, then the page through the interceptors that want to
+    /// see it.
+    pub(super) async fn list(&self, mut request: Request, kind: Kind) -> Result<Json, CallError> {
         let young = FIRST_START.saturating_sub(self.started.elapsed());
         if !young.is_zero() && tokio::time::timeout(young, self.until_listed()).await.is_err() {
             tracing::debug!("listing without the servers that are still starting");
         }
-        let page = self.page_asked_for(&request, kind)?;
+        if !self.offers(&request.view, kind) {
+            return Err(CallError::UnknownMethod(request.method));
+        }
         let now = self.current.load_full();
-        let unknown = || CallError::NotServing("not serving that server");
-        let list = now.index(&request.view).ok_or_else(unknown)?.list(kind);
-        let (result, more) =
-            list.page(page).ok_or_else(|| CallError::InvalidParams("cursor: no longer valid".into()))?;
-        let result = if more {
-            let cursor = self.cursor(&request.principal, kind, page + 1)?;
-            result.with_member("nextCursor", &Json::of(&cursor))
-        } else {
-            result.clone()
-        };
-        let operation = Operation {
-            id: request.id,
-            event: request.method,
-            server: None,
-            subject: None,
-            principal: request.principal,
-            session: request.session,
-            version: request.version,
-            initiator: Party::Client,
-        };
+        let params = request.params.take();
         let pipeline = &now.generation.pipeline;
+        let operation = request.operation(None, None);
         if !pipeline.interested(&operation) {
-            return Ok(result);
+            return self.page(&now, &request, kind, params.as_ref()).await;
         }
         let mut exchange = Exchange::new(operation);
-        let params = request.params.unwrap_or_else(Json::empty_object);
-        match super::call::towards_server(pipeline, &mut exchange, params).await? {
-            super::call::Sent::Answered(answer) => Ok(answer),
-            super::call::Sent::Params(_) => {
-                pipeline.response(&exchange, result).await.map_err(CallError::Blocked)
-            }
+        exchange.attributes = request.attributes();
+        let params = params.unwrap_or_else(Json::empty_object);
+        let outcome = match towards_server(pipeline, &mut exchange, params).await? {
+            Sent::Answered(answer) => Ok(answer),
+            Sent::Params(params) => self.page(&now, &request, kind, Some(&params)).await,
+        };
+        towards_client(pipeline, &mut exchange, outcome).await
+    }
+
+    async fn page(
+        &self,
+        now: &Snapshot,
+        request: &Request,
+        kind: Kind,
+        params: Option<&Json>,
+    ) -> Result<Json, CallError> {
+        let index = now.index(&request.view).ok_or(CallError::NotServing("not serving that server"))?;
+        let shown = self.shown(now, request, kind).await?;
+        let list = shown.as_deref().unwrap_or_else(|| index.list(kind));
+        let page = self.page_asked_for(request, kind, list, params)?;
+        let (result, more) =
+            list.page(page).ok_or_else(|| CallError::InvalidParams("cursor: no longer valid".into()))?;
+        if !more {
+            return Ok(result.clone());
         }
+        let cursor =
+            self.cursor(&request.principal, &format!("{} {}", place(request, kind, list), page + 1))?;
+        Ok(result.with_member("nextCursor", &Json::of(&cursor)))
     }
 
     /// Waits until the servers have settled and the snapshot shows it.
@@ -68,8 +76,14 @@ impl Gateway {
         }
     }
 
-    fn page_asked_for(&self, request: &Request, kind: Kind) -> Result<usize, CallError> {
-        let Some(cursor) = request.params.as_ref().and_then(|params| params.member("cursor")) else {
+    fn page_asked_for(
+        &self,
+        request: &Request,
+        kind: Kind,
+        list: &List,
+        params: Option<&Json>,
+    ) -> Result<usize, CallError> {
+        let Some(cursor) = params.and_then(|params| params.member("cursor")) else {
             return Ok(0);
         };
         let bad = || CallError::InvalidParams("cursor: not one of ours, or too old".into());
@@ -77,24 +91,37 @@ impl Gateway {
         let opened =
             self.sealer.open(cursor_of(&request.principal), seconds_now(), &token).map_err(|_| bad())?;
         let text = String::from_utf8(opened).map_err(|_| bad())?;
-        let (listed, page) = text.split_once(' ').ok_or_else(bad)?;
-        if listed != kind.member() {
-            return Err(bad());
+        let (listed, page) = text.rsplit_once(' ').ok_or_else(bad)?;
+        if listed != place(request, kind, list) {
+            return Err(CallError::InvalidParams("cursor: no longer valid: the list has changed".into()));
         }
         page.parse().map_err(|_| bad())
     }
 
-    fn cursor(&self, principal: &str, kind: Kind, page: usize) -> Result<String, CallError> {
-        let mut nonce = [0; 24];
-        let failed = || CallError::NotServing("out of randomness");
-        getrandom::fill(&mut nonce).map_err(|_| failed())?;
+    fn cursor(&self, principal: &str, payload: &str) -> Result<String, CallError> {
         let expires = seconds_now() + CURSOR_LIFE.as_secs();
-        let payload = format!("{} {page}", kind.member());
-        self.sealer.seal(cursor_of(principal), expires, payload.as_bytes(), nonce).map_err(|_| failed())
+        let sealed = self.sealer.seal(cursor_of(principal), expires, payload.as_bytes(), nonce()?);
+        sealed.map_err(|_| CallError::NotServing("out of randomness"))
     }
 }
 
-fn seconds_now() -> u64 {
+/// What a cursor belongs to: a list of a view, as it is now.
+fn place(request: &Request, kind: Kind, list: &List) -> String {
+    let view = match &request.view {
+        View::All => "*",
+        View::One(server) => server.as_str(),
+    };
+    format!("{} {view} {:x}", kind.member(), list.revision())
+}
+
+/// Fresh random bytes for one token.
+pub(super) fn nonce() -> Result<[u8; 24], CallError> {
+    let mut nonce = [0; 24];
+    getrandom::fill(&mut nonce).map_err(|_| CallError::NotServing("out of randomness"))?;
+    Ok(nonce)
+}
+
+pub(super) fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

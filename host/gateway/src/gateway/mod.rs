@@ -3,13 +3,20 @@
 //! Read [`Gateway::request`] first, then `call.rs`. What the gateway knows of its servers at one moment is a
 //! `Snapshot`; `refresh.rs` builds the next one when a server's offer changes.
 
-mod call;
+mod asked; // public name -> server and its own name
+mod call; // the life of a call
 mod error;
-mod in_force;
-mod lists;
+mod events; // progress and log messages of a call
+mod greet; // initialize, server/discover
+mod in_force; // what became of the newest configuration
+mod lists; // a page of a list
 mod offering;
-mod refresh;
+mod phases; // request and response phase
+mod refresh; // the next snapshot
+mod rounds; // what servers ask of their client
+mod shown; // lists as filters leave them
 mod snapshot;
+mod subscriptions; // resources/subscribe
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -24,11 +31,13 @@ use wasmgate_core::seal::Sealer;
 
 use crate::shutdown::Tasks;
 use crate::upstream::Pool;
-pub use crate::upstream::{ClientFacts, Event, Fault, State, UpstreamError};
+pub use crate::upstream::{ClientFacts, Event, Fault, State, Update, UpstreamError};
 pub use error::CallError;
+pub use greet::Greeting;
 pub use in_force::ConfigState;
 pub use offering::{Offering, ServerState};
 pub use snapshot::{Generation, Unavailable};
+pub use subscriptions::{Listener, Subscription, Told};
 
 /// Which servers a client sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,3 +167,6 @@ impl Gateway {
         self.pool.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

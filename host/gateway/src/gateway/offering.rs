@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
+use wasmgate_core::index::Kind;
 use wasmgate_core::json::Json;
 
 use super::{Gateway, State, View};
@@ -42,18 +43,17 @@ impl Gateway {
         now.index(view)?;
         let servers = self.pool.status();
         let visible: Vec<&Status> = servers.iter().filter(|status| shows(view, status)).collect();
-        let to_come = visible.iter().any(|status| status.offer.is_none());
-        let has = |name: &str| {
-            to_come
-                || visible
-                    .iter()
-                    .filter_map(|status| status.offer.as_ref())
-                    .any(|o| o.capabilities.member(name).is_some())
-        };
+        let has = |name: &str| has(&visible, name);
         let mut capabilities = Map::new();
         for list in ["tools", "prompts", "resources"] {
             if has(list) {
-                capabilities.insert(list.into(), json!({ "listChanged": true }));
+                // What cannot be taken back is only said when it is known.
+                let takes = |status: &&Status| status.offer.as_ref().is_some_and(|o| o.takes_subscriptions());
+                let offer = match list == "resources" && visible.iter().any(takes) {
+                    true => json!({ "listChanged": true, "subscribe": true }),
+                    false => json!({ "listChanged": true }),
+                };
+                capabilities.insert(list.into(), offer);
             }
         }
         for plain in ["completions", "logging"] {
@@ -65,6 +65,19 @@ impl Gateway {
             capabilities: Json::of(&Value::Object(capabilities)),
             instructions: instructions(view, &visible),
         })
+    }
+
+    /// Whether lists of this kind are served in a view: what [`Gateway::offering`] does not name is an unknown method
+    /// (2026-07-28 server/discover).
+    pub(super) fn offers(&self, view: &View, kind: Kind) -> bool {
+        let capability = match kind {
+            Kind::Tools => "tools",
+            Kind::Prompts => "prompts",
+            Kind::Resources | Kind::Templates => "resources",
+        };
+        let servers = self.pool.status();
+        let visible: Vec<&Status> = servers.iter().filter(|status| shows(view, status)).collect();
+        has(&visible, capability)
     }
 
     /// Every enabled server with its state, in configuration order, those that cannot be started last.
@@ -104,6 +117,14 @@ impl Gateway {
             }
         }
     }
+}
+
+/// Whether the visible servers offer something, or may once they have come up. Where there is none yet, any may come.
+fn has(visible: &[&Status], capability: &str) -> bool {
+    let offers = |status: &&Status| {
+        status.offer.as_ref().is_none_or(|offer| offer.capabilities.member(capability).is_some())
+    };
+    visible.is_empty() || visible.iter().any(offers)
 }
 
 fn shows(view: &View, status: &Status) -> bool {

@@ -73,9 +73,9 @@ impl Gateway {
 impl Revisions {
     pub(super) fn count(&mut self, now: &Snapshot, next: &Snapshot) {
         let other_pipeline = !Arc::ptr_eq(&now.generation, &next.generation);
-        let filtered = |kind: Kind| now.generation.filters(kind) || next.generation.filters(kind);
+        let made = |kind: Kind| now.generation.changes(kind) || next.generation.changes(kind);
         let changed = |kind: Kind| {
-            !same_list(now.all.list(kind), next.all.list(kind)) || (other_pipeline && filtered(kind))
+            !same_list(now.all.list(kind), next.all.list(kind)) || (other_pipeline && made(kind))
         };
         self.tools += u64::from(changed(Kind::Tools));
         self.prompts += u64::from(changed(Kind::Prompts));

@@ -7,10 +7,11 @@ use wasmgate_core::catalog::{Server, ToolFilter};
 use wasmgate_core::index::{Index, Kind, Naming, Source};
 use wasmgate_core::mcp::method;
 use wasmgate_core::name::ServerName;
-use wasmgate_core::pipeline::{Kind as StageKind, Pipeline, Stage};
+use wasmgate_core::pipeline::{Hook, Kind as StageKind, Pipeline};
 use wasmgate_core::policy::Policy;
 
 use super::View;
+use super::shown::ShownLists;
 use crate::upstream::{Offer, Status};
 
 /// One generation of configuration, complete and validated.
@@ -29,16 +30,19 @@ pub struct Generation {
 
 impl Generation {
     /// Whether a list filter or a mutator may change what clients see of a list.
-    pub(super) fn filters(&self, kind: Kind) -> bool {
-        let changes = |stage: &Arc<dyn Stage>| {
-            let info = stage.info();
-            info.kind != StageKind::Validator
-                && info
-                    .hooks
-                    .iter()
-                    .any(|hook| hook.events.iter().any(|event| event.matches(method_of(kind))))
-        };
-        self.pipeline.stages().iter().any(changes)
+    pub(super) fn changes(&self, kind: Kind) -> bool {
+        self.has_stage(kind, |stage| stage != StageKind::Validator)
+    }
+
+    fn has_filter(&self, kind: Kind) -> bool {
+        self.has_stage(kind, |stage| stage == StageKind::Filter)
+    }
+
+    fn has_stage(&self, kind: Kind, is: impl Fn(StageKind) -> bool) -> bool {
+        let wants =
+            |hook: &Hook| hook.response && hook.events.iter().any(|event| event.matches(method_of(kind)));
+        let mut stages = self.pipeline.stages().iter().map(|stage| stage.info());
+        stages.any(|info| is(info.kind) && info.hooks.iter().any(wants))
     }
 }
 
@@ -69,6 +73,9 @@ pub(super) struct Snapshot {
     pub(super) servers: Vec<Status>,
     pub(super) all: Index,
     pub(super) single: HashMap<ServerName, Alone>,
+    /// The lists a filter wants to see.
+    filtered: Vec<Kind>,
+    pub(super) shown: ShownLists,
 }
 
 /// A server's own lists, unprefixed.
@@ -102,7 +109,8 @@ impl Snapshot {
             servers.iter().map(|status| (status.server.name.clone(), status.server.tools.clone())),
         );
         drop(sources);
-        Self { generation, policy, servers, all, single }
+        let filtered = Kind::ALL.into_iter().filter(|kind| generation.has_filter(*kind)).collect();
+        Self { generation, policy, servers, all, single, filtered, shown: ShownLists::default() }
     }
 
     /// The lists a view shows; `None` when it names no configured server.
@@ -111,6 +119,11 @@ impl Snapshot {
             View::All => Some(&self.all),
             View::One(name) => self.single.get(name).map(|alone| &*alone.index),
         }
+    }
+
+    /// Whether list filters decide what clients see of a list.
+    pub(super) fn is_filtered(&self, kind: Kind) -> bool {
+        self.filtered.contains(&kind)
     }
 
     /// One server's status.

@@ -147,8 +147,11 @@ impl Http {
         }
         let cancel =
             CancelOnDrop { http: self, era, id, is_armed: !is_first && matches!(era, Era::Legacy(_)) };
+        let session = head.headers_ref().and_then(|headers| headers.get(head::SESSION)).cloned();
+        let session = session.and_then(|sent| self.session.load_full().filter(|now| **now == sent));
         let response = self.send(head, body, question.patience).await;
-        let exchange = Exchange { http: self, era, id, token: dressed.token, patience: question.patience };
+        let exchange =
+            Exchange { http: self, era, id, token: dressed.token, session, patience: question.patience };
         let answer = match response {
             Ok(response) => {
                 if is_first {
@@ -211,8 +214,9 @@ impl Http {
 
     /// A new handshake begins: an ended session is forgotten.
     pub(super) fn begin_again(&self) {
-        self.ended.send_replace(None);
+        // In this order: an ending of the old session must not end the new one.
         self.session.store(None);
+        self.ended.send_replace(None);
     }
 
     /// How many sessions the server has ended.
@@ -225,10 +229,17 @@ impl Http {
         !self.gone.is_cancelled() && self.how_it_ended().is_none()
     }
 
-    /// The server has forgotten our session.
-    fn end_session(&self) {
-        self.sessions_ended.fetch_add(1, Ordering::Relaxed);
-        self.end(Ending::session_over());
+    /// The server has forgotten this session of ours. A late word about one that has been renewed ends nothing.
+    fn end_session(&self, session: &Arc<HeaderValue>) {
+        self.ended.send_if_modified(|ended| {
+            let is_current = self.session.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, session));
+            if !is_current || ended.is_some() {
+                return false;
+            }
+            self.sessions_ended.fetch_add(1, Ordering::Relaxed);
+            *ended = Some(Ending::session_over());
+            true
+        });
     }
 
     /// Lets calls in flight finish within `grace`, ends the session and stops the server when it is ours.

@@ -17,6 +17,8 @@ pub(super) enum Incoming {
     Log(Json),
     /// One of its lists has changed.
     Changed(Kinds),
+    /// A resource somebody subscribed to has changed: the params.
+    Updated(Json),
     /// It asks something itself.
     Question(Id, Box<str>),
     /// A notification nobody here waits for.
@@ -97,6 +99,7 @@ fn notification(method: &str, params: Json) -> Incoming {
         "notifications/tools/list_changed" => Incoming::Changed(Kinds::TOOLS),
         "notifications/prompts/list_changed" => Incoming::Changed(Kinds::PROMPTS),
         "notifications/resources/list_changed" => Incoming::Changed(Kinds::RESOURCES),
+        "notifications/resources/updated" => Incoming::Updated(params),
         _ => Incoming::Other,
     }
 }

@@ -1,7 +1,8 @@
 //! One connection to a server, whatever its transport.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -135,11 +136,13 @@ impl Link {
     }
 }
 
-/// Lists a server said have changed, until somebody fetches them anew.
+/// What a server says outside calls, until somebody fetches it: lists that have changed, resources that have.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     changed: AtomicU8,
     notify: Notify,
+    updates: Mutex<VecDeque<Json>>,
+    updated: Notify,
 }
 
 impl Signals {
@@ -156,6 +159,27 @@ impl Signals {
         }
     }
 
+    /// The server says that a resource has changed. Of more than anybody fetches the oldest are dropped.
+    pub(super) fn update(&self, params: Json) {
+        let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        if updates.len() >= MAX_UPDATES {
+            updates.pop_front();
+        }
+        updates.push_back(params.detached());
+        self.updated.notify_one();
+    }
+
+    /// The next change of a resource.
+    pub(super) async fn next_update(&self) -> Json {
+        loop {
+            let next = self.updates.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            match next {
+                Some(params) => return params,
+                None => self.updated.notified().await,
+            }
+        }
+    }
+
     /// What has changed since the last time.
     pub(super) fn take(&self) -> Kinds {
         Kinds::of(self.changed.swap(0, Ordering::AcqRel))
@@ -167,7 +191,7 @@ impl Signals {
 pub(super) struct Ending {
     /// A stable code.
     pub(super) code: &'static str,
-    /// What follows "ended", with its leading space or colon: ` with exit code 3: out of disk`.
+    /// What follows "ended", with its leading space or colon: ` with exit code 3`.
     pub(super) how: String,
     /// Last lines of the server's stderr.
     pub(super) stderr: Option<String>,
@@ -197,16 +221,13 @@ impl Ending {
     /// The program or container ended.
     pub(super) fn exited(exit: Exit) -> Self {
         let code = if exit.out_of_memory { "oom_killed" } else { "exited" };
-        let mut how = match (exit.out_of_memory, exit.code, exit.signal) {
+        let how = match (exit.out_of_memory, exit.code, exit.signal) {
             (true, ..) => " out of memory".to_owned(),
             (_, Some(code), _) => format!(" with exit code {code}"),
             (_, None, Some(signal)) => format!(" by signal {signal}"),
             (_, None, None) => String::new(),
         };
-        if let Some(line) = exit.last_stderr.lines().rev().find(|line| !line.trim().is_empty()) {
-            how.push_str(": ");
-            how.push_str(line.trim());
-        }
+        // What it wrote last may hold anything: it is for the log and for `/ready`, not for clients.
         Self { code, how, stderr: (!exit.last_stderr.is_empty()).then_some(exit.last_stderr) }
     }
 
@@ -226,6 +247,9 @@ pub(super) fn cancelled(id: u64, reason: &str) -> Json {
     ObjectWriter::new().member("requestId", &Json::of(&id)).member("reason", &Json::of(reason)).finish()
 }
 
+/// So many changes of resources wait to be fetched.
+const MAX_UPDATES: usize = 1024;
+
 const SESSION_OVER: &str = "session_over";
 
 #[cfg(test)]
@@ -242,7 +266,7 @@ mod tests {
     fn endings_are_worded() {
         let exit =
             |code, signal, text: &str| Exit { code, signal, last_stderr: text.into(), ..Exit::default() };
-        check(exit(Some(3), None, "first\nno disk \n\n"), "exited", " with exit code 3: no disk");
+        check(exit(Some(3), None, "first\nno disk \n\n"), "exited", " with exit code 3");
         check(exit(None, Some(9), ""), "exited", " by signal 9");
         check(exit(None, None, ""), "exited", "");
         check(Exit { out_of_memory: true, ..exit(Some(137), None, "") }, "oom_killed", " out of memory");

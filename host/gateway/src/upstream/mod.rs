@@ -79,6 +79,15 @@ pub struct Event {
     pub params: Json,
 }
 
+/// A server says that a resource has changed (`notifications/resources/updated`).
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// The server.
+    pub server: ServerName,
+    /// The params as they came: `uri` is the server's own.
+    pub params: Json,
+}
+
 /// What the server answered.
 #[derive(Debug, Clone)]
 pub enum Answer {
@@ -142,6 +151,16 @@ pub struct Status {
     pub offer: Option<Arc<Offer>>,
 }
 
+impl Offer {
+    /// Whether it says when a resource changes, in a way we can hear: servers of 2026-07-28 say so on streams of their own,
+    /// which are not opened.
+    pub fn takes_subscriptions(&self) -> bool {
+        let subscribe =
+            self.capabilities.member("resources").and_then(|resources| resources.member("subscribe"));
+        &*self.version != modern::VERSION && subscribe.and_then(|yes| yes.boolean()) == Some(true)
+    }
+}
+
 /// A request that got no answer of the server's own.
 #[derive(Debug, thiserror::Error)]
 #[error("server `{server}` {fault}")]
@@ -176,4 +195,4 @@ pub enum Fault {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,7 +12,8 @@ use super::{ClientFacts, Identity};
 pub(super) const VERSION: &str = "2026-07-28";
 
 /// The params of a request as they go out, with the protocol fields of 2026-07-28 basic "Per-request protocol fields", and
-/// the progress token its client knows. Of the client's capabilities none is declared: see `questions.rs`.
+/// the progress token its client knows. A server may ask what this client can be asked (never what another one
+/// can: a shared connection is no session); what the gateway cannot carry the front has taken out. Our own requests can be asked nothing.
 pub(super) fn dress(
     params: Option<&Json>,
     id: u64,
@@ -25,10 +26,11 @@ pub(super) fn dress(
     let token = meta.as_ref().and_then(|meta| meta.member("progressToken"));
     let info = client.and_then(|client| client.info.clone()).unwrap_or_else(|| identity.to_json());
     let (version, ours) = (Json::of(VERSION), Json::of(&id));
+    let capabilities = client.map_or_else(Json::empty_object, |client| client.capabilities.clone());
     let level = client.and_then(|client| client.log_level.as_deref()).map(Json::of);
     let mut changes = vec![
         (PROTOCOL_VERSION, Some(&version)),
-        (CLIENT_CAPABILITIES, Some(&empty)),
+        (CLIENT_CAPABILITIES, Some(&capabilities)),
         (CLIENT_INFO, Some(&info)),
     ];
     if let Some(level) = &level {
@@ -123,7 +125,7 @@ mod tests {
         check(
             Some(r#"{"name":"t","_meta":{"progressToken":"p","traceparent":"00-1"}}"#),
             Some(&client),
-            r#"{"name":"t","_meta":{"progressToken":7,"traceparent":"00-1","VERSION":"2026-07-28","NS/clientCapabilities":{},"NS/clientInfo":{"name":"c"},"NS/logLevel":"info"}}"#,
+            r#"{"name":"t","_meta":{"progressToken":7,"traceparent":"00-1","VERSION":"2026-07-28","NS/clientCapabilities":{"sampling":{}},"NS/clientInfo":{"name":"c"},"NS/logLevel":"info"}}"#,
         );
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmgate_core::catalog::Server;
@@ -12,7 +12,7 @@ use wasmgate_core::name::ServerName;
 use wasmgate_core::policy::Permit;
 
 use super::slot::{Shared, Slot};
-use super::{Answer, Ask, Fault, Identity, Status, UpstreamError};
+use super::{Answer, Ask, Fault, Identity, Status, Update, UpstreamError};
 use crate::egress::Egress;
 use crate::launch::Launcher;
 use crate::shutdown::Tasks;
@@ -44,6 +44,7 @@ impl Pool {
             changed: watch::Sender::new(0),
             starts: Arc::new(Semaphore::new(STARTING_AT_ONCE)),
             log_level: watch::Sender::new(None),
+            updates: broadcast::Sender::new(UPDATES),
             closing: CancellationToken::new(),
         };
         Arc::new(Self {
@@ -66,8 +67,8 @@ impl Pool {
             let before = old.by_name.get(&server.name);
             let kept = before.filter(|slot| slot.keep_for(&server));
             let slot = kept.cloned().unwrap_or_else(|| {
-                let offer = before.and_then(|slot| slot.status().offer);
-                let slot = Arc::new(Slot::new(Arc::clone(&server), offer));
+                let predecessor = before.map(|slot| &**slot);
+                let slot = Arc::new(Slot::new(Arc::clone(&server), predecessor));
                 begun.push(Arc::clone(&slot));
                 slot
             });
@@ -116,6 +117,31 @@ impl Pool {
         answer.map_err(|fault| UpstreamError { server: server.clone(), fault })
     }
 
+    /// Subscribes to a resource of the server that the permit is for; a server is asked once however many wait.
+    ///
+    /// # Errors
+    /// See [`Pool::call`].
+    pub async fn subscribe(&self, permit: &Permit, uri: &Arc<str>) -> Result<Answer, UpstreamError> {
+        let server = permit.server();
+        let slot = self.slots.load().by_name.get(server).cloned();
+        let answer = match slot {
+            Some(slot) => slot.subscribe(uri).await,
+            None => Err(Fault::Unavailable("it is not configured".into())),
+        };
+        answer.map_err(|fault| UpstreamError { server: server.clone(), fault })
+    }
+
+    /// Ends what [`Pool::subscribe`] began, in the background.
+    pub fn unsubscribe(&self, server: &ServerName, uri: Arc<str>) {
+        let Some(slot) = self.slots.load().by_name.get(server).cloned() else { return };
+        self.shared.tasks.spawn("upstream-unsubscribe", async move { slot.unsubscribe(&uri).await });
+    }
+
+    /// Resources that change from now on, of every server, whoever subscribed to them.
+    pub fn updates(&self) -> broadcast::Receiver<Update> {
+        self.shared.updates.subscribe()
+    }
+
     /// Asks every server that offers logging for this level from now on (`logging/setLevel` towards legacy servers).
     pub fn want_log_level(&self, level: &str) {
         self.shared.log_level.send_replace(Some(level.into()));
@@ -139,5 +165,7 @@ impl Drop for Pool {
     }
 }
 
+/// How many changes of resources wait for a client that hears slowly.
+const UPDATES: usize = 256;
 /// How many servers are started at once.
 const STARTING_AT_ONCE: usize = 8;

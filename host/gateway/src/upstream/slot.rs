@@ -7,23 +7,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmgate_core::catalog::{Deadlines, Server};
 use wasmgate_core::json::{Json, ObjectWriter};
 
 mod open; // from a definition to a connection
-mod same; // whether a server must be started anew
+mod same;
+mod subscribe; // resources somebody waits for // whether a server must be started anew
 
 use self::same::runs_the_same;
+use self::subscribe::Subscriptions;
 use super::backoff::Backoff;
 use super::correlator::Patience;
 use super::era::Era;
 use super::handshake::{Failure, greet};
 use super::link::{Link, Question};
 use super::lists::{Lists, is_same};
-use super::{Answer, Ask, Fault, Identity, Offer, State, Status};
+use super::{Answer, Ask, Fault, Identity, Offer, State, Status, Update};
 use crate::egress::Egress;
 use crate::launch::{Launcher, Progress};
 use crate::shutdown::Tasks;
@@ -40,6 +42,8 @@ pub(super) struct Shared {
     pub(super) starts: Arc<Semaphore>,
     /// The log level clients want.
     pub(super) log_level: watch::Sender<Option<Arc<str>>>,
+    /// Resources that have changed.
+    pub(super) updates: broadcast::Sender<Update>,
     /// The pool is closing: calls in flight get no more time.
     pub(super) closing: CancellationToken,
 }
@@ -51,6 +55,7 @@ pub(super) struct Slot {
     stop: CancellationToken,
     /// How often a connection was opened: turns through the addresses of a remote.
     opened: AtomicUsize,
+    subscriptions: Arc<Subscriptions>,
 }
 
 /// Where a slot is.
@@ -68,15 +73,18 @@ struct Ready {
 }
 
 impl Slot {
-    /// For a server that is not started yet: see [`Slot::live`]. `offer` is what it had when it ran differently: its tools
-    /// stay listed while it starts anew.
-    pub(super) fn new(server: Arc<Server>, offer: Option<Arc<Offer>>) -> Self {
+    /// For a server that is not started yet: see [`Slot::live`]. Its predecessor's subscriptions are its own, and what that
+    /// offered stays listed while it starts.
+    pub(super) fn new(server: Arc<Server>, predecessor: Option<&Self>) -> Self {
+        let subscriptions = predecessor.map(|slot| Arc::clone(&slot.subscriptions)).unwrap_or_default();
+        let offer = predecessor.and_then(|slot| slot.status().offer);
         let phase = Phase { state: State::Pending, ready: None, offer };
         Self {
             server: ArcSwap::new(server),
             phase: watch::Sender::new(phase),
             stop: CancellationToken::new(),
             opened: AtomicUsize::new(0),
+            subscriptions,
         }
     }
 
@@ -234,6 +242,7 @@ impl Slot {
             ending = link.ended() => ending,
             () = self.tend(shared, &ready) => link.ended().await,
             () = link.listen(&ready.era) => link.ended().await,
+            () = self.pass_updates(shared, &ready) => link.ended().await,
         };
         (since.elapsed(), ending.into())
     }
@@ -321,7 +330,9 @@ impl Slot {
         let pause = backoff.failed(std::time::Instant::now(), random());
         let again_in = pause.length.as_secs_f32();
         let name = &self.server.load().name;
-        tracing::warn!(server = %name, code = failure.code, reason = %failure.reason, again_in, "server failed");
+        let stderr = failure.stderr.as_deref().and_then(|text| text.trim().lines().next_back());
+        let (code, reason) = (failure.code, &failure.reason);
+        tracing::warn!(server = %name, code, %reason, stderr, again_in, "server failed");
         if pause.is_open {
             failure.reason.push_str(" (it keeps failing: tried again about once a minute)");
         }

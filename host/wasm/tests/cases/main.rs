@@ -2,6 +2,8 @@
 //! than all of its tests.
 
 #[cfg(test)]
+mod bundled;
+#[cfg(test)]
 mod features;
 #[cfg(test)]
 #[path = "../../guests.rs"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming as Body};
 use tokio::sync::mpsc;
@@ -29,6 +29,8 @@ pub(super) struct Exchange<'a> {
     pub(super) id: u64,
     /// The progress token its client knows.
     pub(super) token: Option<Json>,
+    /// The session it was sent in.
+    pub(super) session: Option<Arc<HeaderValue>>,
     pub(super) patience: Patience,
 }
 
@@ -41,9 +43,9 @@ impl Exchange<'_> {
     ) -> Result<Answer, Fault> {
         let status = response.status();
         let is_legacy = matches!(self.era, Era::Legacy(_));
-        if status == StatusCode::NOT_FOUND && is_legacy && self.http.session.load().is_some() {
+        if let Some(session) = self.session.take().filter(|_| status == StatusCode::NOT_FOUND && is_legacy) {
             // 2025-11-25, streamable HTTP, Session Management: the session is over; nothing was done.
-            self.http.end_session();
+            self.http.end_session(&session);
             return Err(Fault::Unavailable("its session is over and is being renewed".into()));
         }
         if let Some(fault) = head::verdict(status) {
@@ -209,6 +211,7 @@ impl Exchange<'_> {
                 }
             }
             Incoming::Changed(kinds) => self.http.signals.raise(kinds),
+            Incoming::Updated(params) => self.http.signals.update(params),
             Incoming::Question(id, method) => self.http.tell_aside(self.era, questions::answer(&id, &method)),
             Incoming::Other | Incoming::Garbage => {}
         }

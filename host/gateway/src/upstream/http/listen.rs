@@ -25,6 +25,7 @@ impl Http {
         let mut parser = SseParser::new(MAX_MESSAGE);
         let (mut failures, mut has_listened) = (0, false);
         loop {
+            let session = self.session.load_full();
             match self.subscribe(era, parser.last_id()).await {
                 Ok(response) if is_stream(&response) => {
                     // What changed while nobody listened was missed, unless the server fills the gap.
@@ -39,7 +40,7 @@ impl Http {
                     };
                 }
                 Ok(response) if response.status() == StatusCode::NOT_FOUND && has_listened => {
-                    return self.end_session();
+                    return session.into_iter().for_each(|session| self.end_session(&session));
                 }
                 Ok(response) if response.status().is_server_error() => failures += 1,
                 Ok(_) | Err(Fault::Unauthorized(_)) => return,
@@ -79,6 +80,7 @@ impl Http {
     fn hear(self: &Arc<Self>, era: &Era, incoming: Incoming) {
         match incoming {
             Incoming::Changed(kinds) => self.signals.raise(kinds),
+            Incoming::Updated(params) => self.signals.update(params),
             Incoming::Question(id, method) => self.tell_aside(era, questions::answer(&id, &method)),
             // Nothing here says which call it belongs to.
             _ => {}

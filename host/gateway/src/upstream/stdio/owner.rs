@@ -285,6 +285,7 @@ impl Desk {
                 None => self.dropped += 1,
             },
             Incoming::Changed(kinds) => self.signals.raise(kinds),
+            Incoming::Updated(params) => self.signals.update(params),
             Incoming::Question(id, method) => writer.answer(&id, &method),
             Incoming::Other => self.dropped += 1,
             Incoming::Garbage => self.garbage.add(&self.server, line, now),

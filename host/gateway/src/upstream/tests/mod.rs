@@ -2,7 +2,7 @@
 
 mod http; // streamable HTTP
 mod process; // stdio
-mod site; // an HTTP server that does as it is told
+pub(crate) mod site; // an HTTP server that does as it is told
 mod sse; // HTTP+SSE of 2024-11-05
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::egress::Egress;
 use crate::launch::{LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 
-fn server(name: &str, launch: Launch) -> Server {
+pub(crate) fn server(name: &str, launch: Launch) -> Server {
     Server {
         name: ServerName::new(name).unwrap(),
         about: About::default(),

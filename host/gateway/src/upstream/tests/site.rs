@@ -18,59 +18,59 @@ use wasmgate_core::json::Json;
 
 /// One request as it came.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Option<Json>,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Json>,
 }
 
 impl Seen {
     /// The JSON-RPC method, or the HTTP one when there is no body.
-    pub(super) fn rpc(&self) -> String {
+    pub(crate) fn rpc(&self) -> String {
         let method = self.body.as_ref().and_then(|body| body.member("method"));
         method.map_or_else(|| self.method.to_string(), |method| method.string().unwrap().into_owned())
     }
 
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         self.body
             .as_ref()
             .and_then(|body| body.member("id"))
             .map_or_else(String::new, |id| id.as_str().to_owned())
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 }
 
 /// What to answer.
-pub(super) struct Reply {
+pub(crate) struct Reply {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: mpsc::UnboundedReceiver<Result<Frame<Bytes>, std::io::Error>>,
 }
 
 /// The rest of a body, sent bit by bit; dropping it ends the body.
-pub(super) type Rest = mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>;
+pub(crate) type Rest = mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>;
 
 impl Reply {
-    pub(super) fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self::stream(status, "text/plain").0
     }
 
-    pub(super) fn json(status: u16, text: impl Into<String>) -> Self {
+    pub(crate) fn json(status: u16, text: impl Into<String>) -> Self {
         let (reply, rest) = Self::stream(status, "application/json");
         push(&rest, text);
         reply
     }
 
     /// A result for this request.
-    pub(super) fn result(to: &Seen, result: &str) -> Self {
+    pub(crate) fn result(to: &Seen, result: &str) -> Self {
         Self::json(200, format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, to.id()))
     }
 
-    pub(super) fn error(to: &Seen, status: u16, code: i64) -> Self {
+    pub(crate) fn error(to: &Seen, status: u16, code: i64) -> Self {
         Self::json(
             status,
             format!(r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":{code},"message":"no"}}}}"#, to.id()),
@@ -78,11 +78,11 @@ impl Reply {
     }
 
     /// An event stream.
-    pub(super) fn events() -> (Self, Rest) {
+    pub(crate) fn events() -> (Self, Rest) {
         Self::stream(200, "text/event-stream")
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
@@ -94,25 +94,25 @@ impl Reply {
 }
 
 /// More of a body.
-pub(super) fn push(rest: &Rest, text: impl Into<String>) {
+pub(crate) fn push(rest: &Rest, text: impl Into<String>) {
     let _ = rest.send(Ok(Frame::data(Bytes::from(text.into()))));
 }
 
 /// Ends a body in the middle.
-pub(super) fn cut(rest: &Rest) {
+pub(crate) fn cut(rest: &Rest) {
     let _ = rest.send(Err(std::io::Error::other("cut")));
 }
 
 /// A running site.
-pub(super) struct Site {
-    pub(super) url: Url,
+pub(crate) struct Site {
+    pub(crate) url: Url,
     seen: Arc<Mutex<Vec<Seen>>>,
     news: tokio::sync::watch::Receiver<usize>,
 }
 
 impl Site {
     /// Starts on a free port of this machine.
-    pub(super) async fn start(answer: impl Fn(Seen) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(Seen) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap()).parse().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -135,17 +135,17 @@ impl Site {
         Self { url, seen, news }
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
     /// The requests of one JSON-RPC method, or of an HTTP one.
-    pub(super) fn of(&self, method: &str) -> Vec<Seen> {
+    pub(crate) fn of(&self, method: &str) -> Vec<Seen> {
         self.seen().into_iter().filter(|seen| seen.rpc() == method).collect()
     }
 
     /// Waits for the nth request of this method.
-    pub(super) async fn wait_for(&self, method: &str, n: usize) -> Seen {
+    pub(crate) async fn wait_for(&self, method: &str, n: usize) -> Seen {
         let mut news = self.news.clone();
         loop {
             if let Some(seen) = self.of(method).into_iter().nth(n - 1) {

@@ -1,0 +1,319 @@
+//! What a request asks for: the server behind a public name, and the words on both sides of it.
+
+use std::sync::Arc;
+
+use wasmgate_core::index::{Entry, Index, Kind, List, Subject, Target};
+use wasmgate_core::json::Json;
+use wasmgate_core::mcp::method;
+use wasmgate_core::name::ServerName;
+
+use super::snapshot::Snapshot;
+use super::{CallError, Gateway, Request, State, View};
+
+/// What a request asks for.
+pub(super) struct Asked {
+    pub(super) target: Target,
+    kind: &'static str,
+    /// As the client wrote it.
+    public: String,
+    place: Place,
+}
+
+/// A name as the client wrote it.
+struct Named {
+    kind: &'static str,
+    public: String,
+    place: Place,
+}
+
+/// Where the name stands in the params.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Member(&'static str),
+    /// `ref.<member>` of a completion.
+    Ref(&'static str),
+    /// It has none: the server as a whole is meant, by a method the gateway does not know.
+    Nowhere,
+}
+
+impl Gateway {
+    /// Finds what a request asks for. Where list filters are, only what they show can be asked for.
+    pub(super) async fn asked(&self, request: &Request) -> Result<(Arc<Snapshot>, Asked), CallError> {
+        let now = self.current.load_full(); // one generation, to the end of this call
+        let named = match Named::of(request)? {
+            Some(named) => named,
+            None => return Ok((now, Asked::of_unknown_method(request)?)),
+        };
+        let index = now.index(&request.view).ok_or(CallError::NotServing("not serving that server"))?;
+        if named.lists().iter().any(|kind| now.is_filtered(*kind)) {
+            return self.shown_target(request, named).await;
+        }
+        let listed = match named.kind {
+            "tool" => index.tool(&named.public),
+            "prompt" => index.prompt(&named.public),
+            _ => resource(index, &named),
+        };
+        let target = listed.or_else(|| unlisted(&now, index, &request.view, &named));
+        let asked = named.meaning(target)?;
+        Ok((now, asked))
+    }
+
+    /// Finds it among what the list filters show this client. A server that has not come up yet has nothing the filters
+    /// could have judged: it is waited for.
+    async fn shown_target(
+        &self,
+        request: &Request,
+        named: Named,
+    ) -> Result<(Arc<Snapshot>, Asked), CallError> {
+        let mut now = self.current.load_full();
+        if let Some(server) = not_up(&now, &request.view, &named) {
+            self.until_up(&server).await;
+            now = self.current.load_full();
+        }
+        let target = match named.kind {
+            "tool" => found(self.shown(&now, request, Kind::Tools).await?, &named, Subject::Tool),
+            "prompt" => found(self.shown(&now, request, Kind::Prompts).await?, &named, Subject::Prompt),
+            _ => self.shown_resource(&now, request, &named).await?,
+        };
+        let asked = named.meaning(target)?;
+        Ok((now, asked))
+    }
+
+    /// A resource is also what no list has: a URI that fits a template or that only one server can know.
+    async fn shown_resource(
+        &self,
+        now: &Snapshot,
+        request: &Request,
+        named: &Named,
+    ) -> Result<Option<Target>, CallError> {
+        let Some(index) = now.index(&request.view) else { return Ok(None) };
+        let templates = self.shown(now, request, Kind::Templates).await?;
+        let resources = self.shown(now, request, Kind::Resources).await?;
+        let by_template = || found(templates.clone(), named, Subject::Resource);
+        if named.place == Place::Ref("uri")
+            && let Some(target) = by_template()
+        {
+            return Ok(Some(target));
+        }
+        if let Some(target) = found(resources.clone(), named, Subject::Resource) {
+            return Ok(Some(target));
+        }
+        let target = resource(index, named).or_else(|| unlisted(now, index, &request.view, named));
+        let Some(Target { server, subject: Subject::Resource(own) }) = &target else { return Ok(None) };
+        let is = |entry: &Entry| entry.server == *server && entry.own == *own;
+        if resources.is_some() && index.list(Kind::Resources).entries().iter().any(is) {
+            // Listed, and not shown under this name: hidden, renamed, or asked for in a way round its name.
+            return Ok(None);
+        }
+        if let (Some(templates), Some(entry)) = (&templates, index.template_of(own)) {
+            let is = |shown: &Entry| shown.server == entry.server && shown.own == entry.own;
+            if !templates.entries().iter().any(is) {
+                return Ok(None);
+            }
+        }
+        if resources.is_some() && !self.shows_unlisted(now, request, server, own).await? {
+            return Ok(None);
+        }
+        Ok(target)
+    }
+
+    /// Waits until the snapshot shows what a server offers, or the server has failed, or its start takes too long.
+    async fn until_up(&self, server: &ServerName) {
+        let status = || self.pool.status().into_iter().find(|status| status.server.name == *server);
+        let Some(limit) = status().map(|status| status.server.deadlines.initialize) else { return };
+        let mut refreshed = self.refreshed.subscribe();
+        let waiting = async {
+            loop {
+                let is_up = self.current.load().status(server).is_none_or(|status| status.offer.is_some());
+                let has_failed = status().is_none_or(|status| matches!(status.state, State::Failed { .. }));
+                if is_up || has_failed || refreshed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // A server that takes longer offers nothing.
+        let _ = tokio::time::timeout(limit, waiting).await;
+    }
+}
+
+impl Named {
+    /// The name in a request; None for a method the gateway does not know.
+    fn of(request: &Request) -> Result<Option<Self>, CallError> {
+        let (kind, place) = match &*request.method {
+            method::TOOLS_CALL => ("tool", Place::Member("name")),
+            method::PROMPTS_GET => ("prompt", Place::Member("name")),
+            method::RESOURCES_READ | method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE => {
+                ("resource", Place::Member("uri"))
+            }
+            method::COMPLETE => completion_place(request)?,
+            _ => return Ok(None),
+        };
+        let public = text_at(request.params.as_ref(), place)?;
+        Ok(Some(Self { kind, public, place }))
+    }
+
+    /// The lists that decide about it.
+    fn lists(&self) -> &'static [Kind] {
+        match self.kind {
+            "tool" => &[Kind::Tools],
+            "prompt" => &[Kind::Prompts],
+            _ => &[Kind::Resources, Kind::Templates],
+        }
+    }
+
+    fn meaning(self, target: Option<Target>) -> Result<Asked, CallError> {
+        let Self { kind, public, place } = self;
+        match target {
+            Some(target) => Ok(Asked { target, kind, public, place }),
+            None => Err(CallError::Unknown { kind, name: public }),
+        }
+    }
+}
+
+impl Asked {
+    /// A method the gateway does not know goes to a server that is alone; with several nobody can say which is meant.
+    fn of_unknown_method(request: &Request) -> Result<Self, CallError> {
+        match &request.view {
+            View::One(server) if &*request.method != method::LISTEN => {
+                let target = Target { server: server.clone(), subject: Subject::Server };
+                let public = (*request.method).to_owned();
+                Ok(Self { target, kind: "method", public, place: Place::Nowhere })
+            }
+            _ => Err(CallError::UnknownMethod(Arc::clone(&request.method))),
+        }
+    }
+
+    /// What stages match their subject patterns with: the server's own name, or the id of a task.
+    pub(super) fn subject(&self, params: Option<&Json>) -> Option<Arc<str>> {
+        let is_task = self.place == Place::Nowhere && self.public.starts_with("tasks/");
+        match params.filter(|_| is_task).and_then(|params| params.member("taskId")) {
+            Some(id) => id.string().map(Into::into),
+            None => self.target.subject.name().cloned(),
+        }
+    }
+
+    /// What the server says about the tool that is called.
+    pub(super) fn tool_attributes(&self, now: &Snapshot, view: &View) -> Vec<(&'static str, Json)> {
+        let Subject::Tool(own) = &self.target.subject else { return Vec::new() };
+        let is = |entry: &&Entry| entry.server == self.target.server && entry.own == *own;
+        let entry = now.index(view).map(|index| index.list(Kind::Tools)).and_then(|tools| {
+            tools.find(&self.public).filter(is).or_else(|| tools.entries().iter().find(is))
+        });
+        let Some(entry) = entry else { return Vec::new() };
+        let [input, output, annotations] = entry.item.pick(["inputSchema", "outputSchema", "annotations"]);
+        let named =
+            [("tool.input-schema", input), ("tool.output-schema", output), ("tool.annotations", annotations)];
+        named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    pub(super) fn unknown(&self) -> CallError {
+        CallError::Unknown { kind: self.kind, name: self.public.clone() }
+    }
+
+    /// The name as the client wrote it.
+    pub(super) fn public(&self) -> Arc<str> {
+        self.public.as_str().into()
+    }
+
+    /// The params as the server must see them: its own name in place of the public one, every other byte as it was.
+    pub(super) fn in_own_words(&self, params: Option<Json>) -> Option<Json> {
+        let (params, own) = match (params, self.target.subject.name()) {
+            (Some(params), Some(own)) => (params, own),
+            (params, _) => return params,
+        };
+        let member = match self.place {
+            Place::Member(member) => {
+                let same = params.member(member).is_some_and(|now| now.string().as_deref() == Some(own));
+                return Some(if same { params } else { params.with_member(member, &Json::of(&**own)) });
+            }
+            Place::Ref(member) => member,
+            Place::Nowhere => return Some(params),
+        };
+        let reference =
+            params.member("ref").unwrap_or_else(Json::empty_object).with_member(member, &Json::of(&**own));
+        Some(params.with_member("ref", &reference))
+    }
+
+    /// A result as the client must see it: the contents of a resource under the URI that was asked for.
+    pub(super) fn in_public_words(&self, result: Json) -> Json {
+        let own = match &self.target.subject {
+            Subject::Resource(own) if self.place == Place::Member("uri") && **own != *self.public => own,
+            _ => return result,
+        };
+        let Some(contents) = result.member("contents").and_then(|contents| contents.elements()) else {
+            return result;
+        };
+        let public = Json::of(&self.public);
+        let renamed: Vec<Json> = contents
+            .into_iter()
+            .map(|item| match item.member("uri").is_some_and(|uri| uri.string().as_deref() == Some(own)) {
+                true => item.with_member("uri", &public),
+                false => item,
+            })
+            .collect();
+        result.with_member("contents", &Json::of(&renamed))
+    }
+}
+
+/// The entry of this name in a filtered list.
+fn found(list: Option<Arc<List>>, named: &Named, subject: fn(Arc<str>) -> Subject) -> Option<Target> {
+    let list = list?;
+    let entry = list.find(&named.public)?;
+    Some(Target { server: entry.server.clone(), subject: subject(Arc::clone(&entry.own)) })
+}
+
+fn resource(index: &Index, named: &Named) -> Option<Target> {
+    let template = || index.template(&named.public);
+    let template = if named.place == Place::Ref("uri") { template() } else { None };
+    template.or_else(|| index.resource(&named.public))
+}
+
+/// The server a name can mean that has not come up yet.
+fn not_up(now: &Snapshot, view: &View, named: &Named) -> Option<ServerName> {
+    let server = match view {
+        View::One(server) => server,
+        View::All => now.index(view)?.by_prefix(&named.public)?.0,
+    };
+    now.status(server).filter(|status| status.offer.is_none()).map(|_| server.clone())
+}
+
+/// A name that no list has: still a target on a server alone (servers may serve what they do not list), and where its
+/// prefix names a server that has not come up yet.
+fn unlisted(now: &Snapshot, index: &Index, view: &View, named: &Named) -> Option<Target> {
+    let subject = |own: &str| match named.kind {
+        "tool" => Subject::Tool(own.into()),
+        "prompt" => Subject::Prompt(own.into()),
+        _ => Subject::Resource(own.into()),
+    };
+    if let View::One(server) = view {
+        return Some(Target { server: server.clone(), subject: subject(&named.public) });
+    }
+    if named.kind == "resource" {
+        return None;
+    }
+    let (server, own) = index.by_prefix(&named.public)?;
+    let not_up = now.status(server).is_some_and(|status| status.offer.is_none());
+    not_up.then(|| Target { server: server.clone(), subject: subject(own) })
+}
+
+fn completion_place(request: &Request) -> Result<(&'static str, Place), CallError> {
+    let reference = request.params.as_ref().and_then(|params| params.member("ref"));
+    let kind = reference.as_ref().and_then(|reference| reference.member("type"));
+    match kind.as_ref().and_then(Json::string).as_deref() {
+        Some("ref/prompt") => Ok(("prompt", Place::Ref("name"))),
+        Some("ref/resource") => Ok(("resource", Place::Ref("uri"))),
+        _ => Err(CallError::InvalidParams("ref.type: must be `ref/prompt` or `ref/resource`".into())),
+    }
+}
+
+fn text_at(params: Option<&Json>, place: Place) -> Result<String, CallError> {
+    let (value, at) = match place {
+        Place::Member(member) => (params.and_then(|params| params.member(member)), member.to_owned()),
+        Place::Ref(member) => {
+            (params.and_then(|params| params.member("ref")?.member(member)), format!("ref.{member}"))
+        }
+        Place::Nowhere => (None, String::new()),
+    };
+    let text = value.as_ref().and_then(Json::string).map(std::borrow::Cow::into_owned);
+    text.ok_or_else(|| CallError::InvalidParams(format!("{at}: a text is required")))
+}

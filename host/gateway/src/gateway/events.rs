@@ -1,0 +1,87 @@
+//! What a server says while it works on a call (progress, log messages), on its way through the interceptors.
+
+use tokio::sync::mpsc;
+use wasmgate_core::mcp::method;
+use wasmgate_core::pipeline::{Exchange, Operation, Pipeline, Verdict};
+
+use super::Event;
+use super::phases::of_server;
+use super::rounds::Rounds;
+
+/// The notifications of one call that interceptors look at first.
+pub(super) struct Overheard<'a> {
+    pipeline: &'a Pipeline,
+    progress: Operation,
+    message: Operation,
+    from: mpsc::Receiver<Event>,
+    sender: mpsc::Sender<Event>,
+    to: mpsc::Sender<Event>,
+}
+
+impl<'a> Rounds<'a> {
+    /// The way the notifications of this call take; None when nobody looks at them or nobody waits for them, which is
+    /// decided here, once for the call.
+    pub(super) fn overheard(&self, to: &mpsc::Sender<Event>) -> Option<Overheard<'a>> {
+        if to.is_closed() || !(self.interested(method::PROGRESS) || self.interested(method::MESSAGE)) {
+            return None;
+        }
+        let (sender, from) = mpsc::channel(EVENTS);
+        let [progress, message] =
+            [method::PROGRESS, method::MESSAGE].map(|event| of_server(self.operation, event));
+        Some(Overheard { pipeline: self.pipeline, progress, message, from, sender, to: to.clone() })
+    }
+}
+
+impl Overheard<'_> {
+    /// Where the server's notifications go.
+    pub(super) fn sender(&self) -> mpsc::Sender<Event> {
+        self.sender.clone()
+    }
+
+    /// Passes notifications on until `call` is done; what came before its end goes before its end.
+    pub(super) async fn beside<T>(mut self, call: impl Future<Output = T>) -> T {
+        let mut call = std::pin::pin!(call);
+        let done = loop {
+            tokio::select! {
+                biased;
+                Some(event) = self.from.recv() => self.pass(event).await,
+                done = &mut call => break done,
+            }
+        };
+        while let Ok(event) = self.from.try_recv() {
+            self.pass(event).await;
+        }
+        done
+    }
+
+    async fn pass(&self, event: Event) {
+        let operation = if &*event.method == method::MESSAGE { &self.message } else { &self.progress };
+        if !self.pipeline.interested(operation) {
+            return self.forward(event);
+        }
+        let token = event.params.member("progressToken");
+        match self.pipeline.request(&Exchange::new(operation.clone()), event.params).await {
+            Verdict::Continue(params) => {
+                // Stages say what is said, never to whom.
+                let params = match &token {
+                    Some(token) => params.with_member("progressToken", token),
+                    None => params,
+                };
+                self.forward(Event { method: event.method, params });
+            }
+            Verdict::Refuse(blocked) => {
+                let (request, event) = (&*operation.id, &*operation.event);
+                tracing::debug!(request, event, ?blocked, "notification dropped by an interceptor");
+            }
+            Verdict::Answer(_) => {}
+        }
+    }
+
+    fn forward(&self, event: Event) {
+        // A client that reads slowly loses some; the call does not wait for it.
+        let _ = self.to.try_send(event);
+    }
+}
+
+/// How many notifications wait for the interceptors; more are dropped.
+const EVENTS: usize = 64;

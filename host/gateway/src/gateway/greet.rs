@@ -1,0 +1,51 @@
+//! The first words with a client: what `initialize` and `server/discover` answer, through the interceptors.
+
+use wasmgate_core::json::Json;
+use wasmgate_core::pipeline::Exchange;
+
+use super::phases::{Sent, towards_client, towards_server};
+use super::{CallError, Gateway, Offering, Request};
+
+/// What a client was told at the start.
+#[derive(Debug)]
+pub struct Greeting {
+    /// What the client said, as the interceptors left it. What they answered themselves leaves it as it came.
+    pub params: Json,
+    /// What it is told.
+    pub result: Json,
+}
+
+impl Gateway {
+    /// Answers `initialize` or `server/discover`. `word` makes the result of the params and of what the servers offer;
+    /// interceptors see the params before it and the result after it.
+    ///
+    /// # Errors
+    /// [`CallError`], `NotServing` among them when the view names no configured server.
+    pub async fn greet(
+        &self,
+        mut request: Request,
+        word: impl FnOnce(&Json, &Offering) -> Result<Json, CallError> + Send,
+    ) -> Result<Greeting, CallError> {
+        let now = self.current.load_full();
+        let offering = self.offering(&request.view);
+        let offering = offering.ok_or(CallError::NotServing("not serving that server"))?;
+        let params = request.params.take().unwrap_or_else(Json::empty_object);
+        let operation = request.operation(None, None);
+        let pipeline = &now.generation.pipeline;
+        if !pipeline.interested(&operation) {
+            let result = word(&params, &offering)?;
+            return Ok(Greeting { params, result });
+        }
+        let mut exchange = Exchange::new(operation);
+        exchange.attributes = request.attributes();
+        let (params, outcome) = match towards_server(pipeline, &mut exchange, params.clone()).await? {
+            Sent::Answered(result) => (params, Ok(result)),
+            Sent::Params(params) => {
+                let outcome = word(&params, &offering);
+                (params, outcome)
+            }
+        };
+        let result = towards_client(pipeline, &mut exchange, outcome).await?;
+        Ok(Greeting { params, result })
+    }
+}
