@@ -11,6 +11,7 @@ mod containers;
 mod demo;
 mod faults;
 mod layering;
+mod operations;
 mod plugins;
 mod processes;
 mod protocol_legacy;
