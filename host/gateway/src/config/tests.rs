@@ -233,7 +233,7 @@ fn slips_are_shown_with_their_cure() {
           |
         1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}, y: {grants: {}}}
           |                         ^^^^^^^
-          bundled are: block-secrets, log-calls, tool-filter
+          bundled are: block-secrets, log-calls, rate-limit, tool-filter
         wasmgate.yaml:1:82: plugin `x`: `oci://y` cannot be fetched yet
           |
         1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}, y: {grants: {}}}
