@@ -9,6 +9,7 @@ mod clean;
 mod config;
 mod raw;
 
+use wasmgate_plugin::texts::{CALLS, GREETINGS, LISTS, NEWS, QUESTIONS};
 use wasmgate_plugin::{
     Call, Change, Config, Descriptor, Draft, Edit, Finding, Hook, Interceptor, Item, Leaf, Operation,
     Outcome, Phase, Problem, log,
@@ -19,17 +20,6 @@ use crate::config::{MemberNames, Mode, SCHEMA, Settings};
 
 /// The plugin, as configured.
 pub struct InvisibleText(Settings);
-
-/// What servers offer.
-const LISTS: [&str; 4] = ["tools/list", "prompts/list", "resources/list", "resources/templates/list"];
-/// What servers say of themselves.
-const GREETINGS: [&str; 2] = ["initialize", "server/discover"];
-/// What clients ask of servers.
-const CALLS: [&str; 4] = ["tools/call", "prompts/get", "resources/read", "completion/complete"];
-/// What servers ask of clients.
-const QUESTIONS: [&str; 2] = ["sampling/createMessage", "elicitation/create"];
-/// What servers tell clients.
-const NEWS: [&str; 2] = ["notifications/message", "notifications/progress"];
 
 /// Findings of one message; more would not make it more refused.
 const MAX_FINDINGS: usize = 16;
@@ -43,8 +33,8 @@ impl Interceptor for InvisibleText {
             "Neutralises invisible, bidirectional, tag and control characters in descriptions and results.",
         )
         .config_schema(SCHEMA)
-        // Last towards the server and first towards the client: others see what people see.
-        .priority(1000, -1000);
+        // First, so that other mutators see what people see.
+        .priority(-1000, -1000);
         hooks(&every).into_iter().fold(descriptor, Descriptor::hook)
     }
 
@@ -157,7 +147,8 @@ fn hooks(settings: &Settings) -> Vec<Hook> {
     let mut both = |wanted: bool, hook: fn(&[&str]) -> Hook| {
         if wanted && settings.results {
             hooks.push(hook(&CALLS).response());
-            hooks.push(hook(&[QUESTIONS, NEWS].concat()).request());
+            hooks.push(hook(&QUESTIONS).request());
+            hooks.push(hook(&NEWS).request());
         }
         if wanted && settings.arguments {
             hooks.push(hook(&CALLS).request());

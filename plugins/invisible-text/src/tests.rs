@@ -141,7 +141,8 @@ fn it_wants_to_see_only_what_it_is_configured_for() {
             "Mutate initialize response",
             "Mutate tools/list response",
             "Mutate tools/call response",
-            "Mutate sampling/createMessage request"
+            "Mutate sampling/createMessage request",
+            "Mutate notifications/message request"
         ]
     );
     assert_eq!(
@@ -149,6 +150,7 @@ fn it_wants_to_see_only_what_it_is_configured_for() {
         [
             "Validate tools/call response",
             "Validate sampling/createMessage request",
+            "Validate notifications/message request",
             "Validate tools/call request",
             "Validate sampling/createMessage response"
         ]
