@@ -231,6 +231,11 @@ impl Running {
         self.address.expect("not over stdio")
     }
 
+    /// Its directory.
+    pub fn home(&self) -> &std::path::Path {
+        &self.home
+    }
+
     /// A URL of it.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address())

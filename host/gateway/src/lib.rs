@@ -14,6 +14,7 @@ pub mod front;
 pub mod gateway;
 pub mod interceptors;
 pub mod launch;
+mod reload;
 pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;

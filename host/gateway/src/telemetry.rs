@@ -4,6 +4,8 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 /// Libraries that write secrets when asked for details (bollard: whole container definitions, environment included):
 /// no more than warnings from them unless the filter names one of their modules.
@@ -22,4 +24,12 @@ pub fn start(filter: Option<&str>) {
     } else {
         builder.json().flatten_event(true).try_init()
     };
+}
+
+/// This moment as the log writes it: RFC 3339, UTC.
+pub fn now() -> String {
+    let mut text = String::new();
+    // Writing into a text does not fail.
+    let _written = SystemTime.format_time(&mut Writer::new(&mut text));
+    text
 }

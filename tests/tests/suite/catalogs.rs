@@ -64,7 +64,7 @@ async fn validate_finds_what_run_would_refuse() {
     for (arguments, says) in [
         (["--config", config.as_str()], "no server is called `nosuch`"),
         (["--servers", "nosuch"], "no server is called `nosuch`"),
-        (["--config", plugin.as_str()], "plugin `x`: there is no such file"),
+        (["--config", plugin.as_str()], "plugin `x` cannot be read from"),
         (["--catalog", broken.as_str()], "4 |   b: 1\n  |    ^"),
     ] {
         let ended = wasmgate(&["validate", arguments[0], arguments[1]], &[]).await;

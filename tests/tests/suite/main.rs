@@ -17,5 +17,6 @@ mod plugins;
 mod processes;
 mod protocol_legacy;
 mod protocol_modern;
+mod reload;
 mod remotes;
 mod stdio;

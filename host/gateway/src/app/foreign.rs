@@ -7,7 +7,7 @@ use wasmgate_core::pipeline::{Mode, Stage};
 
 use super::StartError;
 use super::plugins::chain;
-use crate::config::{Config, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, When};
+use crate::config::{Config, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, When, Written};
 use crate::front::{Door, Knock};
 use crate::interceptors::{self, Foreign, Remote, SpecError, Visit, What, World};
 
@@ -51,6 +51,9 @@ pub(super) fn plugins(config: &Config) -> Result<Vec<PluginConfig>, StartError> 
             priority: Priority::default(),
             when: When { events: vec![phase.to_owned()], ..When::default() },
             limits: PluginLimits::default(),
+            isolation: None,
+            grants: None,
+            written: Written::default(),
         })
     };
     Ok(all(config)?.into_iter().filter_map(plugin).collect())
@@ -61,7 +64,7 @@ pub(super) async fn remote(
     plugin: &PluginConfig,
     config: &Config,
     world: &World,
-) -> Result<Vec<Arc<dyn Stage>>, StartError> {
+) -> Result<Vec<Arc<dyn Stage>>, String> {
     let PluginSource::Remote { url, interceptor, .. } = &plugin.from else { return Ok(Vec::new()) };
     let remote = Remote {
         name: plugin.name.clone(),
@@ -79,7 +82,7 @@ pub(super) async fn remote(
         wall: plugin.limits.wall,
     };
     let connected = interceptors::connect(world, remote).await;
-    connected.map_err(|error| StartError::Plugin { name: plugin.name.clone(), cause: chain(&error) })
+    connected.map_err(|error| chain(&error))
 }
 
 /// The standard's door to the interceptors of the generation in force.

@@ -3,8 +3,10 @@
 
 mod banner;
 mod foreign;
+mod outbound;
 mod plugins;
 mod probe;
+mod refusal;
 mod run;
 
 use std::sync::Arc;
@@ -13,7 +15,8 @@ use wasmgate_core::catalog::Launch;
 use wasmgate_core::name::ServerName;
 
 use crate::catalog::Resolution;
-use crate::config::Config;
+use crate::config::{Config, Seen};
+use crate::document::{Diagnostic, render};
 use crate::egress::Egress;
 use crate::gateway::{Gateway, Generation, Unavailable};
 use crate::interceptors::World;
@@ -23,8 +26,10 @@ use crate::upstream::{Identity, Pool};
 
 pub use crate::gateway::ServerState;
 pub use foreign::checked_interceptor;
+pub(crate) use plugins::Plugins;
+pub use plugins::check_plugins;
 pub use probe::{Probe, ready};
-pub use run::{Access, run};
+pub use run::{Access, Asked, run};
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +37,17 @@ pub enum StartError {
     /// The port or a socket option.
     #[error(transparent)]
     Bind(#[from] crate::front::BindError),
-    /// A plugin that is configured and cannot run: nothing is served without it.
+    /// An interceptor of the command line, or a remote one, that cannot run.
     #[error("plugin `{name}` {cause}")]
     Plugin {
-        /// Its configured name.
+        /// Its name.
         name: String,
         /// What is wrong with it.
         cause: String,
     },
+    /// Plugins that are configured and cannot run: nothing is served without them.
+    #[error("{}", .0.iter().map(render).collect::<String>().trim_end())]
+    Refused(Vec<Diagnostic>),
     /// The operating system refused something every gateway needs.
     #[error("{0}")]
     System(String),
@@ -54,56 +62,83 @@ pub fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
     Ok(output)
 }
 
-/// A gateway whose servers are on their way, and what started them.
+/// A gateway whose servers are on their way, and what it was made of.
 struct Assembled {
     gateway: Arc<Gateway>,
     launcher: Launcher,
+    plugins: Plugins,
 }
 
-impl Assembled {
-    /// Ends every connection, stops every server, and removes what a stop left behind.
-    async fn close(&self) {
-        self.gateway.close().await;
-        match self.launcher.stop_all().await {
-            Ok(0) => {}
-            Ok(left) => tracing::warn!(left, "containers had to be removed at the end"),
-            Err(error) => tracing::warn!(%error, "containers may be left; the next start removes them"),
-        }
+/// Ends every connection, stops every server, and removes what a stop left behind.
+async fn close(gateway: &Gateway, launcher: &Launcher) {
+    gateway.close().await;
+    match launcher.stop_all().await {
+        Ok(0) => {}
+        Ok(left) => tracing::warn!(left, "containers had to be removed at the end"),
+        Err(error) => tracing::warn!(%error, "containers may be left; the next start removes them"),
     }
 }
 
-/// Builds the gateway and starts its servers, behind whatever the caller puts in front.
-async fn assemble(config: &Config, tasks: &Tasks) -> Result<Assembled, StartError> {
-    let launch = LaunchSettings {
-        docker_host: config.environment.docker_host.clone(),
-        binds: BindPolicy {
-            allow: config.binds.allow.clone(),
-            allow_writable: config.binds.allow_writable.clone(),
-            deny: config.environment.cache.iter().chain(&config.files).cloned().collect(),
-        },
-        environment: config.environment.inherited.clone(),
-        ..LaunchSettings::default()
-    };
-    let containers =
-        config.servers.iter().any(|server| matches!(server.launch, Launch::Container(_) | Launch::Tools(_)));
-    let world =
-        World { launcher: Launcher::new(launch, tasks.clone()), egress: Egress::new(), tasks: tasks.clone() };
+/// A generation that is complete and not in force yet.
+pub(crate) struct Draft {
+    pub(crate) generation: Generation,
+    pub(crate) plugins: plugins::Set,
+}
+
+/// Builds the generation of a configuration; what is in force is not touched. The plugins' files are noted in `seen`.
+pub(crate) async fn draft(
+    config: &Config,
+    plugins: &mut Plugins,
+    seen: &mut Seen,
+) -> Result<Draft, StartError> {
+    let set = plugins.load(config, seen).await?;
     let generation = Generation {
         servers: config.servers.clone(),
         unavailable: config.unavailable.iter().map(unavailable).collect(),
         naming: config.names,
         page: config.page,
-        pipeline: plugins::pipeline(config, &world).await?,
+        pipeline: set.pipeline(),
     };
-    let assembled = connect(generation, world)?;
-    if containers || foreign::containers(config) {
+    Ok(Draft { generation, plugins: set })
+}
+
+/// Which host paths containers may mount.
+pub(crate) fn binds(config: &Config) -> BindPolicy {
+    BindPolicy {
+        allow: config.binds.allow.clone(),
+        allow_writable: config.binds.allow_writable.clone(),
+        deny: config.environment.cache.iter().chain(&config.files).cloned().collect(),
+    }
+}
+
+/// Builds the gateway and starts its servers, behind whatever the caller puts in front.
+async fn assemble(config: &Config, seen: &mut Seen, tasks: &Tasks) -> Result<Assembled, StartError> {
+    let launch = LaunchSettings {
+        docker_host: config.environment.docker_host.clone(),
+        binds: binds(config),
+        environment: config.environment.inherited.clone(),
+        ..LaunchSettings::default()
+    };
+    let world =
+        World { launcher: Launcher::new(launch, tasks.clone()), egress: Egress::new(), tasks: tasks.clone() };
+    let mut plugins = Plugins::new(world.clone());
+    let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
+    plugins.keep(set);
+    let assembled = connect(generation, world, plugins)?;
+    if uses_containers(config) {
         tasks.spawn("sweep", sweep(assembled.launcher.clone()));
     }
     Ok(assembled)
 }
 
+/// Whether any server is a container, or is made of containers.
+pub(crate) fn uses_containers(config: &Config) -> bool {
+    config.servers.iter().any(|server| matches!(server.launch, Launch::Container(_) | Launch::Tools(_)))
+        || foreign::containers(config)
+}
+
 /// Removes the containers of gateways that died.
-async fn sweep(launcher: Launcher) {
+pub(crate) async fn sweep(launcher: Launcher) {
     match launcher.sweep().await {
         Ok(0) => {}
         Ok(removed) => tracing::info!(removed, "removed containers that a dead gateway left"),
@@ -112,13 +147,14 @@ async fn sweep(launcher: Launcher) {
 }
 
 /// The gateway of a generation, on parts made for it.
-fn connect(generation: Generation, world: World) -> Result<Assembled, StartError> {
+fn connect(generation: Generation, world: World, plugins: Plugins) -> Result<Assembled, StartError> {
     let World { launcher, egress, tasks } = world;
     let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
     let pool = Pool::new(launcher.clone(), egress, tasks.clone(), identity);
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| StartError::System(format!("no randomness: {error}")))?;
-    Ok(Assembled { gateway: Gateway::start(generation, pool, key, &tasks), launcher })
+    let gateway = Gateway::start(generation, pool, key, &tasks);
+    Ok(Assembled { gateway, launcher, plugins })
 }
 
 fn unavailable((name, resolution): &(ServerName, Resolution)) -> Unavailable {

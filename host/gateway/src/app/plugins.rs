@@ -1,71 +1,249 @@
 //! The configured plugins as the pipeline of one generation: bytes from the program or a file, compiled, in order.
+//!
+//! One engine serves the process. A plugin that a reload leaves as it was, byte for byte and setting for setting, is the
+//! same stage in the next generation, so that its counters and all else it holds go on.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{Mode, Operation, Pipeline, Remark, Stage};
 use wasmgate_wasm::{
-    Engine, EngineSettings, Grants, Limits, MAX_COMPONENT_BYTES, Plugin, Settings, When, builtin,
+    Engine, EngineSettings, Grants, KvGrant, Limits, MAX_COMPONENT_BYTES, Outbound, Plugin, SecretGrant,
+    Settings, When, builtin,
 };
 
+use super::outbound::PluginHttp;
+use super::refusal::refusal;
 use super::{StartError, foreign};
-use crate::config::{Config, PluginConfig, PluginMode, PluginSource};
+use crate::config::{Config, PluginConfig, PluginMode, PluginSecret, PluginSource, Seen};
+use crate::document::Diagnostic;
+use crate::egress::Egress;
 use crate::interceptors::{Guarded, World};
+use crate::launch::{LaunchSettings, Launcher};
+use crate::shutdown::Tasks;
 
-/// Loads every plugin that is not off. One that cannot run fails the start: a guard that is missing guards nothing.
-pub(super) async fn pipeline(config: &Config, world: &World) -> Result<Pipeline, StartError> {
-    let mut all = foreign::stages(config, world)?;
-    let named = foreign::plugins(config)?;
-    let wanted = config.plugins.iter().chain(&named).filter(|plugin| plugin.mode != PluginMode::Off);
-    let (remotes, wanted): (Vec<_>, Vec<_>) =
-        wanted.partition(|plugin| matches!(plugin.from, PluginSource::Remote { .. }));
-    if !wanted.is_empty() {
-        all.extend(components(config, wanted).await?);
-    }
-    for plugin in remotes {
-        all.extend(foreign::remote(plugin, config, world).await?);
-    }
-    let guarded = all.into_iter().map(|stage| Arc::new(Guarded::new(stage)) as Arc<dyn Stage>);
-    Ok(Pipeline::new(guarded.collect(), record))
+/// What runs plugins in this process, and those of the generation in force.
+pub(crate) struct Plugins {
+    /// Made for the first plugin: a gateway without any needs none.
+    engine: Option<Engine>,
+    world: World,
+    /// The interceptors of the command line that are no components; they never change.
+    outside: Option<Vec<Arc<dyn Stage>>>,
+    in_force: Vec<Loaded>,
 }
 
-/// The components, compiled, in the order of their plugins.
-async fn components(config: &Config, wanted: Vec<&PluginConfig>) -> Result<Vec<Arc<dyn Stage>>, StartError> {
-    let engine = Engine::new(EngineSettings { cache: config.environment.cache.clone(), outbound: None })
-        .map_err(|error| StartError::System(chain(&error)))?;
-    let mut stages: Vec<Arc<dyn Stage>> = Vec::new();
-    for plugin in wanted {
-        let failed = |cause: String| StartError::Plugin { name: plugin.name.clone(), cause };
-        let bytes = bytes(&plugin.from).await.map_err(failed)?;
-        let loaded = Plugin::load(&engine, &plugin.name, bytes, settings(plugin)).await;
-        let loaded = loaded.map_err(|error| failed(chain(&error)))?;
-        stages.extend(loaded.interceptors.into_iter().map(|stage| stage as Arc<dyn Stage>));
-    }
-    Ok(stages)
+/// A plugin that was loaded, and of what.
+#[derive(Clone)]
+pub(crate) struct Loaded {
+    config: PluginConfig,
+    /// Of the component and, where it may look for them, of the secrets the gateway knows; of the token, for a remote.
+    digest: [u8; 32],
+    /// One for each of its roles.
+    stages: Vec<Arc<dyn Stage>>,
 }
 
-async fn bytes(from: &PluginSource) -> Result<Bytes, String> {
-    match from {
-        PluginSource::Builtin(name) => builtin(name)
-            .map(Bytes::from_static)
-            .ok_or_else(|| format!("is not bundled: there is no `{name}`")),
-        PluginSource::File(path) => read(path).await,
-        PluginSource::Remote { .. } => Err("is no component".to_owned()),
+/// Where a plugin comes from.
+enum Known {
+    /// The generation in force.
+    Before(Loaded),
+    /// It was loaded.
+    New(Loaded),
+}
+
+/// The plugins of one generation, loaded, in the order of the configuration.
+pub(crate) struct Set {
+    outside: Vec<Arc<dyn Stage>>,
+    plugins: Vec<Loaded>,
+    /// The names of those that were not there before in this form.
+    pub(crate) new: Vec<String>,
+}
+
+impl Set {
+    /// The plugins as the pipeline of a generation.
+    pub(crate) fn pipeline(&self) -> Pipeline {
+        let plugins = self.plugins.iter().flat_map(|plugin| &plugin.stages);
+        Pipeline::new(self.outside.iter().chain(plugins).map(Arc::clone).collect(), record)
     }
 }
 
-async fn read(path: &Path) -> Result<Bytes, String> {
+/// What would keep the plugins of a configuration from being loaded. Remotes are not asked. Runs a runtime of its own.
+pub fn check_plugins(config: &Config) -> Vec<Diagnostic> {
+    let mut config = config.clone();
+    config.plugins.retain(|plugin| !matches!(plugin.from, PluginSource::Remote { .. }));
+    let load = async {
+        let tasks = Tasks::new();
+        let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
+        let mut plugins = Plugins::new(World { launcher, egress: Egress::new(), tasks });
+        plugins.load(&config, &mut Seen::default()).await.map(drop)
+    };
+    let problem = |words: &str| vec![Diagnostic::new("plugins", words, "")];
+    match super::block_on(load) {
+        Ok(Ok(())) => Vec::new(),
+        Ok(Err(StartError::Refused(problems))) => problems,
+        Ok(Err(error)) => problem(&error.to_string()),
+        Err(error) => problem(&format!("no runtime: {error}")),
+    }
+}
+
+impl Plugins {
+    /// None yet.
+    pub(super) fn new(world: World) -> Self {
+        Self { engine: None, world, outside: None, in_force: Vec::new() }
+    }
+
+    /// Loads every plugin that is not off, and notes the files it was read from in `seen`. One that cannot run fails the
+    /// whole: a guard that is missing guards nothing.
+    pub(super) async fn load(&mut self, config: &Config, seen: &mut Seen) -> Result<Set, StartError> {
+        let outside = self.outside(config)?;
+        let named = foreign::plugins(config)?;
+        let all = config.plugins.iter().chain(&named);
+        let wanted: Vec<_> = all.filter(|plugin| plugin.mode != PluginMode::Off).collect();
+        let sources = wanted.iter().map(|plugin| plugin.from.clone()).collect();
+        let read = tokio::task::spawn_blocking(move || read_all(sources)).await;
+        let (components, files) = read.map_err(|error| StartError::System(error.to_string()))?;
+        seen.extend(files);
+        let mut set = Set { outside, plugins: Vec::with_capacity(wanted.len()), new: Vec::new() };
+        let mut problems = Vec::new();
+        for (plugin, component) in wanted.into_iter().zip(components) {
+            match self.one(config, plugin, component).await? {
+                Ok(Known::Before(loaded)) => set.plugins.push(loaded),
+                Ok(Known::New(loaded)) => {
+                    set.new.push(plugin.name.clone());
+                    set.plugins.push(loaded);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(set) } else { Err(StartError::Refused(problems)) }
+    }
+
+    /// Loads one plugin, unless it is in force as it is; else what is wrong with it.
+    async fn one(
+        &mut self,
+        config: &Config,
+        plugin: &PluginConfig,
+        component: Result<Component, String>,
+    ) -> Result<Result<Known, Diagnostic>, StartError> {
+        let Component { bytes, mut digest } = match component {
+            Ok(component) => component,
+            Err(words) => {
+                let cure = "build it, or correct its `use`: relative paths start where the file is";
+                return Ok(Err(plugin.problem(&words, cure.to_owned())));
+            }
+        };
+        let remote = matches!(plugin.from, PluginSource::Remote { .. });
+        if remote {
+            let token = config.tokens.get(&plugin.name).map_or("", |token| token.expose_secret());
+            digest = Sha256::digest(token).into();
+        } else if plugin.grants.as_ref().is_some_and(|grants| grants.find_secrets) {
+            digest = with_secrets(&digest, config);
+        }
+        let same = |loaded: &&Loaded| loaded.config == *plugin && loaded.digest == digest;
+        if let Some(loaded) = self.in_force.iter().find(same) {
+            return Ok(Ok(Known::Before(loaded.clone())));
+        }
+        let stages = if remote {
+            let stages = foreign::remote(plugin, config, &self.world).await;
+            stages.map_err(|words| plugin.problem(&words, String::new()))
+        } else {
+            let engine = self.engine(config)?;
+            let loaded = Plugin::load(&engine, &plugin.name, bytes, settings(plugin)).await;
+            let stage = |stage| stage as Arc<dyn Stage>;
+            loaded
+                .map(|loaded| loaded.interceptors.into_iter().map(stage).collect())
+                .map_err(|error| refusal(plugin, &error))
+        };
+        let loaded = |stages| Loaded { config: plugin.clone(), digest, stages: guarded(stages) };
+        Ok(stages.map(|stages| Known::New(loaded(stages))))
+    }
+
+    /// The interceptors of the command line that are no components, made when first asked for.
+    fn outside(&mut self, config: &Config) -> Result<Vec<Arc<dyn Stage>>, StartError> {
+        if let Some(stages) = &self.outside {
+            return Ok(stages.clone());
+        }
+        let stages = guarded(foreign::stages(config, &self.world)?);
+        self.outside = Some(stages.clone());
+        Ok(stages)
+    }
+
+    /// These are in force from now on.
+    pub(crate) fn keep(&mut self, set: Set) {
+        self.in_force = set.plugins;
+    }
+
+    fn engine(&mut self, config: &Config) -> Result<Engine, StartError> {
+        if let Some(engine) = &self.engine {
+            return Ok(engine.clone());
+        }
+        let outbound: Arc<dyn Outbound> = Arc::new(PluginHttp(self.world.egress.clone()));
+        let cache = config.environment.cache.clone();
+        let settings = EngineSettings { cache, outbound: Some(outbound) };
+        let engine = Engine::new(settings).map_err(|error| StartError::System(chain(&error)))?;
+        self.engine = Some(engine.clone());
+        Ok(engine)
+    }
+}
+
+/// A component's digest and that of all secrets the gateway knows.
+fn with_secrets(component: &[u8; 32], config: &Config) -> [u8; 32] {
+    let mut hasher = Sha256::new_with_prefix(component);
+    for (name, value) in &config.known_secrets {
+        hasher.update(Sha256::digest(name));
+        hasher.update(Sha256::digest(value.expose_secret()));
+    }
+    hasher.finalize().into()
+}
+
+/// Every stage runs behind a guard of its own.
+fn guarded(stages: Vec<Arc<dyn Stage>>) -> Vec<Arc<dyn Stage>> {
+    stages.into_iter().map(|stage| Arc::new(Guarded::new(stage)) as Arc<dyn Stage>).collect()
+}
+
+/// A component, read.
+struct Component {
+    bytes: Bytes,
+    digest: [u8; 32],
+}
+
+fn read_all(sources: Vec<PluginSource>) -> (Vec<Result<Component, String>>, Seen) {
+    let mut seen = Seen::default();
+    let read = sources.iter().map(|from| {
+        let bytes = match from {
+            PluginSource::Builtin(name) => builtin(name)
+                .map(Bytes::from_static)
+                .ok_or_else(|| format!("is not bundled: there is no `{name}`")),
+            PluginSource::File(path) => read_noted(path, &mut seen),
+            PluginSource::Remote { .. } => Ok(Bytes::new()),
+        }?;
+        Ok(Component { digest: Sha256::digest(&bytes).into(), bytes })
+    });
+    (read.collect(), seen)
+}
+
+fn read_noted(path: &Path, seen: &mut Seen) -> Result<Bytes, String> {
+    let read = read(path);
+    match &read {
+        Ok(bytes) => seen.read(path, bytes),
+        Err(_) => seen.unusable(path),
+    }
+    read
+}
+
+fn read(path: &Path) -> Result<Bytes, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read from {}: {error}", path.display());
-    let size = tokio::fs::metadata(path).await.map_err(unreadable)?.len();
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > MAX_COMPONENT_BYTES as u64 {
         return Err(format!(
             "is too large: {} has {size} bytes, the most is {MAX_COMPONENT_BYTES}",
             path.display()
         ));
     }
-    Ok(tokio::fs::read(path).await.map_err(unreadable)?.into())
+    Ok(std::fs::read(path).map_err(unreadable)?.into())
 }
 
 fn settings(plugin: &PluginConfig) -> Settings {
@@ -87,8 +265,37 @@ fn settings(plugin: &PluginConfig) -> Settings {
             cpu: plugin.limits.cpu.unwrap_or(defaults.cpu),
             wall: plugin.limits.wall.unwrap_or(defaults.wall),
         },
-        isolation: None,
-        grants: Grants { clock: matches!(plugin.from, PluginSource::Builtin(_)), ..Grants::default() },
+        isolation: plugin.isolation,
+        grants: grants(plugin),
+    }
+}
+
+/// What is written; else the log, and everything within the gateway for the plugins that come with it.
+fn grants(plugin: &PluginConfig) -> Grants {
+    let Some(written) = &plugin.grants else {
+        let bundled = matches!(plugin.from, PluginSource::Builtin(_));
+        return Grants {
+            clock: bundled,
+            random: bundled,
+            labels: bundled,
+            kv: bundled.then(KvGrant::default),
+            ..Grants::default()
+        };
+    };
+    let secret = |secret: &PluginSecret| SecretGrant {
+        name: secret.name.clone(),
+        value: secret.value.clone(),
+        origins: secret.origins.clone(),
+    };
+    Grants {
+        log: written.log,
+        clock: written.clock,
+        random: written.random,
+        labels: written.labels,
+        kv: written.kv,
+        http: written.http.clone(),
+        secrets: written.secrets.iter().map(secret).collect(),
+        find_secrets: None,
     }
 }
 

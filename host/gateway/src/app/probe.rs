@@ -17,8 +17,8 @@ use wasmgate_core::mcp::{V2025_11_25, method};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Pipeline;
 
-use super::{Assembled, StartError, assemble, connect};
-use crate::config::Config;
+use super::{Assembled, Plugins, StartError, assemble, close, connect};
+use crate::config::{Config, Seen};
 use crate::egress::{Egress, Reach};
 use crate::gateway::{CallError, ClientFacts, Event, Generation, Request, ServerState, View};
 use crate::interceptors::World;
@@ -46,7 +46,7 @@ impl Probe {
     /// [`StartError`] when a plugin cannot run.
     pub async fn of_config(config: &Config) -> Result<Self, StartError> {
         let tasks = Tasks::new();
-        let assembled = assemble(config, &tasks).await?;
+        let assembled = assemble(config, &mut Seen::default(), &tasks).await?;
         let _in_time = tokio::time::timeout(PATIENCE, assembled.gateway.until_settled()).await;
         Ok(Self { assembled, tasks, view: View::All })
     }
@@ -83,7 +83,7 @@ impl Probe {
             page: usize::MAX,
             pipeline: Pipeline::default(),
         };
-        let assembled = connect(generation, world)?;
+        let assembled = connect(generation, world.clone(), Plugins::new(world))?;
         assembled.gateway.until_settled().await;
         Ok(Self { assembled, tasks, view: View::One(name) })
     }
@@ -122,7 +122,7 @@ impl Probe {
 
     /// Stops what the probe started.
     pub async fn close(self) {
-        self.assembled.close().await;
+        close(&self.assembled.gateway, &self.assembled.launcher).await;
         self.tasks.finish(Duration::from_secs(10)).await;
     }
 

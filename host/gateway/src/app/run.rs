@@ -1,6 +1,7 @@
 //! `wasmgate run`: the port first, then plugins and servers behind it, then the drain.
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,11 +9,12 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use super::{StartError, assemble, banner, foreign};
-use crate::config::{Address, At, Config, Listen};
+use super::{Assembled, StartError, assemble, banner, close, foreign};
+use crate::config::{Address, At, Config, Listen, Request, Seen};
 use crate::front;
+use crate::reload::Reload;
 use crate::shutdown::Tasks;
 
 /// How long calls in flight may take to finish once the gateway is told to stop (facts of the drain: 25 s).
@@ -28,23 +30,48 @@ pub struct Access {
     pub new_token: Option<String>,
 }
 
+/// What to run.
+pub struct Asked {
+    /// What is read again when a file changes.
+    pub request: Request,
+    /// What it said the first time.
+    pub config: Config,
+    /// The files it was read from.
+    pub seen: Seen,
+    /// Whether a changed file is acted on without being told to.
+    pub watch: bool,
+}
+
 /// Runs the gateway until it is told to stop or, on stdio, until the client goes away.
 ///
 /// # Errors
 /// [`StartError`] before anything is served.
-pub async fn run(config: Config, access: Access) -> Result<(), StartError> {
+pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
+    let Asked { request, config, mut seen, watch } = asked;
     let mut signals = Signals::new()?;
     // Fronts have tasks of their own: they end first, while the servers still answer what is in flight.
     let (fronts, tasks) = (Tasks::new(), Tasks::new());
     let (fill, slot) = watch::channel(None);
     let up = front(&config.listen, &access, slot, &fronts).await?;
     let assembled = tokio::select! {
-        built = assemble(&config, &tasks) => built?,
+        built = assemble(&config, &mut seen, &tasks) => built?,
         () = signals.next() => return Ok(()),
     };
     fill.send_replace(Some(Arc::clone(&assembled.gateway)));
     let facts = banner::Facts::new(&config, &access, up.local);
     tasks.spawn("banner", banner::show(Arc::clone(&assembled.gateway), facts, tasks.stopping()));
+    let Assembled { gateway, launcher, plugins } = assembled;
+    let reload = Reload {
+        listen: config.listen.clone(),
+        request,
+        config,
+        seen,
+        plugins,
+        gateway: Arc::clone(&gateway),
+        launcher: launcher.clone(),
+        tasks: tasks.clone(),
+    };
+    tasks.spawn("reload", reload.keep_current(watch, Arc::clone(&signals.reload)));
 
     let mut gone = pin!(up.ended);
     tokio::select! {
@@ -55,7 +82,7 @@ pub async fn run(config: Config, access: Access) -> Result<(), StartError> {
         left = fronts.finish(GRACE) => report("front", &left),
         () = signals.next() => tracing::warn!("stopping now: told so twice"),
     }
-    assembled.close().await;
+    close(&gateway, &launcher).await;
     report("gateway", &tasks.finish(LAST).await);
     Ok(())
 }
@@ -120,8 +147,12 @@ fn report(what: &str, left: &[&str]) {
     }
 }
 
-/// SIGTERM and SIGINT, either of which means stop.
+/// SIGTERM and SIGINT, either of which means stop, and SIGHUP, which means reload.
 struct Signals {
+    hangup: tokio::signal::unix::Signal,
+    reload: Arc<Notify>,
+    /// Whether the gateway was started on a terminal.
+    terminal: bool,
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
@@ -129,13 +160,28 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self, StartError> {
         let listen = |kind| signal(kind).map_err(|error| StartError::System(format!("no signals: {error}")));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            reload: Arc::default(),
+            terminal: std::io::stderr().is_terminal(),
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
 
+    /// The next signal to stop. Between them, asks for reloads.
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {}
+            }
+            // What the signal was made for: the window of the gateway was closed.
+            if self.terminal && !std::io::stderr().is_terminal() {
+                return;
+            }
+            self.reload.notify_one();
         }
     }
 }

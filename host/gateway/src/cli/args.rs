@@ -9,7 +9,7 @@ use url::Url;
 use super::Failed;
 use crate::app::{self, Probe, ServerState};
 use crate::catalog::report::Report;
-use crate::config::{self, Config, Environment, Flags, ServerFlags};
+use crate::config::{Config, Environment, Flags, Request, ServerFlags};
 use crate::document::units::{BadQuantity, Memory};
 use crate::document::{Diagnostic, render};
 use crate::telemetry;
@@ -148,16 +148,19 @@ fn runtime(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed>
 impl Sources {
     /// The configuration that the flags, the file and the environment make.
     pub(super) fn load(&self, flags: Flags) -> Result<Config, Failed> {
-        let flags = Flags { servers: self.flags(), ..flags };
-        config::load(self.config.as_deref(), &flags)
-            .map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))
+        let read = self.request(flags).read();
+        read.config.map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))
+    }
+
+    /// What to read for it.
+    pub(super) fn request(&self, flags: Flags) -> Request {
+        Request::new(self.config.clone(), Flags { servers: self.flags(), ..flags })
     }
 
     /// What is wrong with what they name.
     pub(super) fn check(&self, foreign: &Interceptors) -> Report {
         let interceptors = foreign.interceptors.clone();
-        let flags = Flags { servers: self.flags(), interceptors, ..Flags::default() };
-        config::validate(self.config.as_deref(), &flags)
+        self.request(Flags { interceptors, ..Flags::default() }).validate(app::check_plugins)
     }
 
     fn flags(&self) -> ServerFlags {

@@ -1,11 +1,11 @@
 //! `wasmgate run`: the gateway.
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use super::Failed;
-use super::args::{Bundled, Interceptors, Sources};
-use crate::app::{self, Access};
-use crate::config::{Environment, Flags, ListenFlags, Transport};
+use super::args::{Bundled, Interceptors, Sources, wording};
+use crate::app::{self, Access, Asked};
+use crate::config::{Environment, Flags, ListenFlags, Read, Transport};
 use crate::telemetry;
 
 /// Run the gateway.
@@ -29,6 +29,9 @@ pub(super) struct Run {
     /// Ask clients for no token.
     #[arg(long)]
     allow_unauthenticated: bool,
+    /// Take over changes of the configuration, of the files it names and of plugins while running.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value = "true", default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    watch: bool,
 }
 
 impl Run {
@@ -46,9 +49,11 @@ impl Run {
             ..Flags::default()
         };
         telemetry::start(Environment::read().log.as_deref());
-        let config = self.sources.load(flags)?;
+        let mut request = self.sources.request(flags);
+        let Read { config, seen } = request.read();
+        let config = config.map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))?;
         let access = access(config.listen.allow_unauthenticated, &config.environment)?;
-        let done = app::block_on(app::run(config, access));
+        let done = app::block_on(app::run(Asked { request, config, seen, watch: self.watch }, access));
         done.map_err(|error| Failed::Work(error.to_string()))?
             .map_err(|error| Failed::Usage(error.to_string()))
     }

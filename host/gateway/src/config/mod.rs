@@ -5,10 +5,13 @@
 
 mod env;
 mod flags;
+mod grants;
 mod inline;
 mod listen;
 mod plugins;
 mod raw;
+mod raw_plugins;
+mod seen;
 mod select;
 mod sources;
 #[cfg(test)]
@@ -25,8 +28,10 @@ use wasmgate_core::name::ServerName;
 
 pub use env::Environment;
 pub use flags::{Flags, ListenFlags, ServerFlags, Transport};
+pub use grants::{PluginGrants, PluginSecret};
 pub use listen::{Address, At, HOST, Listen, PORT};
-pub use plugins::{BUILTIN, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, When};
+pub use plugins::{BUILTIN, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, When, Written};
+pub use seen::Seen;
 
 use crate::catalog::report::Report;
 use crate::catalog::{Binds, Inputs, Merged, Resolution, Values, resolve};
@@ -49,10 +54,13 @@ pub struct Config {
     pub servers: Vec<Arc<Server>>,
     /// The enabled servers that cannot, and what they need.
     pub unavailable: Vec<(ServerName, Resolution)>,
-    /// The plugins, by name; those that are off included.
+    /// The plugins; those that are off included.
     pub plugins: Vec<PluginConfig>,
     /// Bearer tokens of remote interceptor servers, by plugin.
     pub tokens: BTreeMap<String, SecretString>,
+    /// Every secret that servers and plugins are given, and the clients' token, by name: what plugins with `findSecrets`
+    /// may look for.
+    pub known_secrets: Vec<(String, SecretString)>,
     /// The interceptors of the command line, in its order, as written (`when:type:argument`).
     pub interceptors: Vec<String>,
     /// How public names are made.
@@ -63,24 +71,67 @@ pub struct Config {
     pub binds: Binds,
     /// What the environment says.
     pub environment: Environment,
-    /// Every file that was read; these are watched.
+    /// Every file that was read.
     pub files: Vec<PathBuf>,
     /// What is odd and works.
     pub warnings: Vec<String>,
 }
 
-/// Reads the configuration. A `path` to one of Docker's `config.yaml` files is taken as values for servers. Without `path`, `wasmgate.yaml` in the working directory counts where it exists; without that,
-/// and without catalogs, the built-in demo is served.
-///
-/// # Errors
-/// Everything that is wrong, never only the first.
-pub fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Diagnostic>> {
-    load_in(path, flags, Environment::read())
+/// What makes a configuration: asked once at the start, and again whenever a file has changed.
+#[derive(Debug, Clone)]
+pub struct Request {
+    path: Option<PathBuf>,
+    flags: Flags,
+    environment: Environment,
+    /// The configuration file had something in it when it was last read successfully.
+    had_text: bool,
 }
 
-/// What `wasmgate validate` says: every server of the catalogs, enabled or not, and every file that is broken.
-pub fn validate(path: Option<&Path>, flags: &Flags) -> Report {
-    validate_in(path, flags, Environment::read())
+/// What a [`Request`] led to.
+#[derive(Debug)]
+pub struct Read {
+    /// The configuration, or everything that is wrong, never only the first.
+    pub config: Result<Config, Vec<Diagnostic>>,
+    /// The files that were looked at.
+    pub seen: Seen,
+}
+
+impl Request {
+    /// A `path` to one of Docker's `config.yaml` files is taken as values for servers. Without `path`, `wasmgate.yaml` in
+    /// the working directory counts where it exists; without that, and without catalogs, the built-in demo is served.
+    pub fn new(path: Option<PathBuf>, flags: Flags) -> Self {
+        Self::within(path, flags, Environment::read())
+    }
+
+    fn within(path: Option<PathBuf>, flags: Flags, environment: Environment) -> Self {
+        Self { path, flags, environment, had_text: false }
+    }
+
+    /// Reads all files. A configuration file that is empty or gone, and was not the last time, is an error: it is about to
+    /// be written.
+    pub fn read(&mut self) -> Read {
+        let mut parts = Parts::read(self);
+        let has_text = !parts.text.trim().is_empty();
+        let config = parts.config(&self.flags, &directory_of(self));
+        if config.is_ok() {
+            self.had_text = has_text;
+        }
+        Read { config, seen: parts.reader.seen }
+    }
+
+    /// What `wasmgate validate` says: every server of the catalogs, enabled or not, every file that is broken, and what
+    /// `more` finds where files are whole.
+    pub fn validate(&mut self, more: impl FnOnce(&Config) -> Vec<Diagnostic>) -> Report {
+        let problems: Vec<Diagnostic> = match self.read().config {
+            Ok(config) => more(&config),
+            // Without `--servers` and the like every server is looked at: enabling none is no mistake here.
+            Err(problems) => {
+                problems.into_iter().filter(|problem| problem.file != select::NOTHING_ENABLED).collect()
+            }
+        };
+        let parts = Parts::read(self);
+        Report::new(parts.merged.servers.values(), &parts.inputs(), &problems)
+    }
 }
 
 /// Everything that was read, before servers are chosen.
@@ -98,97 +149,79 @@ struct Parts {
     reader: Reader,
 }
 
-fn load_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Result<Config, Vec<Diagnostic>> {
-    let mut parts = Parts::read(path, flags, environment);
-    let (file, text) = (std::mem::take(&mut parts.file), std::mem::take(&mut parts.text));
-    let source = Source { file: &file, text: &text };
-    let (servers, unavailable) = parts.servers(flags, &source);
-    parts.odd_values();
-    let directory = directory_of(path, &parts.environment);
-    let raw = std::mem::take(&mut parts.raw);
-    let plugins = plugins::plugins(raw.plugins, flags, &directory, &source, &mut parts.reader.problems);
-    let tokens = plugins::tokens(&plugins, &parts.secrets, &source, &mut parts.reader.problems);
-    let listen = listen::listen(raw.listen, &flags.listen, &source);
-    let listen = listen.map_err(|problem| parts.reader.problems.push(problem)).unwrap_or_default();
-    let page = raw.page_size.as_ref().map_or(PAGE, |page| page.value);
-    if let (0, Some(spot)) = (page, &raw.page_size) {
-        parts.reader.problems.push(source.at(
-            &spot.referenced,
-            "0",
-            "a page needs at least one item".into(),
-            String::new(),
-        ));
-    }
-    if flags.servers.cpus.is_some_and(|cpus| !(cpus.is_finite() && cpus > 0.0)) {
-        parts.reader.problems.push(Diagnostic::new("command line", "`--cpus` is not a number above 0", ""));
-    }
-    if !parts.reader.problems.is_empty() {
-        return Err(parts.reader.problems);
-    }
-    Ok(Config {
-        listen,
-        servers,
-        unavailable,
-        plugins,
-        tokens,
-        interceptors: flags.interceptors.clone(),
-        names: match raw.names {
-            RawNames::Prefixed => Naming::Prefixed,
-            RawNames::Plain => Naming::Plain,
-        },
-        page,
-        binds: parts.binds,
-        environment: parts.environment,
-        files: parts.reader.files,
-        warnings: parts.reader.warnings.into_iter().chain(parts.merged.warnings).collect(),
-    })
-}
-
-fn validate_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Report {
-    let problems: Vec<Diagnostic> = match load_in(path, flags, environment.clone()) {
-        Ok(config) => config.plugins.iter().filter_map(absent).collect(),
-        // Without `--servers` and the like every server is looked at: enabling none is no mistake here.
-        Err(problems) => {
-            problems.into_iter().filter(|problem| problem.file != select::NOTHING_ENABLED).collect()
-        }
-    };
-    let parts = Parts::read(path, flags, environment);
-    Report::new(parts.merged.servers.values(), &parts.inputs(), &problems)
-}
-
-/// What is wrong with a plugin that would be loaded from a file that is not there.
-fn absent(plugin: &PluginConfig) -> Option<Diagnostic> {
-    match &plugin.from {
-        PluginSource::File(path) if plugin.mode != PluginMode::Off && !path.is_file() => {
-            Some(Diagnostic::new(
-                path.display().to_string(),
-                format!("plugin `{}`: there is no such file", plugin.name),
-                "build it, or correct its `use`",
-            ))
-        }
-        _ => None,
-    }
-}
-
-fn directory_of(path: Option<&Path>, environment: &Environment) -> PathBuf {
-    let parent = path.and_then(Path::parent);
-    environment.directory.join(parent.unwrap_or(Path::new("")))
+/// Where relative paths of the configuration file start.
+fn directory_of(request: &Request) -> PathBuf {
+    let parent = request.path.as_deref().and_then(Path::parent);
+    request.environment.directory.join(parent.unwrap_or(Path::new("")))
 }
 
 impl Parts {
-    fn read(path: Option<&Path>, flags: &Flags, environment: Environment) -> Self {
-        let mut reader = Reader { here: environment.directory.clone(), ..Reader::default() };
-        let (file, text) = file(path, &environment, &mut reader);
+    /// The configuration that the parts make, or everything that is wrong with them.
+    fn config(&mut self, flags: &Flags, directory: &Path) -> Result<Config, Vec<Diagnostic>> {
+        let (file, text) = (std::mem::take(&mut self.file), std::mem::take(&mut self.text));
         let source = Source { file: &file, text: &text };
-        let docker =
-            (path.is_some() && !text.trim().is_empty()).then(|| raw::docker_values(&source)).flatten();
+        let (servers, unavailable) = self.servers(flags, &source);
+        self.odd_values();
+        let raw = std::mem::take(&mut self.raw);
+        let inputs = plugins::Inputs { flags, directory, secrets: &self.secrets, source: &source };
+        let plugins = plugins::plugins(raw.plugins, &inputs, &mut self.reader.problems);
+        let tokens = plugins::tokens(&plugins, &self.secrets, &source, &mut self.reader.problems);
+        let listen = listen::listen(raw.listen, &flags.listen, &source);
+        let listen = listen.map_err(|problem| self.reader.problems.push(problem)).unwrap_or_default();
+        let page = raw.page_size.as_ref().map_or(PAGE, |page| page.value);
+        if let (0, Some(spot)) = (page, &raw.page_size) {
+            let message = "a page needs at least one item".into();
+            self.reader.problems.push(source.at(&spot.referenced, "0", message, String::new()));
+        }
+        if flags.servers.cpus.is_some_and(|cpus| !(cpus.is_finite() && cpus > 0.0)) {
+            let problem = Diagnostic::new("command line", "`--cpus` is not a number above 0", "");
+            self.reader.problems.push(problem);
+        }
+        if !self.reader.problems.is_empty() {
+            return Err(std::mem::take(&mut self.reader.problems));
+        }
+        let warnings = std::mem::take(&mut self.reader.warnings).into_iter();
+        Ok(Config {
+            listen,
+            servers,
+            unavailable,
+            plugins,
+            tokens,
+            known_secrets: self.known_secrets(),
+            interceptors: flags.interceptors.clone(),
+            names: match raw.names {
+                RawNames::Prefixed => Naming::Prefixed,
+                RawNames::Plain => Naming::Plain,
+            },
+            page,
+            binds: self.binds.clone(),
+            environment: self.environment.clone(),
+            files: self.reader.files.clone(),
+            warnings: warnings.chain(std::mem::take(&mut self.merged.warnings)).collect(),
+        })
+    }
+
+    fn known_secrets(&self) -> Vec<(String, SecretString)> {
+        let token =
+            self.environment.auth_token.clone().map(|token| ("WASMGATE_AUTH_TOKEN".to_owned(), token));
+        self.secrets.found().into_iter().chain(token).collect()
+    }
+
+    fn read(request: &Request) -> Self {
+        let environment = request.environment.clone();
+        let mut reader = Reader { here: environment.directory.clone(), ..Reader::default() };
+        let (file, text) = file(request, &mut reader);
+        let source = Source { file: &file, text: &text };
+        let docker = (request.path.is_some() && !text.trim().is_empty())
+            .then(|| raw::docker_values(&source))
+            .flatten();
         let mut raw: RawConfig = if text.trim().is_empty() || docker.is_some() {
             RawConfig::default()
         } else {
             source.parse().map_err(|problem| reader.problems.push(problem)).unwrap_or_default()
         };
-        let (here, beside) = (environment.directory.clone(), directory_of(path, &environment));
-        let flags = &flags.servers;
+        let (here, beside) = (environment.directory.clone(), directory_of(request));
+        let flags = &request.flags.servers;
         let mut merged = reader.catalogs(&raw.catalogs, flags, (&beside, &here), !raw.servers.is_empty());
         let mut own = BTreeSet::new();
         for (name, server) in std::mem::take(&mut raw.servers) {
@@ -279,15 +312,19 @@ impl Parts {
 }
 
 /// The file's name and text; nothing when there is none.
-fn file(path: Option<&Path>, environment: &Environment, reader: &mut Reader) -> (String, String) {
-    let (found, named) = match path {
-        Some(path) => (environment.directory.join(path), path.display().to_string()),
-        None => (environment.directory.join(FILE), FILE.to_owned()),
+fn file(request: &Request, reader: &mut Reader) -> (String, String) {
+    let path = request.path.as_deref().unwrap_or(Path::new(FILE));
+    let (found, named) = (request.environment.directory.join(path), path.display().to_string());
+    let text = if request.path.is_none() && !found.exists() {
+        reader.seen.unusable(&found);
+        String::new()
+    } else {
+        reader.text(&found, "check the path of `--config`").unwrap_or_default()
     };
-    if path.is_none() && !found.exists() {
-        return (named, String::new());
+    if request.had_text && text.trim().is_empty() && reader.problems.is_empty() {
+        let cure = "write it anew, or start the gateway again to run without it";
+        reader.problems.push(Diagnostic::new(&named, "is empty or gone, and was not before", cure));
     }
-    let text = reader.text(&found, "check the path of `--config`").unwrap_or_default();
     (named, text)
 }
 

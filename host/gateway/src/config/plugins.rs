@@ -7,10 +7,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::Value as Json;
 use url::Url;
+use wasmgate_wasm::Isolation;
 
 use super::flags::Flags;
-use super::raw::{RawMode, RawPlugin};
-use crate::document::{Diagnostic, Source, Spanned, closest};
+use super::grants::{PluginGrants, grants};
+use super::raw_plugins::{RawIsolation, RawMode, RawPlugin, RawPlugins};
+use crate::document::{Diagnostic, Place, Source, Spanned, closest};
 use crate::secrets::{Secrets, Wanted};
 
 /// The plugins that come with the program and are on unless they are switched off. The others that come with it
@@ -34,8 +36,38 @@ pub struct PluginConfig {
     pub priority: Priority,
     /// What it may see of what it wants to see.
     pub when: When,
-    /// What it may use.
+    /// What one call of it may take.
     pub limits: PluginLimits,
+    /// How its instances may be shared, if tighter than it says.
+    pub isolation: Option<Isolation>,
+    /// What it may use. Nothing said: the log, and for a bundled plugin what it asks for.
+    pub grants: Option<PluginGrants>,
+    /// Where it is configured.
+    pub written: Written,
+}
+
+/// The spot where a plugin is configured, for what is wrong with it. Makes no difference between two configurations.
+#[derive(Debug, Clone, Default)]
+pub struct Written {
+    /// The file; empty for a plugin that nobody wrote down.
+    pub file: String,
+    /// The spot in it.
+    pub place: Option<Place>,
+}
+
+impl PartialEq for Written {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl PluginConfig {
+    /// What is wrong with it, shown where it is configured. The message is to be read after "plugin `x` ".
+    pub fn problem(&self, message: &str, cure: String) -> Diagnostic {
+        let file = if self.written.file.is_empty() { "plugins" } else { &self.written.file };
+        let message = format!("plugin `{}` {message}", self.name);
+        Diagnostic { file: file.to_owned(), place: self.written.place.clone(), message, cure }
+    }
 }
 
 /// Where a component is.
@@ -87,7 +119,7 @@ pub struct When {
     pub subjects: Vec<String>,
 }
 
-/// What a plugin may use in one call; the host's defaults when absent.
+/// What a plugin may take in one call; the host's defaults when absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PluginLimits {
     /// Bytes of memory.
@@ -98,26 +130,31 @@ pub struct PluginLimits {
     pub wall: Option<Duration>,
 }
 
-/// The file's plugins, the bundled ones, and the flags that switch those.
+/// What plugins are read with.
+pub(super) struct Inputs<'a> {
+    pub(super) flags: &'a Flags,
+    /// Where relative paths start.
+    pub(super) directory: &'a Path,
+    pub(super) secrets: &'a Secrets,
+    pub(super) source: &'a Source<'a>,
+}
+
+/// The bundled plugins that the file does not mention, then the file's in its order, then what the flags say.
 pub(super) fn plugins(
-    raw: BTreeMap<String, Spanned<RawPlugin>>,
-    flags: &Flags,
-    directory: &Path,
-    source: &Source<'_>,
+    raw: RawPlugins,
+    inputs: &Inputs<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<PluginConfig> {
-    let mut plugins: BTreeMap<String, PluginConfig> =
-        BUILTIN.iter().map(|name| ((*name).to_owned(), bundled(name))).collect();
-    for (name, raw) in raw {
-        match plugin(&name, raw, directory, source) {
-            Ok(plugin) => {
-                plugins.insert(name, plugin);
-            }
-            Err(problem) => problems.push(problem),
-        }
+    let mentioned = |name: &str| raw.0.iter().any(|(known, _)| known == name);
+    let mut plugins: Vec<PluginConfig> =
+        BUILTIN.iter().filter(|name| !mentioned(name)).map(|name| bundled(name)).collect();
+    for (name, raw) in raw.0 {
+        plugins.extend(plugin(&name, raw, inputs, problems));
     }
-    for (name, wanted) in [("log-calls", flags.log_calls), ("block-secrets", flags.block_secrets)] {
-        if let (Some(plugin), Some(wanted)) = (plugins.get_mut(name), wanted) {
+    let Flags { log_calls, block_secrets, .. } = inputs.flags;
+    for (name, wanted) in [("log-calls", log_calls), ("block-secrets", block_secrets)] {
+        let plugin = plugins.iter_mut().find(|plugin| plugin.name == name);
+        if let (Some(plugin), Some(wanted)) = (plugin, wanted) {
             plugin.mode = match (wanted, plugin.mode) {
                 (false, _) => PluginMode::Off,
                 (true, PluginMode::Off) => PluginMode::Enforce,
@@ -125,7 +162,7 @@ pub(super) fn plugins(
             };
         }
     }
-    plugins.into_values().collect()
+    plugins
 }
 
 fn bundled(name: &str) -> PluginConfig {
@@ -138,31 +175,35 @@ fn bundled(name: &str) -> PluginConfig {
         priority: Priority::default(),
         when: When::default(),
         limits: PluginLimits::default(),
+        isolation: None,
+        grants: None,
+        written: Written::default(),
     }
 }
 
 fn plugin(
     name: &str,
     raw: Spanned<RawPlugin>,
-    directory: &Path,
-    source: &Source<'_>,
-) -> Result<PluginConfig, Diagnostic> {
+    inputs: &Inputs<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<PluginConfig> {
+    let Inputs { directory, secrets, source, .. } = *inputs;
+    let spot = raw.referenced;
     let raw = raw.value;
-    if let Some(grants) = raw.grants {
-        let message = format!("plugin `{name}`: `grants` is not available yet");
-        let cure = "remove it: plugins have no capability beyond reading and changing messages, and logging";
-        return Err(source.at(&grants.referenced, "", message, cure.to_owned()));
-    }
-    let from = match raw.from {
-        None => find("builtin", name, directory)
-            .map_err(|(message, cure)| Diagnostic::new(source.file, message, cure))?,
+    let from = match &raw.from {
+        None => find("builtin", name, directory).map_err(|words| source.at(&spot, "", words.0, words.1)),
         Some(from) => find(&from.value, name, directory)
-            .map_err(|(message, cure)| source.at(&from.referenced, &from.value, message, cure))?,
+            .map_err(|words| source.at(&from.referenced, &from.value, words.0, words.1)),
     };
+    let word = raw.from.as_ref().map_or("", |from| &from.value);
+    let spot = raw.from.as_ref().map_or(spot, |from| from.referenced);
     let limited = raw.limits.memory.is_some() || raw.limits.cpu.is_some();
-    let distant = Distant { interceptor: raw.interceptor, token: raw.token, limited };
-    let from = distant.complete(name, from, source)?;
-    Ok(PluginConfig {
+    let contained = raw.grants.is_some() || raw.isolation.is_some();
+    let grants = raw.grants.map(|raw| grants(name, raw, secrets, source, problems));
+    let distant = Distant { interceptor: raw.interceptor, token: raw.token, limited, contained };
+    let from = from.and_then(|from| distant.complete(name, from, source));
+    let from = from.map_err(|problem| problems.push(problem)).ok()?;
+    Some(PluginConfig {
         from,
         config: raw.config.unwrap_or_else(|| Json::Object(serde_json::Map::new())),
         mode: match raw.mode {
@@ -178,6 +219,16 @@ fn plugin(
             cpu: raw.limits.cpu.map(|span| span.0),
             wall: raw.limits.wall.map(|span| span.0),
         },
+        isolation: raw.isolation.map(|isolation| match isolation {
+            RawIsolation::PerCall => Isolation::PerCall,
+            RawIsolation::PerSession => Isolation::PerSession,
+            RawIsolation::Pooled => Isolation::Pooled,
+        }),
+        grants,
+        written: Written {
+            file: source.file.to_owned(),
+            place: source.at(&spot, word, String::new(), String::new()).place,
+        },
         ..bundled(name)
     })
 }
@@ -188,6 +239,8 @@ struct Distant {
     token: Option<Spanned<String>>,
     /// A limit of components is named.
     limited: bool,
+    /// What holds components is named: `grants`, `isolation`.
+    contained: bool,
 }
 
 impl Distant {
@@ -203,6 +256,11 @@ impl Distant {
                     format!("plugin `{name}`: `limits.memory` and `limits.cpu` cannot be kept on a remote");
                 let cure = "keep `limits.wall`, which is how long a call may take";
                 Err(Diagnostic::new(source.file, message, cure))
+            }
+            PluginSource::Remote { .. } if self.contained => {
+                let message =
+                    format!("plugin `{name}`: `grants` and `isolation` are for components, not for a remote");
+                Err(Diagnostic::new(source.file, message, "remove them: a remote does what it likes"))
             }
             PluginSource::Remote { url, .. } => {
                 let value = |spot: Option<Spanned<String>>| spot.map(|spot| spot.value);

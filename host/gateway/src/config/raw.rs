@@ -8,8 +8,9 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::{Map, Value as Json};
 
+use super::raw_plugins::RawPlugins;
 use crate::catalog::{DeadlinesEntry, ProtocolEntry, PullEntry, Transport, Values};
-use crate::document::units::{Memory, Span};
+use crate::document::units::Memory;
 use crate::document::{EnvList, Source, Spanned, Text, closest};
 
 /// The whole file.
@@ -29,7 +30,7 @@ pub(super) struct RawConfig {
     /// Where secrets are looked up, in order; default `[env]`.
     pub(super) secrets: Option<Vec<Spanned<String>>>,
     /// Plugins, by name; `log-calls` and `block-secrets` are there unless set to `mode: off`.
-    pub(super) plugins: BTreeMap<String, Spanned<RawPlugin>>,
+    pub(super) plugins: RawPlugins,
     /// `prefixed` (default) or `plain` names of tools and prompts.
     pub(super) names: RawNames,
     /// How many items a page of a list has; default 1000, because many clients never ask for a second page.
@@ -147,67 +148,6 @@ pub(super) struct RawSecret {
 pub(super) enum RawEnable {
     All,
     Only(Vec<Spanned<String>>),
-}
-
-/// One of `plugins:`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct RawPlugin {
-    /// `builtin`, `builtin:name`, a path to a component, or `mcp+https://...`, a remote interceptor server.
-    #[serde(rename = "use", default)]
-    pub(super) from: Option<Spanned<String>>,
-    /// The one interceptor of a remote that is wanted; all of them when absent.
-    #[serde(default)]
-    pub(super) interceptor: Option<Spanned<String>>,
-    /// The name of the secret that a remote is shown as a bearer token; none when absent.
-    #[serde(default)]
-    pub(super) token: Option<Spanned<String>>,
-    #[serde(default)]
-    pub(super) config: Option<Json>,
-    #[serde(default)]
-    pub(super) mode: RawMode,
-    #[serde(default)]
-    pub(super) fail_open: Option<bool>,
-    #[serde(default)]
-    pub(super) priority: RawPriority,
-    #[serde(default)]
-    pub(super) when: RawWhen,
-    #[serde(default)]
-    pub(super) limits: RawLimits,
-    #[serde(default)]
-    pub(super) grants: Option<Spanned<Json>>,
-}
-
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum RawMode {
-    #[default]
-    Enforce,
-    Audit,
-    Off,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawPriority {
-    pub(super) request: Option<i32>,
-    pub(super) response: Option<i32>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawWhen {
-    pub(super) events: Vec<String>,
-    pub(super) servers: Vec<String>,
-    pub(super) subjects: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct RawLimits {
-    pub(super) memory: Option<Memory>,
-    pub(super) cpu: Option<Span>,
-    pub(super) wall: Option<Span>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]

@@ -8,6 +8,7 @@ use wasmgate_core::catalog::ToolFilter;
 use super::env::Environment;
 use super::flags::ServerFlags;
 use super::raw::RawBinds;
+use super::seen::Seen;
 use crate::catalog::tools::Patterns;
 use crate::catalog::values::{Values, read_registry, read_tools};
 use crate::catalog::{self, Binds, Catalog, Merged, Origin};
@@ -21,6 +22,8 @@ pub(super) struct Reader {
     pub(super) here: PathBuf,
     /// Every file read, as opened.
     pub(super) files: Vec<PathBuf>,
+    /// The same with what was in them, and the files that would have been read had they been there.
+    pub(super) seen: Seen,
     /// What is wrong.
     pub(super) problems: Vec<Diagnostic>,
     /// What is odd.
@@ -40,6 +43,10 @@ impl Reader {
             Ok(_) => std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}")),
             Err(error) => Err(format!("cannot be read: {error}")),
         };
+        match &text {
+            Ok(text) => self.seen.read(path, text.as_bytes()),
+            Err(_) => self.seen.unusable(path),
+        }
         text.map_err(|message| self.problems.push(Diagnostic::new(self.label(path), message, cure))).ok()
     }
 
@@ -165,6 +172,7 @@ impl Reader {
             } else if path.is_file() {
                 stores.extend(self.dotenv(&path));
             } else {
+                self.seen.unusable(&path);
                 absent.push(name.as_str());
             }
         }
@@ -177,8 +185,9 @@ impl Reader {
 
     fn dotenv(&mut self, path: &Path) -> Option<Store> {
         let text = self.text(path, "create it with lines `NAME=VALUE`, or leave it out of `secrets`")?;
-        let read = read_dotenv(&self.label(path), &text);
-        self.keep(read).map(Store::File)
+        let label = self.label(path);
+        let read = read_dotenv(&label, &text);
+        self.keep(read).map(|lines| Store::File { label, lines })
     }
 
     /// Which host paths may be mounted.

@@ -69,6 +69,14 @@ fn summary(config: &Config) -> String {
     out
 }
 
+fn load_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Result<Config, Vec<Diagnostic>> {
+    Request::within(path.map(Path::to_owned), flags.clone(), environment).read().config
+}
+
+fn validate_in(path: Option<&Path>, flags: &Flags, environment: Environment) -> Report {
+    Request::within(path.map(Path::to_owned), flags.clone(), environment).validate(|_| Vec::new())
+}
+
 /// A wasmgate.yaml alone.
 #[track_caller]
 fn check(yaml: &str, expected: Expect) {
@@ -222,29 +230,24 @@ fn slips_are_shown_with_their_cure() {
     "#]],
     );
     check(
-        "plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}, y: {grants: {}}}\n",
+        "plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}\n",
         expect![[r#"
-        wasmgate.yaml:1:48: no plugin `block-secret` is bundled
-          |
-        1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}, y: {grants: {}}}
-          |                                                ^^^^^^^^^^^^^^^^^^^^^^
-          did you mean `builtin:block-secrets`?
-        wasmgate.yaml:1:25: no plugin `redact` is bundled
-          |
-        1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}, y: {grants: {}}}
-          |                         ^^^^^^^
-          bundled are: block-secrets, log-calls, rate-limit, tool-filter
-        wasmgate.yaml:1:82: plugin `x`: `oci://y` cannot be fetched yet
-          |
-        1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}, y: {grants: {}}}
-          |                                                                                  ^^^^^^^^^
-          download the component and write `use: ./file.wasm`
-        wasmgate.yaml:1:106: plugin `y`: `grants` is not available yet
-          |
-        1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}, y: {grants: {}}}
-          |                                                                                                          ^
-          remove it: plugins have no capability beyond reading and changing messages, and logging
-    "#]],
+            wasmgate.yaml:1:25: no plugin `redact` is bundled
+              |
+            1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
+              |                         ^^^^^^^
+              bundled are: block-secrets, log-calls, rate-limit, tool-filter
+            wasmgate.yaml:1:48: no plugin `block-secret` is bundled
+              |
+            1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
+              |                                                ^^^^^^^^^^^^^^^^^^^^^^
+              did you mean `builtin:block-secrets`?
+            wasmgate.yaml:1:82: plugin `x`: `oci://y` cannot be fetched yet
+              |
+            1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
+              |                                                                                  ^^^^^^^^^
+              download the component and write `use: ./file.wasm`
+        "#]],
     );
     check(
         "secrets: [keyring, 'file:./none.env']\nbinds: {allow: [relative]}\npageSize: 0\n",
@@ -520,7 +523,7 @@ fn bundled_plugins_follow_the_flags() {
     let dir = Dir::new(&[("wasmgate.yaml", "plugins: {block-secrets: {mode: off}}\n")]);
     let config = load_in(None, &flags, dir.environment()).unwrap();
     let modes: Vec<_> = config.plugins.iter().map(|plugin| (plugin.name.as_str(), plugin.mode)).collect();
-    assert_eq!(modes, [("block-secrets", PluginMode::Enforce), ("log-calls", PluginMode::Off)]);
+    assert_eq!(modes, [("log-calls", PluginMode::Off), ("block-secrets", PluginMode::Enforce)]);
 }
 
 #[test]
@@ -575,4 +578,337 @@ fn validate_lists_every_server_and_every_broken_file() {
         }"#]].assert_eq(&json);
     let demo = validate_in(None, &Flags::default(), dir.environment());
     assert_eq!((demo.exit_code(), demo.servers.len()), (0, 3));
+}
+
+#[test]
+fn a_file_that_is_about_to_be_written_is_no_configuration() {
+    let dir = Dir::new(&[]);
+    let file = dir.0.join("wasmgate.yaml");
+    let mut request = Request::within(None, Flags::default(), dir.environment());
+    let first = request.read();
+    assert!(first.config.is_ok() && first.seen.is_current(), "no file is the demo");
+    std::fs::write(&file, "catalogs: [builtin:demo]\nenable: all\n").unwrap();
+    assert!(!first.seen.is_current(), "a file that was not there is waited for");
+    let second = request.read();
+    assert!(second.config.is_ok());
+    for text in [Some(""), Some("\n"), None] {
+        text.map_or_else(|| std::fs::remove_file(&file), |text| std::fs::write(&file, text)).unwrap();
+        let read = request.read();
+        let problems: String = read.config.unwrap_err().iter().map(render).collect();
+        assert_eq!(
+            problems,
+            "wasmgate.yaml: is empty or gone, and was not before\n  write it anew, or start the gateway again to run without it\n"
+        );
+        assert!(read.seen.is_current() && !second.seen.is_current());
+    }
+}
+
+/// The grants of the plugin `p`, or what is wrong with them.
+#[track_caller]
+fn check_grants(yaml: &str, expected: Expect) {
+    let yaml = format!("secrets: [env, 'file:s.env']\nplugins:\n  p:\n    use: ./p.wasm\n{yaml}");
+    let dir = Dir::new(&[("wasmgate.yaml", &yaml), ("s.env", "API_KEY=hunter2\n")]);
+    let shown = match load_in(None, &Flags::default(), dir.environment()) {
+        Ok(config) => {
+            let plugin = config.plugins.iter().find(|plugin| plugin.name == "p").unwrap();
+            format!("{:#?}\n{:?} {:?}\n", plugin.grants, plugin.isolation, plugin.priority)
+        }
+        Err(problems) => problems.iter().map(render).collect(),
+    };
+    assert!(!shown.contains("hunter2"), "{shown}");
+    expected.assert_eq(&shown);
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "most of them are golden text")]
+fn grants_are_read() {
+    check_grants(
+        "",
+        expect![[r#"
+        None
+        None Priority { request: None, response: None }
+    "#]],
+    );
+    check_grants(
+        "    grants: {}\n    isolation: per-call\n    priority: -5\n",
+        expect![[r#"
+        Some(
+            PluginGrants {
+                log: true,
+                clock: false,
+                random: false,
+                labels: false,
+                kv: None,
+                http: [],
+                secrets: [],
+                find_secrets: false,
+            },
+        )
+        Some(PerCall) Priority { request: Some(-5), response: Some(-5) }
+    "#]],
+    );
+    check_grants(
+        r#"    grants:
+      log: false
+      clock: true
+      random: true
+      labels: true
+      kv: {quota: 2MiB}
+      http: ["https://dlp.example.com", {origin: "https://dlp.internal:8443", private: true}, "http://127.0.0.1:9"]
+      secrets: {API_KEY: ["https://dlp.example.com"]}
+      findSecrets: true
+    priority: {request: 1}
+"#,
+        expect![[r#"
+            Some(
+                PluginGrants {
+                    log: false,
+                    clock: true,
+                    random: true,
+                    labels: true,
+                    kv: Some(
+                        KvGrant {
+                            quota: 2097152,
+                        },
+                    ),
+                    http: [
+                        HttpGrant {
+                            origin: Origin {
+                                scheme: "https",
+                                host: Domain(
+                                    "dlp.example.com",
+                                ),
+                                port: 443,
+                            },
+                            private: false,
+                        },
+                        HttpGrant {
+                            origin: Origin {
+                                scheme: "https",
+                                host: Domain(
+                                    "dlp.internal",
+                                ),
+                                port: 8443,
+                            },
+                            private: true,
+                        },
+                        HttpGrant {
+                            origin: Origin {
+                                scheme: "http",
+                                host: Ipv4(
+                                    127.0.0.1,
+                                ),
+                                port: 9,
+                            },
+                            private: false,
+                        },
+                    ],
+                    secrets: [
+                        PluginSecret {
+                            name: "API_KEY",
+                            value: SecretBox<str>([REDACTED]),
+                            origins: [
+                                Origin {
+                                    scheme: "https",
+                                    host: Domain(
+                                        "dlp.example.com",
+                                    ),
+                                    port: 443,
+                                },
+                            ],
+                        },
+                    ],
+                    find_secrets: true,
+                },
+            )
+            None Priority { request: Some(1), response: None }
+        "#]],
+    );
+    check_grants(
+        "    grants: {kv: true}\n    priority: {response: 7}\n",
+        expect![[r#"
+        Some(
+            PluginGrants {
+                log: true,
+                clock: false,
+                random: false,
+                labels: false,
+                kv: Some(
+                    KvGrant {
+                        quota: 1048576,
+                    },
+                ),
+                http: [],
+                secrets: [],
+                find_secrets: false,
+            },
+        )
+        None Priority { request: None, response: Some(7) }
+    "#]],
+    );
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "most of them are golden text")]
+fn what_cannot_be_granted_is_shown() {
+    check_grants(
+        "    grants: {htpp: []}\n",
+        expect![[r#"
+        wasmgate.yaml:5:14: unknown key `htpp`
+          |
+        5 |     grants: {htpp: []}
+          |              ^^^^
+          did you mean `http`?
+    "#]],
+    );
+    check_grants(
+        r#"    grants:
+      http:
+        - dlp.example.com
+        - https://dlp.example.com/path
+        - https://user@dlp.example.com
+        - ftp://dlp.example.com
+        - http://intranet
+        - {origin: "https://x", privat: true}
+"#,
+        expect![[r#"
+            wasmgate.yaml:12:33: unknown key `privat`
+               |
+            12 |         - {origin: "https://x", privat: true}
+               |                                 ^^^^^^
+              did you mean `private`?
+        "#]],
+    );
+    check_grants(
+        "    grants:\n      http: ['https://a/b', 'http://intranet', 'https://u@a']\n",
+        expect![[r#"
+            wasmgate.yaml:6:14: plugin `p`: `https://a/b` is not an origin: it has a path (write scheme, host and perhaps port, as in `https://dlp.example.com`)
+              |
+            6 |       http: ['https://a/b', 'http://intranet', 'https://u@a']
+              |              ^^^^^^^^^^^^^
+            wasmgate.yaml:6:29: plugin `p`: plain http to `http://intranet` is not possible
+              |
+            6 |       http: ['https://a/b', 'http://intranet', 'https://u@a']
+              |                             ^^^^^^^^^^^^^^^^^
+              use https or, if it is on your own network, `{origin: "http://intranet", private: true}`
+            wasmgate.yaml:6:48: plugin `p`: `https://u@a` is not an origin: it has a user name (write scheme, host and perhaps port, as in `https://dlp.example.com`)
+              |
+            6 |       http: ['https://a/b', 'http://intranet', 'https://u@a']
+              |                                                ^^^^^^^^^^^^^
+        "#]],
+    );
+    check_grants(
+        "    grants: {kv: {quota: 10}}\n",
+        expect![[r#"
+        wasmgate.yaml:5:26: plugin `p`: a quota of 10 bytes is not possible
+          |
+        5 |     grants: {kv: {quota: 10}}
+          |                          ^
+          use 1KiB to 1GiB
+    "#]],
+    );
+    check_grants(
+        "    grants: {kv: 1MiB}\n",
+        expect![[r#"
+        wasmgate.yaml:5:14: expected `true` or `{quota: 1MiB}`, found string "1MiB"
+          |
+        5 |     grants: {kv: 1MiB}
+          |              ^
+    "#]],
+    );
+    check_grants(
+        r#"    grants:
+      http: ["https://dlp.example.com"]
+      secrets:
+        API_KEY: []
+        OTHER: ["https://dlp.example.com"]
+        api.key: ["https://elsewhere.example.com"]
+"#,
+        expect![[r#"
+            wasmgate.yaml:8:18: plugin `p`: the secret `API_KEY` may go nowhere
+              |
+            8 |         API_KEY: []
+              |                  ^
+              name the origins: `API_KEY: ["https://api.example.com"]`
+            wasmgate.yaml:9:16: plugin `p`: there is no secret `OTHER`
+              |
+            9 |         OTHER: ["https://dlp.example.com"]
+              |                ^
+              looked for: `OTHER` or `WASMGATE_SECRET_OTHER` in the environment; `OTHER=...` in s.env
+            wasmgate.yaml:10:19: plugin `p`: the secret `api.key` may go to https://elsewhere.example.com, where the plugin may not
+               |
+            10 |         api.key: ["https://elsewhere.example.com"]
+               |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              add "https://elsewhere.example.com" to `grants.http`
+            wasmgate.yaml:10:18: plugin `p`: there is no secret `api.key`
+               |
+            10 |         api.key: ["https://elsewhere.example.com"]
+               |                  ^
+              looked for: `api.key` or `WASMGATE_SECRET_API_KEY` in the environment; `api.key=...` in s.env
+        "#]],
+    );
+    check_grants(
+        "    isolation: per-sesion\n",
+        expect![[r#"
+        wasmgate.yaml:5:16: `per-sesion` is not a choice here
+          |
+        5 |     isolation: per-sesion
+          |                ^^^^^^^^^^
+          did you mean `per-session`?
+    "#]],
+    );
+    check_grants(
+        "    priority: high\n",
+        expect![[r#"
+        wasmgate.yaml:5:5: expected a number or `{request: ..., response: ...}`, found string "high"
+          |
+        5 |     priority: high
+          |     ^
+    "#]],
+    );
+    check_grants(
+        "    priority: 3000000000\n",
+        expect![[r#"
+        wasmgate.yaml:5:15: 3000000000 is not a priority: use -2147483648 to 2147483647
+          |
+        5 |     priority: 3000000000
+          |               ^
+    "#]],
+    );
+    check_grants(
+        "    limits: {wall: 25h}\n",
+        expect![[r#"
+        wasmgate.yaml:5:20: `25h` is too long: a day (`24h`) is the most
+          |
+        5 |     limits: {wall: 25h}
+          |                    ^
+    "#]],
+    );
+}
+
+#[test]
+fn plugins_keep_the_order_of_the_file() {
+    check(
+        "plugins: {z: {use: ./z.wasm}, log-calls: {mode: off}, a: {use: ./a.wasm}}\nnames: plain\n",
+        expect![[r#"
+            Http(Address { host: "127.0.0.1", port: 8811 })
+            demo: process /usr/bin/wasmgate ["demo-server", "demo"] tools All
+            notes: process /usr/bin/wasmgate ["demo-server", "notes"] tools All
+            time: process /usr/bin/wasmgate ["demo-server", "time"] tools All
+            plugin block-secrets: Enforce Builtin("block-secrets")
+            plugin z: Enforce File("DIR/./z.wasm")
+            plugin log-calls: Off Builtin("log-calls")
+            plugin a: Enforce File("DIR/./a.wasm")
+        "#]],
+    );
+    check(
+        "plugins: {z: {use: ./z.wasm}, z: {use: ./a.wasm}}\n",
+        expect![[r#"
+        wasmgate.yaml:1:31: the key `z` appears twice
+          |
+        1 | plugins: {z: {use: ./z.wasm}, z: {use: ./a.wasm}}
+          |                               ^
+          remove one of the two: which one counts would be a guess
+    "#]],
+    );
 }

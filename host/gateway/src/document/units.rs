@@ -7,7 +7,10 @@ use serde::de::{Deserializer, Error};
 
 use super::Text;
 
-/// A length of time, written with its unit: `500ms`, `30s`, `2m`, `1h30m`.
+/// The longest length of time that may be written: what is longer is a slip, and would overflow the clock somewhere.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// A length of time, written with its unit: `500ms`, `30s`, `2m`, `1h30m`; a day at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -22,6 +25,9 @@ pub enum BadQuantity {
     /// Not a length of time.
     #[error("`{0}` is not a length of time: write a number and a unit, such as `500ms`, `30s` or `2m`")]
     Time(String),
+    /// A length of time beyond a day.
+    #[error("`{0}` is too long: a day (`24h`) is the most")]
+    TooLong(String),
     /// Not an amount of memory.
     #[error("`{0}` is not an amount of memory: write a number and a unit, such as `512MiB` or `2GiB`")]
     Memory(String),
@@ -42,19 +48,20 @@ impl std::str::FromStr for Span {
             let (number, tail) = rest.split_at(digits);
             let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
             let (unit, after) = tail.split_at(letters);
-            let number: u64 = number.parse().map_err(|_| bad())?;
-            let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
+            // Digits alone fail only by being too many.
+            let number = if number.is_empty() { Err(bad()) } else { Ok(number.parse().unwrap_or(u64::MAX)) }?;
+            let seconds = |each: u64| Duration::from_secs(number.saturating_mul(each));
             let part = match unit {
-                "ms" => Some(Duration::from_millis(number)),
+                "ms" => Duration::from_millis(number),
                 "s" => seconds(1),
                 "m" => seconds(60),
                 "h" => seconds(3600),
-                _ => None,
+                _ => return Err(bad()),
             };
-            total = part.and_then(|part| total.checked_add(part)).ok_or_else(bad)?;
+            total = total.saturating_add(part);
             rest = after;
         }
-        Ok(Self(total))
+        if total > LONGEST { Err(BadQuantity::TooLong(text.to_owned())) } else { Ok(Self(total)) }
     }
 }
 
@@ -99,8 +106,16 @@ mod tests {
         for (text, millis) in [("30s", 30_000), ("500ms", 500), ("1m30s", 90_000), ("2h", 7_200_000)] {
             assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))), "{text}");
         }
-        for bad in ["", "30", "s", "1d", "-1s", "1.5s", "99999999999999999999s", "18446744073709551615h"] {
-            assert!(bad.parse::<Span>().is_err(), "{bad}");
+        for bad in ["", "30", "s", "1d", "-1s", "1.5s"] {
+            assert_eq!(bad.parse::<Span>(), Err(BadQuantity::Time(bad.to_owned())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_the_longest_time() {
+        assert_eq!("24h".parse(), Ok(Span(Duration::from_secs(86_400))));
+        for long in ["24h1ms", "86401s", "99999999999999999999s", "18446744073709551615h", "23h61m"] {
+            assert_eq!(long.parse::<Span>(), Err(BadQuantity::TooLong(long.to_owned())), "{long}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! `/health`: the process lives. `/ready`: it can serve, and which servers are in which state.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde::Serialize;
 
 use super::Slot;
-use crate::gateway::ServerState;
+use crate::gateway::{ConfigState, ServerState};
 
 /// What `/health` says.
 pub(super) const HEALTH: &str = r#"{"status":"ok"}"#;
@@ -16,15 +18,19 @@ struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<Arc<ConfigState>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     servers: Option<Vec<ServerState>>,
 }
 
 /// Whether the gateway can serve: it is loaded, and every required server is ready.
 pub(super) fn ready(slot: &Slot) -> (StatusCode, Vec<u8>) {
-    readiness(slot.borrow().as_ref().map(|gateway| gateway.states()))
+    let gateway = slot.borrow().clone();
+    let (states, config) = (gateway.as_ref().map(|it| it.states()), gateway.map(|it| it.config()));
+    readiness(states, config)
 }
 
-fn readiness(states: Option<Vec<ServerState>>) -> (StatusCode, Vec<u8>) {
+fn readiness(states: Option<Vec<ServerState>>, config: Option<Arc<ConfigState>>) -> (StatusCode, Vec<u8>) {
     let reason = match &states {
         None => Some("the configuration is loading"),
         Some(states) if states.iter().any(|state| state.required && state.state != "ready") => {
@@ -32,7 +38,7 @@ fn readiness(states: Option<Vec<ServerState>>) -> (StatusCode, Vec<u8>) {
         }
         Some(_) => None,
     };
-    let ready = Ready { ready: reason.is_none(), reason, servers: states };
+    let ready = Ready { ready: reason.is_none(), reason, config, servers: states };
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // Plain data of our own always serialises.
     (status, serde_json::to_vec(&ready).unwrap_or_default())
@@ -50,8 +56,22 @@ mod tests {
 
     #[track_caller]
     fn check(states: Option<Vec<ServerState>>, expected: Expect) {
-        let (status, body) = readiness(states);
+        let (status, body) = readiness(states, None);
         expected.assert_eq(&format!("{} {}", status.as_u16(), String::from_utf8(body).unwrap()));
+    }
+
+    #[test]
+    fn a_rejected_configuration_is_told_and_does_not_make_the_gateway_unready() {
+        let config = ConfigState {
+            state: "rejected",
+            error: Some("wasmgate.yaml:1:1: unknown key `x`".into()),
+            since: "2026-11-21T12:00:00Z".into(),
+        };
+        let (status, body) = readiness(Some(vec![]), Some(Arc::new(config)));
+        expect![[
+            r#"200 {"ready":true,"config":{"state":"rejected","error":"wasmgate.yaml:1:1: unknown key `x`","since":"2026-11-21T12:00:00Z"},"servers":[]}"#
+        ]]
+        .assert_eq(&format!("{} {}", status.as_u16(), String::from_utf8(body).unwrap()));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod call; // the life of a call
 mod error;
 mod events; // progress and log messages of a call
 mod greet; // initialize, server/discover
+mod in_force; // what became of the newest configuration
 mod lists; // a page of a list
 mod offering;
 mod phases; // request and response phase
@@ -33,6 +34,7 @@ use crate::upstream::Pool;
 pub use crate::upstream::{ClientFacts, Event, Fault, State, Update, UpstreamError};
 pub use error::CallError;
 pub use greet::Greeting;
+pub use in_force::ConfigState;
 pub use offering::{Offering, ServerState};
 pub use snapshot::{Generation, Unavailable};
 pub use subscriptions::{Listener, Subscription, Told};
@@ -92,6 +94,7 @@ pub struct Gateway {
     /// Ticks after every look at the servers, whether or not the snapshot changed.
     refreshed: watch::Sender<()>,
     started: Instant,
+    config: ArcSwap<ConfigState>,
 }
 
 impl Gateway {
@@ -108,6 +111,7 @@ impl Gateway {
             counted: Mutex::default(),
             refreshed: watch::Sender::new(()),
             started: Instant::now(),
+            config: ArcSwap::from_pointee(ConfigState::current()),
         });
         tasks.spawn("gateway-refresh", refresh::keep_fresh(Arc::clone(&gateway), tasks.stopping()));
         gateway

@@ -128,6 +128,11 @@ impl Launcher {
         }
     }
 
+    /// Changes which paths of this machine the containers started from now on may see.
+    pub fn allow(&self, binds: BindPolicy) {
+        self.containers.allow(binds);
+    }
+
     /// Removes the containers that dead gateways of this machine left, and says how many. Containers of gateways that
     /// live, or about which nothing is known, stay. Worth calling only when a container is configured.
     ///

@@ -64,10 +64,11 @@ impl Pool {
         let mut next = Slots::default();
         let mut begun = Vec::new();
         for server in servers {
-            let kept = old.by_name.get(&server.name).filter(|slot| slot.keep_for(&server));
+            let before = old.by_name.get(&server.name);
+            let kept = before.filter(|slot| slot.keep_for(&server));
             let slot = kept.cloned().unwrap_or_else(|| {
-                let predecessor = old.by_name.get(&server.name);
-                let slot = Arc::new(Slot::new(Arc::clone(&server), predecessor.map(|slot| &**slot)));
+                let predecessor = before.map(|slot| &**slot);
+                let slot = Arc::new(Slot::new(Arc::clone(&server), predecessor));
                 begun.push(Arc::clone(&slot));
                 slot
             });

@@ -73,11 +73,12 @@ struct Ready {
 }
 
 impl Slot {
-    /// For a server that is not started yet: see [`Slot::live`].
-    /// Its predecessor's subscriptions are its own.
+    /// For a server that is not started yet: see [`Slot::live`]. Its predecessor's subscriptions are its own, and what that
+    /// offered stays listed while it starts.
     pub(super) fn new(server: Arc<Server>, predecessor: Option<&Self>) -> Self {
         let subscriptions = predecessor.map(|slot| Arc::clone(&slot.subscriptions)).unwrap_or_default();
-        let phase = Phase { state: State::Pending, ready: None, offer: None };
+        let offer = predecessor.and_then(|slot| slot.status().offer);
+        let phase = Phase { state: State::Pending, ready: None, offer };
         Self {
             server: ArcSwap::new(server),
             phase: watch::Sender::new(phase),

@@ -24,7 +24,10 @@ impl World {
         let values = crate::document::Source { file: "values", text: values };
         Self {
             values: Values::read(&values).unwrap(),
-            secrets: Secrets::new(vec![Store::File(pairs.collect::<BTreeMap<_, _>>())]),
+            secrets: Secrets::new(vec![Store::File {
+                label: "s.env".to_owned(),
+                lines: pairs.collect::<BTreeMap<_, _>>(),
+            }]),
             binds: Binds { allow: vec!["/srv".into()], ..Binds::default() },
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bollard::Docker;
 use bollard::models::{
     Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountType, MountVolumeOptions,
@@ -42,7 +43,8 @@ pub(super) struct Containers {
     engine: Engine,
     images: Images,
     identity: Arc<Identity>,
-    binds: Arc<BindPolicy>,
+    /// Changes with the configuration.
+    binds: Arc<ArcSwap<BindPolicy>>,
     limits: Limits,
     tasks: Tasks,
 }
@@ -62,10 +64,15 @@ impl Containers {
             engine,
             images,
             identity: Arc::new(Identity::of(gateway)),
-            binds: Arc::new(binds),
+            binds: Arc::new(ArcSwap::from_pointee(binds)),
             limits,
             tasks,
         }
+    }
+
+    /// What the next containers may mount.
+    pub(super) fn allow(&self, binds: BindPolicy) {
+        self.binds.store(Arc::new(binds));
     }
 
     /// Makes the image be there, then the container run.
@@ -131,7 +138,7 @@ impl Containers {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
-        let (binds, server, wanted) = (Arc::clone(&self.binds), server.clone(), wanted.to_vec());
+        let (binds, server, wanted) = (self.binds.load_full(), server.clone(), wanted.to_vec());
         let judged = tokio::task::spawn_blocking(move || {
             wanted.iter().map(|mount| typed(&binds, &server, mount)).collect()
         });
