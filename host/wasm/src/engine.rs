@@ -14,9 +14,11 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 
 use crate::cache::Cache;
 use crate::compile::{Compiled, Digest};
+use crate::entries::Stores;
 use crate::guest::Guest;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::link;
+use crate::marks::Marks;
 use crate::outbound::Outbound;
 use crate::ticker::Ticker;
 
@@ -73,6 +75,10 @@ pub(crate) struct Inner {
     pub(crate) linker: Linker<Guest>,
     /// How plugins reach the network; not at all when absent.
     pub(crate) outbound: Option<Arc<dyn Outbound>>,
+    /// What plugins keep between calls.
+    pub(crate) stores: Stores,
+    /// What plugins mark sessions with.
+    pub(crate) marks: Marks,
 }
 
 impl std::fmt::Debug for Engine {
@@ -104,6 +110,8 @@ impl Engine {
             compiled: Mutex::default(),
             linker: link::linker(&wasmtime).map_err(EngineError::Wasmtime)?,
             outbound: settings.outbound,
+            stores: Stores::default(),
+            marks: Marks::default(),
             wasmtime,
         };
         Ok(Self { inner: Arc::new(inner) })

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 use wasmgate_core::json::Json;
-use wasmgate_core::pipeline::{Exchange, Phase};
+use wasmgate_core::pipeline::{Exchange, Operation, Phase};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::types;
 use crate::engine::Engine;
+use crate::entries::Store;
 use crate::grants::Grants;
 use crate::imports::{Counters, LogBudget, Stdio};
 use crate::limits::{Limits, MAX_HANDLES, Usage};
@@ -26,6 +27,8 @@ pub(crate) struct Identity {
     pub(crate) turns: Semaphore,
     /// What it may use.
     pub(crate) grants: Grants,
+    /// What it keeps between calls, if it may.
+    pub(crate) store: Option<Arc<Store>>,
     /// Its configuration.
     pub(crate) config: Json,
     /// The same, as the generated bindings want it.
@@ -33,9 +36,11 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(name: &str, grants: Grants, config: Json) -> Self {
+    pub(crate) fn new(engine: &Engine, name: &str, grants: Grants, config: Json) -> Self {
+        let name = name.into();
         Self {
-            name: name.into(),
+            store: grants.kv.map(|_| engine.inner.stores.of(&name)),
+            name,
             counters: Counters::default(),
             turns: Semaphore::new(MAX_AT_ONCE),
             grants,
@@ -131,6 +136,11 @@ impl Guest {
     /// The message again, after the call.
     pub(crate) fn give_back(&mut self) -> Option<Message> {
         self.message.take()
+    }
+
+    /// What is being done; nothing outside of a call.
+    pub(crate) fn operation(&self) -> Option<&Operation> {
+        self.message.as_ref().map(|message| &message.exchange.operation)
     }
 
     /// The request id for the log.

@@ -150,6 +150,22 @@ impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
 
+/// What a component imports or exports, by name.
+pub(crate) struct Surface {
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+}
+
+/// The names of a component's imports and exports.
+pub(crate) fn surface(engine: &Engine, component: &Component) -> Surface {
+    let (ty, engine) = (component.component_type(), &engine.inner.wasmtime);
+    let name = |(name, _): (&str, ComponentExtern<'_>)| name.to_owned();
+    Surface {
+        imports: ty.imports(engine).map(name).collect(),
+        exports: ty.exports(engine).map(name).collect(),
+    }
+}
+
 fn may_import(name: &str, what: &ComponentExtern<'_>) -> bool {
     let Some((interface, version)) = name.split_once('@') else {
         // A bare type of the world itself is no capability.

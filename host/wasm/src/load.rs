@@ -86,6 +86,14 @@ pub struct Descriptor {
     pub wants: Vec<Want>,
     /// What it wants to see, before it is configured.
     pub hooks: Vec<HookLine>,
+    /// The protocol versions it understands.
+    pub compat: Compat,
+    /// Order among mutators in the request phase, low first.
+    pub priority_request: i32,
+    /// Order among mutators in the response phase, low first.
+    pub priority_response: i32,
+    /// Whether a message passes when the plugin fails, by its own word.
+    pub fail_open: bool,
     /// How its instances may be shared.
     pub isolation: Isolation,
     /// SHA-256 of the component, hexadecimal.
@@ -107,6 +115,8 @@ pub struct HookLine {
     pub servers: Vec<String>,
     /// Subject patterns; empty means every subject.
     pub subjects: Vec<String>,
+    /// Pointers that must exist in the payload.
+    pub has: Vec<String>,
     /// Whether it reads the payload.
     pub payload: bool,
 }
@@ -121,6 +131,7 @@ impl HookLine {
             response: hook.response,
             servers: printable(&hook.servers),
             subjects: printable(&hook.subjects),
+            has: printable(&hook.has),
             payload: hook.payload,
         }
     }
@@ -192,7 +203,8 @@ impl Plugin {
         if isolation > descriptor.isolation {
             return Err(LoadError::Isolation { asked: isolation, own: descriptor.isolation });
         }
-        let identity = Arc::new(Identity::new(name, settings.grants.clone(), settings.config.clone()));
+        let identity =
+            Arc::new(Identity::new(engine, name, settings.grants.clone(), settings.config.clone()));
         let narrowed = configure(engine, &linked, &identity, &settings.limits).await?;
         if let Some(hooks) = &narrowed {
             check_hooks(hooks)?;
@@ -239,13 +251,13 @@ fn interceptors(
     Ok(interceptors)
 }
 
-async fn describe(
+pub(crate) async fn describe(
     engine: &Engine,
     linked: &Linked,
     limits: &Limits,
 ) -> Result<plugin::Descriptor, LoadError> {
     let nothing = Grants { log: false, ..Grants::default() };
-    let identity = Arc::new(Identity::new("", nothing, Json::empty_object()));
+    let identity = Arc::new(Identity::new(engine, "", nothing, Json::empty_object()));
     let work = async {
         let mut entered = enter(engine, linked, Guest::new(engine, &identity, limits)).await?;
         let exports = linked.describes.load(&mut entered.store, &entered.instance)?;
@@ -285,7 +297,7 @@ const MAX_PATTERNS: usize = 64;
 const MAX_WANTS: usize = 64;
 
 /// A descriptor is data from an untrusted program: bounded, printable, and JSON where it says JSON.
-fn check(raw: &plugin::Descriptor, digest: String) -> Result<Descriptor, LoadError> {
+pub(crate) fn check(raw: &plugin::Descriptor, digest: String) -> Result<Descriptor, LoadError> {
     let wrong = |what: &str| Err(LoadError::Descriptor(what.to_owned()));
     if raw.name.is_empty() || raw.name.len() > MAX_NAME || raw.version.len() > MAX_NAME {
         return wrong("its name is empty, or name or version are too long");
@@ -325,9 +337,20 @@ fn check(raw: &plugin::Descriptor, digest: String) -> Result<Descriptor, LoadErr
         config_schema,
         wants,
         hooks: raw.hooks.iter().map(HookLine::of).collect(),
+        compat: compat(raw),
+        priority_request: raw.priority_request,
+        priority_response: raw.priority_response,
+        fail_open: raw.fail_open,
         isolation: isolation(raw.isolation),
         digest,
     })
+}
+
+fn compat(raw: &plugin::Descriptor) -> Compat {
+    Compat {
+        min: raw.min_protocol.as_deref().map(Into::into),
+        max: raw.max_protocol.as_deref().map(Into::into),
+    }
 }
 
 fn isolation(raw: plugin::Isolation) -> Isolation {
@@ -372,10 +395,7 @@ fn info(
             description: Some(printable(&raw.description, MAX_TEXT).into()),
             config_schema: raw.config_schema.clone().and_then(|schema| Json::parse(schema).ok()),
         },
-        compat: Compat {
-            min: raw.min_protocol.as_deref().map(Into::into),
-            max: raw.max_protocol.as_deref().map(Into::into),
-        },
+        compat: compat(raw),
         hooks: interest.hooks(),
         priority_request: settings.priority_request.unwrap_or(raw.priority_request),
         priority_response: settings.priority_response.unwrap_or(raw.priority_response),

@@ -95,6 +95,43 @@ impl Exchange {
         Self { operation, attributes: Vec::new(), note: Cell::default() }
     }
 
+    /// The same of another server and another tool, prompt or URI.
+    #[must_use]
+    pub fn on(mut self, server: &str, subject: &str) -> Self {
+        (self.operation.server, self.operation.subject) = (Some(server.into()), Some(subject.into()));
+        self
+    }
+
+    /// The same within a session.
+    #[must_use]
+    pub fn session(mut self, session: &str) -> Self {
+        self.operation.session = Some(session.into());
+        self
+    }
+
+    /// The same for another principal.
+    #[must_use]
+    pub fn principal(mut self, principal: &str) -> Self {
+        self.operation.principal = Some(principal.into());
+        self
+    }
+
+    /// The same with one more attribute, JSON text.
+    #[must_use]
+    pub fn attribute(mut self, name: &str, json: &str) -> Self {
+        self.attributes.push((name.into(), json.into()));
+        self
+    }
+
+    /// What [`Call::texts`] finds in `payload`.
+    ///
+    /// # Errors
+    /// The payload is not JSON.
+    pub fn texts(&self, phase: Phase, payload: &str) -> Result<Vec<Leaf>, String> {
+        let held = Held::new(self, payload)?;
+        Ok(Call::new(&Operation { phase, ..self.operation.clone() }, &held).texts())
+    }
+
     /// Runs one hook of a validator.
     ///
     /// # Errors

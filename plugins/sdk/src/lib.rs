@@ -50,6 +50,7 @@ pub mod labels;
 pub mod log;
 pub mod random;
 pub mod secrets;
+pub mod texts;
 
 pub use call::{Call, Change, Draft, Edit, Edits, Item, Leaf, Operation, Payload, Phase};
 pub use config::Config;

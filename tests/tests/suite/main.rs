@@ -12,6 +12,7 @@ mod demo;
 mod faults;
 mod foreign;
 mod layering;
+mod operations;
 mod plugins;
 mod processes;
 mod protocol_legacy;

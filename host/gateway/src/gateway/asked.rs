@@ -40,9 +40,8 @@ impl Gateway {
     /// Finds what a request asks for. Where list filters are, only what they show can be asked for.
     pub(super) async fn asked(&self, request: &Request) -> Result<(Arc<Snapshot>, Asked), CallError> {
         let now = self.current.load_full(); // one generation, to the end of this call
-        let named = match Named::of(request)? {
-            Some(named) => named,
-            None => return Ok((now, Asked::of_unknown_method(request)?)),
+        let Some(named) = Named::of(request)? else {
+            return Ok((now, Asked::of_unknown_method(request)?));
         };
         let index = now.index(&request.view).ok_or(CallError::NotServing("not serving that server"))?;
         if named.lists().iter().any(|kind| now.is_filtered(*kind)) {

@@ -70,9 +70,8 @@ fn a_cancellation_names_a_request_by_its_id() {
     session.agree(agreed, Revisions::default()).unwrap();
     let id = Id::of(&json(r#""call""#)).unwrap();
     let (_, mut in_flight) = session.begin(&id, 9).unwrap();
-    let is_cancelled = |in_flight: &mut super::super::session::InFlight| {
-        futures_util::FutureExt::now_or_never(in_flight.cancelled()).is_some()
-    };
+    let is_cancelled =
+        |in_flight: &mut InFlight| futures_util::FutureExt::now_or_never(in_flight.cancelled()).is_some();
     for other in [None, Some("{}"), Some(r#"{"requestId":"other"}"#), Some(r#"{"requestId":null}"#)] {
         cancel(&session, other.map(json).as_ref());
     }
