@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -31,6 +32,14 @@ pub struct Pool {
 struct Slots {
     in_order: Vec<Arc<Slot>>,
     by_name: HashMap<ServerName, Arc<Slot>>,
+    /// Those that the last change removed: for calls that began before it.
+    leaving: HashMap<ServerName, Arc<Slot>>,
+}
+
+impl Slots {
+    fn find(&self, server: &ServerName) -> Option<Arc<Slot>> {
+        self.by_name.get(server).or_else(|| self.leaving.get(server)).cloned()
+    }
 }
 
 impl Pool {
@@ -56,8 +65,9 @@ impl Pool {
     }
 
     /// Makes the pool hold exactly these servers; new ones are started in the background at once, one broken server
-    /// never delaying another. A server that would run the same way as before keeps its connection; one that is gone
-    /// or runs differently ends once its calls in flight are over.
+    /// never delaying another. A server that would run the same way as before keeps its connection; one that runs differently
+    /// ends once its calls in flight are over, and so does one that is gone, some seconds later: calls that began before
+    /// may still be on their way to it.
     pub fn apply(&self, servers: Vec<Arc<Server>>) {
         let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.slots.load_full();
@@ -75,10 +85,24 @@ impl Pool {
             next.by_name.insert(server.name.clone(), Arc::clone(&slot));
             next.in_order.push(slot);
         }
+        let closing = self.shared.closing.is_cancelled();
+        let gone = |(name, _): &(&ServerName, &Arc<Slot>)| !next.by_name.contains_key(*name);
+        if !closing {
+            next.leaving = old
+                .by_name
+                .iter()
+                .filter(gone)
+                .map(|(name, slot)| (name.clone(), Arc::clone(slot)))
+                .collect();
+        }
         let next = Arc::new(next);
         self.slots.store(Arc::clone(&next));
-        for slot in &old.in_order {
-            if !next.in_order.iter().any(|kept| Arc::ptr_eq(kept, slot)) {
+        for slot in next.leaving.values() {
+            self.shared.tasks.spawn("upstream-leave", leave(Arc::clone(slot), self.shared.closing.clone()));
+        }
+        for (name, slot) in &old.by_name {
+            let kept = next.by_name.get(name).is_some_and(|kept| Arc::ptr_eq(kept, slot));
+            if !kept && !next.leaving.contains_key(name) {
                 slot.stop();
             }
         }
@@ -109,7 +133,7 @@ impl Pool {
     }
 
     pub(super) async fn ask(&self, server: &ServerName, ask: Ask) -> Result<Answer, UpstreamError> {
-        let slot = self.slots.load().by_name.get(server).cloned();
+        let slot = self.slots.load().find(server);
         let answer = match slot {
             Some(slot) => slot.call(ask).await,
             None => Err(Fault::Unavailable("it is not configured".into())),
@@ -123,7 +147,7 @@ impl Pool {
     /// See [`Pool::call`].
     pub async fn subscribe(&self, permit: &Permit, uri: &Arc<str>) -> Result<Answer, UpstreamError> {
         let server = permit.server();
-        let slot = self.slots.load().by_name.get(server).cloned();
+        let slot = self.slots.load().find(server);
         let answer = match slot {
             Some(slot) => slot.subscribe(uri).await,
             None => Err(Fault::Unavailable("it is not configured".into())),
@@ -156,6 +180,12 @@ impl Pool {
     }
 }
 
+/// Ends a server that is no longer configured, once calls that began before have come to it.
+async fn leave(slot: Arc<Slot>, closing: CancellationToken) {
+    closing.run_until_cancelled(tokio::time::sleep(LINGER)).await;
+    slot.stop();
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.closing.cancel();
@@ -167,5 +197,8 @@ impl Drop for Pool {
 
 /// How many changes of resources wait for a client that hears slowly.
 const UPDATES: usize = 256;
+/// How long a call may take from its beginning to its server, interceptors included, to be served by one that has been
+/// removed in the meantime.
+const LINGER: Duration = Duration::from_secs(5);
 /// How many servers are started at once.
 const STARTING_AT_ONCE: usize = 8;

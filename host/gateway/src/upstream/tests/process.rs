@@ -121,6 +121,16 @@ async fn unchanged_servers_keep_their_process() {
 }
 
 #[tokio::test]
+async fn a_call_that_began_before_its_server_was_removed_still_reaches_it() {
+    let pool = pool(vec![peer("p")]);
+    tool(&pool, "p", "pid").await.unwrap();
+    apply(&pool, Vec::new());
+    assert!(pool.status().is_empty());
+    assert!(matches!(tool(&pool, "p", "pid").await, Ok(Answer::Result(_))));
+    pool.close().await;
+}
+
+#[tokio::test]
 async fn servers_that_cannot_serve_say_why() {
     let mut silent = process("p", "sh", &["-c", "cat >/dev/null"]);
     silent.deadlines.initialize = Duration::from_millis(200);
