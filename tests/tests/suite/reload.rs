@@ -343,6 +343,7 @@ async fn what_cannot_change_is_said_to_wait_for_the_next_start() {
 async fn over_stdio_too() {
     let mut gw = gateway().config(&yaml(&["fx"], "")).transport("stdio").start().await;
     gw.say(r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#).await;
+    gw.stdout.line("the greeting", |line| line.contains(r#""id":0"#)).await;
     gw.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
     gw.say(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"text","arguments":{"text":"one"}}}"#)
         .await;
