@@ -9,9 +9,11 @@
 mod watch;
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -127,16 +129,22 @@ impl Reload {
     /// Reads everything anew and puts it in force when it is right.
     async fn reload(&mut self, waking: &Waking) {
         waking.quiet().await;
-        let mut next = self.next().await;
+        let mut next = self.guarded_next().await;
         // A file that is half written is most likely whole a moment later.
         if next.is_err() || !is_current(self.seen.clone()).await {
             waking.quiet().await;
-            next = self.next().await;
+            next = self.guarded_next().await;
         }
         match next {
             Ok((config, draft)) => self.put_in_force(config, draft),
             Err(rejected) => self.reject(&rejected),
         }
+    }
+
+    /// A plugin that breaks the host while it is loaded must not end all reloads to come.
+    async fn guarded_next(&mut self) -> Result<(Config, Draft), Rejected> {
+        let broken = |_| Rejected::Reading("building the new configuration broke off".to_owned());
+        AssertUnwindSafe(self.next()).catch_unwind().await.unwrap_or_else(|panic| Err(broken(panic)))
     }
 
     /// Reads and builds the next generation.
