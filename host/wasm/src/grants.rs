@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use url::{Host, Url};
 
-use crate::imports::KnownSecrets;
+use crate::known::KnownSecrets;
 
 /// What one plugin may use. The default grants the log and nothing else.
 #[derive(Clone)]

@@ -13,17 +13,17 @@ use crate::bindings::types;
 use crate::engine::Engine;
 use crate::entries::Store;
 use crate::grants::Grants;
-use crate::imports::{Counters, LogBudget, Stdio};
+use crate::imports::{Counters, LogBudget, LogRate, Stdio};
 use crate::limits::{Limits, MAX_HANDLES, Usage};
-
-/// Calls of one plugin that may be inside guests at once: a plugin that dawdles delays only its own calls.
-const MAX_AT_ONCE: usize = 64;
+use crate::load::Settings;
 
 /// Who a plugin is in logs, notes and counters, for as long as it is loaded.
 pub(crate) struct Identity {
     pub(crate) name: Arc<str>,
     pub(crate) counters: Counters,
-    /// Calls that may still start.
+    /// Lines it may still write.
+    pub(crate) lines: LogRate,
+    /// Calls that may still start: a plugin that dawdles delays only its own.
     pub(crate) turns: Semaphore,
     /// What it may use.
     pub(crate) grants: Grants,
@@ -36,13 +36,15 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(engine: &Engine, name: &str, grants: Grants, config: Json) -> Self {
+    pub(crate) fn new(engine: &Engine, name: &str, settings: &Settings) -> Self {
+        let (grants, config) = (settings.grants.clone(), settings.config.clone());
         let name = name.into();
         Self {
             store: grants.kv.map(|_| engine.inner.stores.of(&name)),
             name,
             counters: Counters::default(),
-            turns: Semaphore::new(MAX_AT_ONCE),
+            lines: LogRate::new(settings.limits.log_rate),
+            turns: Semaphore::new(settings.limits.in_flight.max(1)),
             grants,
             config_text: config.as_str().to_owned(),
             config,

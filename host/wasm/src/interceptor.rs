@@ -192,9 +192,6 @@ impl Body {
             self.configure(&mut entered).await?;
             let answer = work(&mut entered).await?;
             let guest = entered.store.data_mut();
-            if guest.log.dropped() > 0 {
-                tracing::warn!(target: "wasmgate::plugin", plugin = %self.identity.name, request = guest.request(), dropped = guest.log.dropped(), "logged too many lines");
-            }
             Ok(Said { answer, message: guest.give_back() })
         };
         let said = contained(&self.engine, &self.identity, limits, work).await;

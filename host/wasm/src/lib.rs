@@ -18,18 +18,21 @@ mod compile;
 mod engine;
 mod entries;
 mod error;
+mod fetch;
 mod grants;
 mod guest;
 mod hooks;
 mod imports;
 mod inspect;
 mod interceptor;
+mod known;
 mod limits;
 mod link;
 mod load;
 mod marks;
 mod outbound;
 mod owner;
+mod schema;
 mod text;
 mod ticker;
 
@@ -37,9 +40,11 @@ pub use builtin::{BUILT_IN, BuiltIn, builtin};
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use error::{LoadError, Problem};
 pub use grants::{Grants, HttpGrant, KvGrant, Origin, OriginError, SecretGrant, Want};
-pub use imports::KnownSecrets;
 pub use inspect::{Inspection, inspect};
 pub use interceptor::Interceptor;
-pub use limits::{Limits, MAX_COMPONENT_BYTES, MAX_MEMORY_BYTES};
+pub use known::{KnownSecrets, TooManySecrets};
+pub use limits::{
+    Limits, MAX_COMPONENT_BYTES, MAX_HTTP_RESPONSE_BYTES, MAX_IN_FLIGHT, MAX_MEMORY_BYTES, MAX_OUTPUT_BYTES,
+};
 pub use load::{Descriptor, HookLine, Isolation, Loaded, Plugin, Settings, When};
 pub use outbound::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse};

@@ -1,6 +1,6 @@
 //! What one call of a plugin may use, and the bookkeeping that holds it to that.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 use wasmtime::error::Context as _;
@@ -11,11 +11,17 @@ pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
 /// The largest memory limit a plugin can be given.
 pub const MAX_MEMORY_BYTES: usize = 512 << 20;
 
-/// Largest text a guest may hand over in one call in total: findings, edits, answers and notes together.
-pub(crate) const MAX_OUTPUT_BYTES: usize = 1 << 20;
+/// The largest output limit a plugin can be given: no more is copied from a guest in one host call.
+pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
+
+/// The largest response a plugin can be given.
+pub const MAX_HTTP_RESPONSE_BYTES: usize = 16 << 20;
+
+/// The most calls at once a plugin can be given.
+pub const MAX_IN_FLIGHT: usize = 256;
 
 /// What the host copies from a guest in one host call before it stops listening.
-pub(crate) const HOSTCALL_FUEL: usize = 4 << 20;
+pub(crate) const HOSTCALL_FUEL: usize = MAX_OUTPUT_BYTES;
 
 /// Handles (streams, pollables) a guest may hold at once.
 pub(crate) const MAX_HANDLES: usize = 256;
@@ -44,15 +50,45 @@ pub struct Limits {
     pub cpu: Duration,
     /// Time from start to end, waiting included; four more milliseconds for each 32 KiB of the message.
     pub wall: Duration,
+    /// Bytes that the plugin may hand over: findings, edits, answers and notes together; at most [`MAX_OUTPUT_BYTES`].
+    pub output: usize,
+    /// Requests over HTTP.
+    pub http_calls: u32,
+    /// Bytes of the body of one response, at most [`MAX_HTTP_RESPONSE_BYTES`].
+    pub http_response: usize,
+    /// Calls of this plugin at once, at most [`MAX_IN_FLIGHT`]; the others wait, and their time runs.
+    pub in_flight: usize,
+    /// Log lines a second over all calls; ten times as many in a burst.
+    pub log_rate: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 64 << 20, cpu: Duration::from_millis(50), wall: Duration::from_secs(2) }
+        Self {
+            memory: 64 << 20,
+            cpu: Duration::from_millis(50),
+            wall: Duration::from_secs(2),
+            output: 1 << 20,
+            http_calls: 8,
+            http_response: 1 << 20,
+            in_flight: 64,
+            log_rate: 100,
+        }
     }
 }
 
 impl Limits {
+    /// The first limit that the engine cannot give, and the most it can.
+    pub(crate) fn impossible(&self) -> Option<(&'static str, usize)> {
+        let bounds = [
+            ("memory", self.memory, MAX_MEMORY_BYTES),
+            ("output", self.output, MAX_OUTPUT_BYTES),
+            ("httpResponse", self.http_response, MAX_HTTP_RESPONSE_BYTES),
+            ("inFlight", self.in_flight, MAX_IN_FLIGHT),
+        ];
+        bounds.into_iter().find(|(_, asked, most)| asked > most).map(|(what, _, most)| (what, most))
+    }
+
     /// The budget of a call that inspects a message of this many bytes.
     pub(crate) fn for_message(&self, bytes: usize) -> Self {
         let more = u32::try_from(bytes / BYTES_PER_MORE_CPU_MS).unwrap_or(u32::MAX);
@@ -61,6 +97,7 @@ impl Limits {
             memory: memory.min(MAX_MEMORY_BYTES),
             cpu: self.cpu.saturating_add(Duration::from_millis(1) * more),
             wall: self.wall.saturating_add(Duration::from_millis(4) * more),
+            ..*self
         }
     }
 
@@ -87,12 +124,27 @@ pub(crate) struct Usage {
     memory: usize,
     ticks_left: u32,
     host_bytes: usize,
-    output: usize,
+    output_left: usize,
+    http_calls: u32,
+    http_calls_max: u32,
+    http_response: usize,
+    ends: Instant,
 }
 
 impl Usage {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { memory_max: limits.memory, memory: 0, ticks_left: limits.ticks(), host_bytes: 0, output: 0 }
+        let now = Instant::now();
+        Self {
+            memory_max: limits.memory,
+            memory: 0,
+            ticks_left: limits.ticks(),
+            host_bytes: 0,
+            output_left: limits.output,
+            http_calls: 0,
+            http_calls_max: limits.http_calls,
+            http_response: limits.http_response,
+            ends: now.checked_add(limits.wall).unwrap_or(now),
+        }
     }
 
     /// One tick of the engine's clock passed while the guest ran.
@@ -113,8 +165,30 @@ impl Usage {
 
     /// The guest handed over `bytes` to keep.
     pub(crate) fn output(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        self.output = self.output.saturating_add(bytes);
-        if self.output > MAX_OUTPUT_BYTES { Err(OUTPUT) } else { Ok(()) }
+        self.output_left = self.output_left.checked_sub(bytes).ok_or(OUTPUT)?;
+        Ok(())
+    }
+
+    /// The guest sends one more request over HTTP.
+    ///
+    /// # Errors
+    /// It may not; how many it may.
+    pub(crate) fn http_call(&mut self) -> Result<(), u32> {
+        if self.http_calls >= self.http_calls_max {
+            return Err(self.http_calls_max);
+        }
+        self.http_calls += 1;
+        Ok(())
+    }
+
+    /// Bytes of a response that it may get.
+    pub(crate) fn http_response(&self) -> usize {
+        self.http_response
+    }
+
+    /// When the call's time is up.
+    pub(crate) fn ends(&self) -> Instant {
+        self.ends
     }
 }
 
@@ -188,7 +262,7 @@ mod tests {
     #[test]
     fn output_is_summed() {
         let mut usage = usage(0, 1);
-        assert_eq!(usage.output(MAX_OUTPUT_BYTES), Ok(()));
+        assert_eq!(usage.output(Limits::default().output), Ok(()));
         assert_eq!(usage.output(1), Err(OUTPUT));
     }
 }

@@ -8,8 +8,9 @@ use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sockets};
 use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiView as _, p2};
 
 use crate::bindings::{self, types};
@@ -39,8 +40,10 @@ impl Linked {
 }
 
 /// Package prefixes of WASI 0.2 that are served: what the runtimes of ordinary languages import. Filesystem calls find no
-/// directory.
-const WASI: [&str; 5] = ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/"];
+/// directory. Sockets are here because Python components import them whether they use them or not; none can be made.
+/// `wasi:http` is not: requests go through our own `http`, whole and checked.
+const WASI: [&str; 6] =
+    ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
 
 /// Our own interfaces.
 const OWN: [&str; 11] = [
@@ -140,7 +143,20 @@ fn add_wasi(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     cli::terminal_output::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
     cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
     cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, Guest::cli)
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    add_sockets(linker)
+}
+
+/// Sockets that cannot be made: see [`crate::imports::wasi`].
+fn add_sockets(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    let network = sockets::network::LinkOptions::default();
+    sockets::network::add_to_linker::<_, WasiSockets>(linker, &network, Guest::sockets)?;
+    sockets::instance_network::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+    sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+    sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+    sockets::tcp::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+    sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+    sockets::udp::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)
 }
 
 /// Access to the table of streams and pollables alone.

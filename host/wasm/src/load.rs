@@ -16,7 +16,7 @@ use crate::grants::{Grants, Want};
 use crate::guest::{Guest, Identity};
 use crate::hooks::{Interest, Role};
 use crate::interceptor::{Body, Interceptor};
-use crate::limits::{Limits, MAX_MEMORY_BYTES};
+use crate::limits::Limits;
 use crate::link::{Linked, link};
 use crate::text::printable;
 
@@ -188,8 +188,8 @@ impl Plugin {
         bytes: impl Into<Bytes>,
         settings: Settings,
     ) -> Result<Loaded, LoadError> {
-        if settings.limits.memory > MAX_MEMORY_BYTES {
-            return Err(LoadError::Limit { what: "memory", max: MAX_MEMORY_BYTES });
+        if let Some((what, max)) = settings.limits.impossible() {
+            return Err(LoadError::Limit { what, max });
         }
         let compiled = compile(engine, bytes.into()).await?;
         let linked = Arc::new(link(engine, &compiled.component)?);
@@ -203,8 +203,10 @@ impl Plugin {
         if isolation > descriptor.isolation {
             return Err(LoadError::Isolation { asked: isolation, own: descriptor.isolation });
         }
-        let identity =
-            Arc::new(Identity::new(engine, name, settings.grants.clone(), settings.config.clone()));
+        if let Some(schema) = &descriptor.config_schema {
+            crate::schema::check(schema, &settings.config).await?;
+        }
+        let identity = Arc::new(Identity::new(engine, name, &settings));
         let narrowed = configure(engine, &linked, &identity, &settings.limits).await?;
         if let Some(hooks) = &narrowed {
             check_hooks(hooks)?;
@@ -257,7 +259,8 @@ pub(crate) async fn describe(
     limits: &Limits,
 ) -> Result<plugin::Descriptor, LoadError> {
     let nothing = Grants { log: false, ..Grants::default() };
-    let identity = Arc::new(Identity::new(engine, "", nothing, Json::empty_object()));
+    let settings = Settings { grants: nothing, limits: *limits, ..Settings::default() };
+    let identity = Arc::new(Identity::new(engine, "", &settings));
     let work = async {
         let mut entered = enter(engine, linked, Guest::new(engine, &identity, limits)).await?;
         let exports = linked.describes.load(&mut entered.store, &entered.instance)?;

@@ -1,48 +1,81 @@
-//! The configuration: `{"allow": ["jwt"]}` turns rules off by name.
+//! The configuration: what happens to a message with a credential, per direction, and which rules are turned off.
 
-use wasmgate_plugin::Problem;
+use secret_scan::{Allowed, RULES};
+use serde::Deserialize;
+use wasmgate_plugin::{Config, Phase, Problem};
 
-use crate::rules::RULES;
+/// The name under which values that the gateway keeps secret are allowed, and under which they are redacted.
+pub(crate) const KNOWN: &str = "known-secret";
 
-/// Rules that are turned off, as bits in the order of the table.
+/// What happens to a message that carries a credential.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Action {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// The credential is taken out.
+    Redact,
+    /// Nothing: it is not looked at.
+    Off,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    request: Action,
+    response: Action,
+    allow: Vec<String>,
+}
+
+/// What the operator wants.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Allowed(pub(crate) u64);
+pub(crate) struct Settings {
+    request: Action,
+    response: Action,
+    /// Rules that are turned off.
+    pub(crate) allowed: Allowed,
+    /// Whether values that the gateway keeps secret are let through.
+    pub(crate) known_allowed: bool,
+}
+
+impl Settings {
+    /// Reads the configuration.
+    pub(crate) fn read(config: Config<'_>) -> Result<Self, Vec<Problem>> {
+        // Most have none, and this runs in every instance.
+        if config.is_empty() {
+            return Ok(Self::default());
+        }
+        let Written { request, response, allow } = config.read()?;
+        let mut settings = Self { request, response, ..Self::default() };
+        let mut problems = Vec::new();
+        for (at, name) in allow.iter().enumerate() {
+            if name == KNOWN {
+                settings.known_allowed = true;
+            } else if !settings.allowed.add(name) {
+                problems.push(Problem::new(&format!("/allow/{at}"), "is not the name of a rule"));
+            }
+        }
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+
+    /// What happens in a phase.
+    pub(crate) fn action(&self, phase: Phase) -> Action {
+        match phase {
+            Phase::Request => self.request,
+            Phase::Response => self.response,
+        }
+    }
+}
 
 /// JSON Schema of the configuration.
 pub(crate) fn schema() -> String {
     let names: Vec<_> = RULES.iter().map(|rule| format!("\"{}\"", rule.name)).collect();
-    let items = format!(r#"{{"enum":[{}]}}"#, names.join(","));
+    let action = r#"{"enum":["deny","redact","off"]}"#;
+    let allow = format!(r#"{{"type":"array","items":{{"enum":["{KNOWN}",{}]}}}}"#, names.join(","));
     format!(
-        r#"{{"type":"object","additionalProperties":false,"properties":{{"allow":{{"type":"array","items":{items}}}}}}}"#
+        r#"{{"type":"object","additionalProperties":false,"properties":{{"request":{action},"response":{action},"allow":{allow}}}}}"#
     )
-}
-
-/// Reads the configuration. It is so small that a JSON library would be most of this component.
-pub(crate) fn parse(config: &str) -> Result<Allowed, Vec<Problem>> {
-    let shape = || vec![Problem::new("", "is not of the form {\"allow\": [\"rule\", ...]}")];
-    let inside = |text: &str, open, close| {
-        Some(text.trim().strip_prefix(open)?.strip_suffix(close)?.trim().to_owned())
-    };
-    if config.trim() == "null" {
-        return Ok(Allowed::default());
-    }
-    let members = inside(config, '{', '}').ok_or_else(shape)?;
-    if members.is_empty() {
-        return Ok(Allowed::default());
-    }
-    let value =
-        members.strip_prefix("\"allow\"").and_then(|rest| rest.trim().strip_prefix(':')).ok_or_else(shape)?;
-    let items = inside(value, '[', ']').ok_or_else(shape)?;
-    let mut allowed = Allowed::default();
-    let mut problems = Vec::new();
-    for (at, item) in items.split(',').enumerate().filter(|_| !items.is_empty()) {
-        let name = inside(item, '"', '"').ok_or_else(shape)?;
-        match RULES.iter().position(|rule| rule.name == name) {
-            Some(index) => allowed.0 |= 1 << index,
-            None => problems.push(Problem::new(&format!("/allow/{at}"), "is not the name of a rule")),
-        }
-    }
-    if problems.is_empty() { Ok(allowed) } else { Err(problems) }
 }
 
 #[cfg(test)]
@@ -50,31 +83,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_are_turned_off_by_name() {
-        let bits = |config: &str| {
-            parse(config).map(|allowed| allowed.0.count_ones()).map_err(|p| p[0].pointer.clone())
-        };
+    fn what_is_wrong_is_said_where_it_is() {
         for (config, expected) in [
-            ("{}", Ok(0)),
-            ("null", Ok(0)),
-            (r#"{"allow":[]}"#, Ok(0)),
-            (r#" { "allow" : [ "jwt" , "npm-token" ] } "#, Ok(2)),
-            (r#"{"allow":["jwt","nonsense"]}"#, Err("/allow/1".to_owned())),
-            (r#"{"allow":"jwt"}"#, Err(String::new())),
-            (r#"{"deny":[]}"#, Err(String::new())),
-            ("[]", Err(String::new())),
+            ("{}", Ok(())),
+            ("null", Ok(())),
+            (r#"{"allow":[]}"#, Ok(())),
+            (r#" { "allow" : [ "jwt" , "npm-token", "known-secret" ], "request":"redact" } "#, Ok(())),
+            (r#"{"allow":["jwt","nonsense"]}"#, Err("/allow/1")),
+            (r#"{"allow":"jwt"}"#, Err("")),
+            (r#"{"request":"maybe"}"#, Err("")),
+            (r#"{"deny":[]}"#, Err("")),
         ] {
-            assert_eq!(bits(config), expected, "{config}");
+            let read = Settings::read(Config::new(config)).map(|_| ()).map_err(|p| p[0].pointer.clone());
+            assert_eq!(read, expected.map_err(str::to_owned), "{config}");
         }
-    }
-
-    #[test]
-    fn the_table_fits_into_a_word_and_its_names_are_unique() {
-        let mut names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), RULES.len());
-        assert!(RULES.len() <= 64);
     }
 
     #[test]

@@ -1,86 +1,140 @@
-//! Refuses messages that carry a credential: in the arguments of a request, and in every text of a result or an error,
-//! however deeply nested.
+//! Refuses messages that carry a credential, or takes it out: in the arguments of a request, and in every text of a result
+//! or an error, however deeply nested, member names included.
 //!
-//! Formats are a table (`rules.rs`), found in one pass over each string (`scan.rs`). A finding names the rule and the
-//! place, never the value. Strings arrive unescaped, so a value cut up by `\u` escapes is still found; a value cut into
-//! two strings is not.
+//! First the values that the gateway itself keeps secret, where it is granted to find them; then formats, which are a table
+//! (`plugins/lib/secret-scan`), as they stand and under one layer of base64 or percent-encoding. A finding names the rule
+//! and the place, never the value. Strings are read unescaped, so a value cut up by `\u` escapes is still found; a value
+//! cut into two strings is not.
 
-mod checks;
 mod config;
-mod rules;
-mod scan;
+mod redact;
 
-use wasmgate_plugin::{Call, Config, Descriptor, Finding, Hook, Interceptor, Leaf, Problem, log};
+use std::ops::ControlFlow;
 
-use crate::config::Allowed;
-use crate::rules::Rule;
+use secret_scan::{json, look};
+use wasmgate_plugin::secrets::Sighting;
+use wasmgate_plugin::{
+    Call, Config, Descriptor, Draft, Finding, Hook, Interceptor, Outcome, Phase, Problem, Refusal, log,
+};
 
-/// The plugin, with the rules that the operator turned off.
-pub struct BlockSecrets(Allowed);
+use crate::config::{Action, KNOWN, Settings};
+
+/// The plugin, as configured.
+pub struct BlockSecrets(Settings);
 
 /// Where arguments, results and messages of people and models travel.
-const EVENTS: [&str; 6] = [
+const EVENTS: [&str; 7] = [
     "tools/call",
     "prompts/get",
     "resources/read",
     "completion/complete",
     "sampling/createMessage",
     "elicitation/create",
+    "tasks/*",
 ];
 
 /// Findings of one message; more would not make it more refused.
 const MAX_FINDINGS: usize = 16;
+
+/// No value has a credential that is shorter: `a://b:cde@f`.
+const SHORTEST: usize = 11;
 
 impl Interceptor for BlockSecrets {
     fn describe() -> Descriptor {
         Descriptor::new(
             "block-secrets",
             env!("CARGO_PKG_VERSION"),
-            "Refuses messages that carry credentials: API keys, tokens, private keys, passwords in URLs.",
+            "Refuses or redacts credentials in messages: API keys, tokens, private keys, passwords in URLs.",
         )
         .hook(Hook::validate(&EVENTS).request().response())
+        .hook(Hook::mutate(&EVENTS).request().response())
         .config_schema(&config::schema())
+        // After the other mutators: what they put in is looked at too.
+        .priority(1000, 1000)
     }
 
     fn configure(config: Config<'_>) -> Result<Self, Vec<Problem>> {
-        config::parse(config.text()).map(Self)
+        Settings::read(config).map(Self)
+    }
+
+    fn hooks(&self) -> Option<Vec<Hook>> {
+        let hook = |action: Action, base: Hook| {
+            let acts = |phase| self.0.action(phase) == action;
+            Hook { request: acts(Phase::Request), response: acts(Phase::Response), ..base }
+        };
+        let hooks =
+            [hook(Action::Deny, Hook::validate(&EVENTS)), hook(Action::Redact, Hook::mutate(&EVENTS))];
+        Some(hooks.into_iter().filter(|hook| hook.request || hook.response).collect())
     }
 
     fn validate(&self, call: &Call<'_>) -> Result<Vec<Finding>, String> {
-        let mut findings = Vec::new();
-        for leaf in call.strings("", 0) {
-            self.look_at(&leaf, &mut findings);
-            if findings.len() >= MAX_FINDINGS {
-                break;
-            }
-        }
+        let mut findings = known(self.0, call.known_secrets(""))?;
+        let json = call.text();
+        json::strings(&json, SHORTEST, &mut |text| {
+            self.look_at(text, &mut findings);
+            if findings.len() < MAX_FINDINGS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        findings.truncate(MAX_FINDINGS);
         if !findings.is_empty() {
             log::count("blocked", 1);
         }
         Ok(findings)
+    }
+
+    fn mutate(&self, draft: &Draft<'_>) -> Result<Outcome, String> {
+        let known = sightings(self.0, draft.known_secrets(""))?;
+        let Some(redacted) = redact::payload(&draft.text(), self.0.allowed, &known) else {
+            return Ok(Outcome::Unchanged);
+        };
+        draft.replace(&redacted)?;
+        log::count("redacted", 1);
+        Ok(Outcome::Changed)
     }
 }
 
 wasmgate_plugin::export!(BlockSecrets);
 
 impl BlockSecrets {
-    fn look_at(&self, leaf: &Leaf, findings: &mut Vec<Finding>) {
-        // Member names are texts of the message too, and this one is about to be repeated in a finding.
-        let in_names = scan::find(&leaf.pointer, self.0);
-        let place = if in_names.is_empty() { leaf.pointer.as_str() } else { "" };
-        findings.extend(in_names.into_iter().map(|rule| found(rule, "a member name").at("")));
-        let mut in_text = scan::find(&leaf.text, self.0);
-        let name = leaf.pointer.rsplit('/').next().unwrap_or_default();
-        if let Some(rule) = scan::find_named(name, &leaf.text, self.0) {
-            in_text.retain(|other| other.name != rule.name);
-            in_text.push(rule);
-        }
-        findings.extend(in_text.into_iter().map(|rule| found(rule, "the text").at(place)));
+    fn look_at(&self, text: &json::Text<'_>, findings: &mut Vec<Finding>) {
+        let mut rules = Vec::new();
+        look(&text.text, text.name().as_deref(), self.0.allowed, &mut |found| {
+            if !rules.iter().any(|known: &&secret_scan::Rule| known.name == found.rule.name) {
+                rules.push(found.rule);
+            }
+        });
+        let place = if text.is_name { "a member name" } else { "the text" };
+        findings.extend(rules.into_iter().map(|rule| {
+            let message = format!("{place} contains what looks like {} ({})", rule.what, rule.name);
+            Finding::error(message).at(shown(text.pointer()))
+        }));
     }
 }
 
-fn found(rule: &Rule, place: &str) -> Finding {
-    Finding::error(format!("{place} contains what looks like {} ({})", rule.what, rule.name))
+/// A pointer as it may be shown: none of its names is a credential, which the finding would repeat.
+fn shown(pointer: String) -> String {
+    let mut leaks = false;
+    look(&pointer, None, secret_scan::Allowed::default(), &mut |_| leaks = true);
+    if leaks { String::new() } else { pointer }
+}
+
+fn known(settings: Settings, found: Result<Vec<Sighting>, Refusal>) -> Result<Vec<Finding>, String> {
+    let mut sightings = sightings(settings, found)?;
+    sightings.dedup_by(|one, other| one.pointer == other.pointer);
+    let finding = |sighting: Sighting| {
+        let message = format!("the text contains a value that the gateway keeps secret ({KNOWN})");
+        Finding::error(message).at(shown(sighting.pointer))
+    };
+    Ok(sightings.into_iter().take(MAX_FINDINGS).map(finding).collect())
+}
+
+/// Where the gateway's own secrets stand. Without the grant only the formats are looked for.
+fn sightings(settings: Settings, found: Result<Vec<Sighting>, Refusal>) -> Result<Vec<Sighting>, String> {
+    match found {
+        Ok(_) if settings.known_allowed => Ok(Vec::new()),
+        Ok(sightings) => Ok(sightings),
+        Err(Refusal::Denied(_)) => Ok(Vec::new()),
+        Err(other) => Err(other.into()),
+    }
 }
 
 #[cfg(test)]
@@ -165,5 +219,109 @@ mod tests {
     fn findings_are_bounded() {
         let many = vec![format!("\"{TOKEN}\""); 100].join(",");
         assert_eq!(found_in(Phase::Request, &format!("[{many}]")).len(), MAX_FINDINGS);
+    }
+
+    #[test]
+    fn names_of_every_member_are_looked_at() {
+        for (payload, place) in [
+            (format!(r#"{{"{TOKEN}":1}}"#), ""),
+            (format!(r#"{{"a":[{{"{TOKEN}":null}}]}}"#), "/a/0"),
+            (format!(r#"{{"a":{{"{TOKEN}":{{}}}}}}"#), "/a"),
+        ] {
+            let expected =
+                format!("{place} a member name contains what looks like a GitHub token (github-token)");
+            assert_eq!(found_in(Phase::Response, &payload), [expected], "{payload}");
+        }
+    }
+
+    #[test]
+    fn one_layer_of_encoding_hides_nothing() {
+        let base64 = "a2V5PWdocF8wMTIzNDU2Nzg5YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoK";
+        for text in [TOKEN.replace('_', "%5f"), format!("Basic {base64}")] {
+            assert_eq!(found_in(Phase::Request, &format!(r#"["{text}"]"#)).len(), 1, "{text}");
+        }
+    }
+
+    fn redacted(config: &str, phase: Phase, payload: &str) -> String {
+        let plugin = BlockSecrets::configure(Config::new(config)).unwrap();
+        let (outcome, after) = harness::mutate(&plugin, "tools/call", phase, payload).unwrap();
+        assert_eq!(outcome == Outcome::Unchanged, after == payload, "{after}");
+        after
+    }
+
+    #[test]
+    fn what_is_redacted_is_gone_and_the_rest_is_there() {
+        let base64 = "a2V5PWdocF8wMTIzNDU2Nzg5YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoK";
+        let encoded = TOKEN.replace('_', "%5f");
+        let token = "[redacted: github-token]";
+        for (payload, expected) in [
+            (r#"{"a":["nothing",1.50]}"#.to_owned(), r#"{"a":["nothing",1.50]}"#.to_owned()),
+            (format!(r#"["x {TOKEN}, {TOKEN}\n"]"#), format!(r#"["x {token}, {token}\n"]"#)),
+            (format!(r#"["q={encoded}&Basic {base64}=="]"#), format!(r#"["q={token}&Basic {token}"]"#)),
+            (
+                r#"["postgres://me:s3cr3t@db/ä"]"#.to_owned(),
+                r#"["postgres://me:[redacted: password-in-url]@db/ä"]"#.to_owned(),
+            ),
+            (
+                format!(r#"{{"{TOKEN}":1,"b":{{"x{TOKEN}":2,"y {TOKEN}":3}},"z {TOKEN}":4}}"#),
+                format!(r#"{{"{token}":1,"b":{{"x{TOKEN}":2,"y {token} (2)":3}},"z {token} (3)":4}}"#),
+            ),
+            (
+                r#"{"secretAccessKey":"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}"#.to_owned(),
+                r#"{"secretAccessKey":"[redacted: aws-secret-key]"}"#.to_owned(),
+            ),
+        ] {
+            assert_eq!(
+                redacted(r#"{"response":"redact"}"#, Phase::Response, &payload),
+                expected,
+                "{payload}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_gateway_keeps_secret_is_found_whatever_it_looks_like() {
+        wasmgate_plugin::secrets::know("db.password", "tulip-fields");
+        let payload = r#"{"content":[{"text":"it is tulip-fields."}]}"#;
+        let expected =
+            "/content/0/text the text contains a value that the gateway keeps secret (known-secret)";
+        assert_eq!(found_in(Phase::Response, payload), [expected]);
+        let after = redacted(r#"{"response":"redact"}"#, Phase::Response, payload);
+        assert_eq!(after, r#"{"content":[{"text":"it is [redacted: known-secret]."}]}"#);
+        let allowing = r#"{"response":"redact","allow":["known-secret"]}"#;
+        assert_eq!(redacted(allowing, Phase::Response, payload), payload);
+    }
+
+    #[test]
+    fn each_direction_has_the_role_it_needs() {
+        for (config, expected) in [
+            ("{}", "Validate request response"),
+            (r#"{"request":"off","response":"off"}"#, ""),
+            (r#"{"response":"redact"}"#, "Validate request; Mutate response"),
+            (r#"{"request":"redact","response":"redact"}"#, "Mutate request response"),
+            (r#"{"request":"redact","response":"off"}"#, "Mutate request"),
+        ] {
+            let hooks = BlockSecrets::configure(Config::new(config)).unwrap().hooks().unwrap();
+            let words = hooks.iter().map(|hook| {
+                let request = if hook.request { " request" } else { "" };
+                let response = if hook.response { " response" } else { "" };
+                format!("{:?}{request}{response}", hook.role)
+            });
+            assert_eq!(words.collect::<Vec<_>>().join("; "), expected, "{config}");
+        }
+    }
+
+    #[test]
+    fn what_is_redacted_is_found_no_more() {
+        for text in [
+            TOKEN.to_owned(),
+            "postgres://me:s3cr3t@db".to_owned(),
+            format!("-----BEGIN PRIVATE KEY-----\\n{}", "a1B2".repeat(20)),
+            "%70ostgres:%2F%2Fme:s3cr3t%40db".to_owned(),
+        ] {
+            let after = redacted(r#"{"request":"redact"}"#, Phase::Request, &format!("[\"{text}\"]"));
+            assert!(after.contains("[redacted: "), "{after}");
+            assert_eq!(found_in(Phase::Request, &after), Vec::<String>::new(), "{after}");
+        }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn card(text: &[u8], at: usize) -> Option<usize> {
         return None;
     }
     let ends = number.ends.iter().copied().enumerate();
-    ends.filter(fits).last().map(|(_, (end, _))| end)
+    ends.filter(fits).next_back().map(|(_, (end, _))| end)
 }
 
 /// Whether an issuer gives out numbers of this length with this prefix.

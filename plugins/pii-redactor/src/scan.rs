@@ -62,6 +62,9 @@ pub(crate) fn find<'a>(text: &str, kinds: &[Kind], patterns: &'a [Pattern]) -> V
     found
 }
 
+/// Says where what begins at a byte ends.
+type Detector = fn(&[u8], usize) -> Option<usize>;
+
 fn custom<'a>(text: &str, at: usize, patterns: &'a [Pattern]) -> Option<Found<'a>> {
     if patterns.is_empty() || !text.is_char_boundary(at) {
         return None;
@@ -79,7 +82,7 @@ fn known<'a>(text: &str, at: usize, done: usize, kinds: &[Kind]) -> Option<Found
     let byte = *bytes.get(at)?;
     let wants = |kind: Kind| kinds.contains(&kind);
     let found = |kind: Kind, range: Range<usize>| Found { name: kind.name(), range };
-    let try_all = |detectors: &[(Kind, fn(&[u8], usize) -> Option<usize>)]| {
+    let try_all = |detectors: &[(Kind, Detector)]| {
         let wanted = detectors.iter().filter(|(kind, _)| wants(*kind));
         wanted.copied().find_map(|(kind, detect)| detect(bytes, at).map(|end| found(kind, at..end)))
     };

@@ -35,7 +35,6 @@ pub fn know(name: &str, value: &str) {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-#[expect(clippy::unnecessary_wraps, reason = "the gateway's can refuse")]
 pub(crate) fn find_in(leaves: &[Leaf]) -> Result<Vec<Sighting>, Refusal> {
     KNOWN.with_borrow(|known| {
         let mut found = Vec::new();

@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{Mode, Operation, Pipeline, Remark, Stage};
 use wasmgate_wasm::{
-    Engine, EngineSettings, Grants, KvGrant, Limits, MAX_COMPONENT_BYTES, Outbound, Plugin, SecretGrant,
-    Settings, When, builtin,
+    Engine, EngineSettings, Grants, KnownSecrets, KvGrant, Limits, MAX_COMPONENT_BYTES, Outbound, Plugin,
+    SecretGrant, Settings, When, builtin,
 };
 
 use super::outbound::PluginHttp;
@@ -151,7 +151,13 @@ impl Plugins {
             stages.map_err(|words| plugin.problem(&words, String::new()))
         } else {
             let engine = self.engine(config)?;
-            let loaded = Plugin::load(&engine, &plugin.name, bytes, settings(plugin)).await;
+            let mut settings = settings(plugin);
+            if plugin.grants.as_ref().is_some_and(|grants| grants.find_secrets) {
+                let known = KnownSecrets::new(config.known_secrets.iter().cloned());
+                settings.grants.find_secrets =
+                    Some(Arc::new(known.map_err(|error| StartError::System(error.to_string()))?));
+            }
+            let loaded = Plugin::load(&engine, &plugin.name, bytes, settings).await;
             let stage = |stage| stage as Arc<dyn Stage>;
             loaded
                 .map(|loaded| loaded.interceptors.into_iter().map(stage).collect())
@@ -248,7 +254,10 @@ fn read(path: &Path) -> Result<Bytes, String> {
 
 fn settings(plugin: &PluginConfig) -> Settings {
     let defaults = Limits::default();
-    let memory = plugin.limits.memory.and_then(|memory| usize::try_from(memory).ok());
+    let size = |written: Option<u64>, default| match written {
+        Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+        None => default,
+    };
     Settings {
         config: Json::of(&plugin.config),
         mode: if plugin.mode == PluginMode::Audit { Mode::Audit } else { Mode::Enforce },
@@ -261,9 +270,14 @@ fn settings(plugin: &PluginConfig) -> Settings {
             subjects: plugin.when.subjects.clone(),
         },
         limits: Limits {
-            memory: memory.unwrap_or(defaults.memory),
+            memory: size(plugin.limits.memory, defaults.memory),
             cpu: plugin.limits.cpu.unwrap_or(defaults.cpu),
             wall: plugin.limits.wall.unwrap_or(defaults.wall),
+            output: size(plugin.limits.output, defaults.output),
+            http_calls: plugin.limits.http_calls.unwrap_or(defaults.http_calls),
+            http_response: size(plugin.limits.http_response, defaults.http_response),
+            in_flight: plugin.limits.in_flight.unwrap_or(defaults.in_flight),
+            log_rate: plugin.limits.log_rate.unwrap_or(defaults.log_rate),
         },
         isolation: plugin.isolation,
         grants: grants(plugin),

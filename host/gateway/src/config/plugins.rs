@@ -128,6 +128,16 @@ pub struct PluginLimits {
     pub cpu: Option<Duration>,
     /// Time from start to end.
     pub wall: Option<Duration>,
+    /// Bytes of what it says.
+    pub output: Option<u64>,
+    /// Requests over HTTP in one call.
+    pub http_calls: Option<u32>,
+    /// Bytes of one response.
+    pub http_response: Option<u64>,
+    /// Calls at once.
+    pub in_flight: Option<usize>,
+    /// Log lines a second.
+    pub log_rate: Option<u32>,
 }
 
 /// What plugins are read with.
@@ -197,7 +207,7 @@ fn plugin(
     };
     let word = raw.from.as_ref().map_or("", |from| &from.value);
     let spot = raw.from.as_ref().map_or(spot, |from| from.referenced);
-    let limited = raw.limits.memory.is_some() || raw.limits.cpu.is_some();
+    let limited = raw.limits.of_components();
     let contained = raw.grants.is_some() || raw.isolation.is_some();
     let grants = raw.grants.map(|raw| grants(name, raw, secrets, source, problems));
     let distant = Distant { interceptor: raw.interceptor, token: raw.token, limited, contained };
@@ -218,6 +228,11 @@ fn plugin(
             memory: raw.limits.memory.map(|memory| memory.0),
             cpu: raw.limits.cpu.map(|span| span.0),
             wall: raw.limits.wall.map(|span| span.0),
+            output: raw.limits.output.map(|bytes| bytes.0),
+            http_calls: raw.limits.http_calls,
+            http_response: raw.limits.http_response.map(|bytes| bytes.0),
+            in_flight: raw.limits.in_flight,
+            log_rate: raw.limits.log_rate,
         },
         isolation: raw.isolation.map(|isolation| match isolation {
             RawIsolation::PerCall => Isolation::PerCall,
@@ -252,8 +267,7 @@ impl Distant {
     ) -> Result<PluginSource, Diagnostic> {
         match from {
             PluginSource::Remote { .. } if self.limited => {
-                let message =
-                    format!("plugin `{name}`: `limits.memory` and `limits.cpu` cannot be kept on a remote");
+                let message = format!("plugin `{name}`: of `limits` only `wall` can be kept on a remote");
                 let cure = "keep `limits.wall`, which is how long a call may take";
                 Err(Diagnostic::new(source.file, message, cure))
             }

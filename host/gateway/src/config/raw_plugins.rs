@@ -70,11 +70,25 @@ pub(super) struct RawWhen {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RawLimits {
     pub(super) memory: Option<Memory>,
     pub(super) cpu: Option<Span>,
     pub(super) wall: Option<Span>,
+    pub(super) output: Option<Memory>,
+    pub(super) http_calls: Option<u32>,
+    pub(super) http_response: Option<Memory>,
+    pub(super) in_flight: Option<usize>,
+    pub(super) log_rate: Option<u32>,
+}
+
+impl RawLimits {
+    /// Whether one is named that only a component can be held to.
+    pub(super) fn of_components(&self) -> bool {
+        let bytes = self.memory.or(self.output).or(self.http_response).is_some();
+        let numbers = self.http_calls.or(self.log_rate).is_some() || self.in_flight.is_some();
+        bytes || numbers || self.cpu.is_some()
+    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::bindings::log::{Host, Level};
 use crate::guest::Guest;
 use crate::text::printable;
 
-/// Lines of one call that are written; the rest is counted.
+/// Lines of one call that are written.
 const MAX_LINES: u32 = 64;
 
 /// Bytes of one line, fields included.
@@ -15,6 +16,12 @@ const MAX_LINE_BYTES: usize = 2 << 10;
 
 /// Fields of one line.
 const MAX_FIELDS: usize = 16;
+
+/// Seconds' worth of lines in a burst.
+const BURST_SECONDS: f64 = 10.0;
+
+/// How often a plugin's dropped lines are mentioned.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Counters of one plugin.
 const MAX_COUNTERS: usize = 64;
@@ -32,10 +39,58 @@ impl LogBudget {
         self.lines = self.lines.saturating_add(1);
         self.lines <= MAX_LINES
     }
+}
 
-    /// Lines that were not written.
-    pub(crate) fn dropped(&self) -> u32 {
-        self.lines.saturating_sub(MAX_LINES)
+/// What one plugin may write over all its calls: so many lines a second, ten times as many in a burst. What is not written
+/// is counted, and said once in a while.
+#[derive(Debug)]
+pub(crate) struct LogRate {
+    rate: f64,
+    state: Mutex<RateState>,
+}
+
+#[derive(Debug)]
+struct RateState {
+    lines: f64,
+    filled: Instant,
+    dropped: u64,
+    reported: Option<Instant>,
+}
+
+/// What comes of a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// It is written; and so is, before it, how many were not.
+    Written(Option<u64>),
+    Dropped,
+}
+
+impl LogRate {
+    /// Begins with a full burst.
+    pub(crate) fn new(lines_a_second: u32) -> Self {
+        let rate = f64::from(lines_a_second);
+        let state =
+            RateState { lines: rate * BURST_SECONDS, filled: Instant::now(), dropped: 0, reported: None };
+        Self { rate, state: Mutex::new(state) }
+    }
+
+    /// One more line; `fits` says whether the call it is from may still write one.
+    fn take(&self, fits: bool, now: Instant) -> Turn {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = now.saturating_duration_since(state.filled).as_secs_f64();
+        state.lines = (state.lines + passed * self.rate).min(self.rate * BURST_SECONDS);
+        state.filled = now;
+        if !fits || state.lines < 1.0 {
+            state.dropped = state.dropped.saturating_add(1);
+            return Turn::Dropped;
+        }
+        state.lines -= 1.0;
+        let due = state.reported.is_none_or(|last| now.saturating_duration_since(last) >= REPORT_EVERY);
+        if state.dropped == 0 || !due {
+            return Turn::Written(None);
+        }
+        state.reported = Some(now);
+        Turn::Written(Some(std::mem::take(&mut state.dropped)))
     }
 }
 
@@ -66,8 +121,13 @@ impl Counters {
 
 impl Host for Guest {
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
-        if !self.identity.grants.log || !self.log.take() {
+        if !self.identity.grants.log {
             return Ok(());
+        }
+        let fits = self.log.take();
+        let Turn::Written(dropped) = self.identity.lines.take(fits, Instant::now()) else { return Ok(()) };
+        if let Some(dropped) = dropped {
+            tracing::warn!(target: "wasmgate::plugin", plugin = %self.identity.name, dropped, "logged too many lines");
         }
         let mut line = message;
         for (name, value) in fields.into_iter().take(MAX_FIELDS) {
@@ -120,6 +180,19 @@ mod tests {
     fn a_flood_is_counted_and_not_written() {
         let mut budget = LogBudget::default();
         assert_eq!((0..100).filter(|_| budget.take()).count(), 64);
-        assert_eq!(budget.dropped(), 36);
+    }
+
+    #[test]
+    fn a_plugin_writes_so_many_lines_a_second_and_owns_up_to_the_rest() {
+        let rate = LogRate::new(100);
+        let start = Instant::now() + Duration::from_secs(1);
+        let at = |ms| start + Duration::from_millis(ms);
+        let written = (0..2000).filter(|_| rate.take(true, start) != Turn::Dropped).count();
+        assert_eq!(written, 1000);
+        assert_eq!(rate.take(true, at(10)), Turn::Written(Some(1000)));
+        assert_eq!(rate.take(true, at(11)), Turn::Dropped);
+        assert_eq!(rate.take(false, at(500)), Turn::Dropped);
+        assert_eq!(rate.take(true, at(501)), Turn::Written(None));
+        assert_eq!(rate.take(true, at(10_010)), Turn::Written(Some(2)));
     }
 }

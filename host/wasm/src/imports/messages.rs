@@ -29,8 +29,7 @@ impl Host for Guest {
 
     fn strings(&mut self, m: Message, under: String, min_bytes: u32) -> wasmtime::Result<Vec<Leaf>> {
         let payload = read(self, m)?;
-        // Ordinary payloads have a fraction of this; one that nests everything below an endless name would have terabytes.
-        let budget = payload.bytes().len().saturating_mul(16).saturating_add(1 << 20);
+        let budget = budget(&payload);
         let leaves = payload.strings_within(&under, usize::try_from(min_bytes)?, budget).ok_or(OUTPUT)?;
         self.usage.host_work(leaves.iter().map(|(pointer, text)| pointer.len() + text.len()).sum())?;
         Ok(leaves.into_iter().map(|(pointer, text)| Leaf { pointer, text }).collect())
@@ -56,6 +55,12 @@ impl Host for Guest {
         (message.note, message.noted) = (Some(note), true);
         Ok(())
     }
+}
+
+/// Bytes of pointers and strings that are taken out of a payload at once. Ordinary payloads have a fraction of this; one that
+/// nests everything below an endless name would have terabytes.
+pub(super) fn budget(payload: &Json) -> usize {
+    payload.bytes().len().saturating_mul(16).saturating_add(1 << 20)
 }
 
 /// The payload, with one reading of it charged to the call.

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod bundled;
 #[cfg(test)]
+mod capabilities;
+#[cfg(test)]
 mod features;
 #[cfg(test)]
 #[path = "../../guests.rs"]

@@ -104,10 +104,10 @@ async fn block_secrets_copes_with_large_results() {
 }
 
 #[tokio::test]
-async fn names_repeated_for_every_string_do_not_fill_the_memory() {
+async fn many_tiny_strings_below_long_names_are_looked_at() {
     let stage = bundled_as_shipped("block-secrets").await;
     let payload = format!(r#"{{"{}":[{}""]}}"#, "k".repeat(200_000), r#""","#.repeat(100_000));
-    assert_eq!(words(&run(&stage, &payload).await), "exceeded its output limit");
+    assert_eq!(words(&run(&stage, &payload).await), "");
 }
 
 #[tokio::test]

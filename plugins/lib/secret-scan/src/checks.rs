@@ -1,4 +1,6 @@
-//! What a literal and a length cannot say: the second look of a rule at what it found.
+//! What a literal and a length cannot say: the second look of a rule at what it found, and how far it reaches.
+
+use std::ops::Range;
 
 use crate::rules::Class;
 
@@ -12,6 +14,22 @@ pub(crate) struct Hit<'a> {
     pub(crate) body: &'a [u8],
     /// Where the literal ends.
     pub(crate) after: usize,
+}
+
+impl Hit<'_> {
+    fn rest(&self) -> &[u8] {
+        self.text.get(self.after..).unwrap_or_default()
+    }
+}
+
+/// From the literal to the end of the body.
+pub(crate) fn whole(hit: &Hit<'_>) -> Range<usize> {
+    hit.start..hit.after + hit.body.len()
+}
+
+/// The body alone: of a name and its value the value.
+pub(crate) fn value(hit: &Hit<'_>) -> Range<usize> {
+    hit.after..hit.after + hit.body.len()
 }
 
 /// Longest user information of a URL.
@@ -59,13 +77,28 @@ pub(crate) fn jwt(hit: &Hit<'_>) -> bool {
 
 /// A PEM block (RFC 7468) of a private key with at least one line of its body; the header alone is only talk about keys.
 pub(crate) fn private_key(hit: &Hit<'_>) -> bool {
-    let rest = hit.text.get(hit.after..).unwrap_or_default();
+    let rest = hit.rest();
     let label = rest.get(..64).unwrap_or(rest);
     let Some(end) = label.windows(5).position(|window| window == b"-----") else { return false };
     let is_private = label.get(..end).is_some_and(|label| label.windows(11).any(|w| w == b"PRIVATE KEY"));
     let body = rest.get(end + 5..).unwrap_or_default();
     let body = body.get(..1024).unwrap_or(body);
     is_private && longest_run(body, Class::Base64) >= 32
+}
+
+/// The block to the end of its last line, or of the text where that is cut off.
+pub(crate) fn pem_block(hit: &Hit<'_>) -> Range<usize> {
+    const END: &[u8] = b"-----END ";
+    let rest = hit.rest();
+    let find = |from: usize, what: &[u8]| {
+        let text = rest.get(from..).unwrap_or_default();
+        text.windows(what.len()).position(|window| window == what).map(|at| from + at + what.len())
+    };
+    let end = find(0, END).map(|label| match find(label, b"-----") {
+        Some(end) if end - label < 64 => end,
+        _ => label,
+    });
+    hit.start..hit.after + end.unwrap_or(rest.len())
 }
 
 /// `SG.` and two parts of fixed length.
@@ -77,40 +110,62 @@ pub(crate) fn sendgrid(hit: &Hit<'_>) -> bool {
 /// The number of a bot before the mark: 8 to 10 digits that begin a word.
 pub(crate) fn bot_number(hit: &Hit<'_>) -> bool {
     let before = hit.text.get(..hit.start).unwrap_or_default();
-    let digits = before.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = digits_before(hit);
     let begins = before.iter().rev().nth(digits).is_none_or(|byte| !Class::Word.has(*byte));
     (8..=10).contains(&digits) && begins
 }
 
+/// The number, the mark and what follows.
+pub(crate) fn with_bot_number(hit: &Hit<'_>) -> Range<usize> {
+    hit.start - digits_before(hit)..whole(hit).end
+}
+
+/// Digits right before the mark, counted to 11.
+fn digits_before(hit: &Hit<'_>) -> usize {
+    let before = hit.text.get(..hit.start).unwrap_or_default();
+    before.iter().rev().take(11).take_while(|byte| byte.is_ascii_digit()).count()
+}
+
 /// An Atlassian API token: long, base64url, with a checksum after `=`.
 pub(crate) fn atlassian(hit: &Hit<'_>) -> bool {
-    let rest = hit.text.get(hit.after..).unwrap_or_default();
-    let body = rest
-        .iter()
-        .take(LONGEST_ATLASSIAN)
-        .take_while(|byte| Class::Dash.has(**byte) || **byte == b'=')
-        .count();
-    (150..LONGEST_ATLASSIAN).contains(&body)
+    (150..LONGEST_ATLASSIAN).contains(&atlassian_length(hit))
+}
+
+/// The token to its end.
+pub(crate) fn atlassian_token(hit: &Hit<'_>) -> Range<usize> {
+    hit.start..hit.after + atlassian_length(hit)
+}
+
+fn atlassian_length(hit: &Hit<'_>) -> usize {
+    let rest = hit.rest().iter().take(LONGEST_ATLASSIAN);
+    rest.take_while(|byte| Class::Dash.has(**byte) || **byte == b'=').count()
 }
 
 const LONGEST_ATLASSIAN: usize = 400;
 
 /// `scheme://user:password@host` (RFC 3986 section 3.2.1), the password not a placeholder.
 pub(crate) fn password_in_url(hit: &Hit<'_>) -> bool {
-    let rest = hit.text.get(hit.after..).unwrap_or_default();
+    let password = password(hit);
+    let behind = hit.text.get(password.end + 1);
+    let has_scheme =
+        hit.start.checked_sub(1).and_then(|at| hit.text.get(at)).is_some_and(u8::is_ascii_alphanumeric);
+    let has_host = behind.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'[');
+    let password = hit.text.get(password).unwrap_or_default();
+    has_scheme && has_host && password.len() >= 3 && !is_placeholder(password)
+}
+
+/// Where the password is; empty when there is none.
+pub(crate) fn password(hit: &Hit<'_>) -> Range<usize> {
+    let rest = hit.rest();
     let window = rest.get(..MAX_USER_INFO).unwrap_or(rest);
     let ends =
         |byte: &u8| matches!(byte, b'@' | b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'`') || *byte <= b' ';
-    let Some(end) = window.iter().position(ends).filter(|end| window.get(*end) == Some(&b'@')) else {
-        return false;
-    };
-    let has_scheme =
-        hit.start.checked_sub(1).and_then(|at| hit.text.get(at)).is_some_and(u8::is_ascii_alphanumeric);
-    let has_host = rest.get(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'[');
-    let user_info = window.get(..end).unwrap_or_default();
-    let Some(colon) = user_info.iter().position(|byte| *byte == b':') else { return false };
-    let password = user_info.get(colon + 1..).unwrap_or_default();
-    has_scheme && has_host && password.len() >= 3 && !is_placeholder(password)
+    let end = window.iter().position(ends).filter(|end| window.get(*end) == Some(&b'@'));
+    let user_info = end.and_then(|end| window.get(..end)).unwrap_or_default();
+    match user_info.iter().position(|byte| *byte == b':') {
+        Some(colon) => hit.after + colon + 1..hit.after + user_info.len(),
+        None => hit.after..hit.after,
+    }
 }
 
 /// What documentation writes where a password goes.
@@ -131,18 +186,10 @@ fn longest_run(text: &[u8], class: Class) -> usize {
     text.split(|byte| !class.has(*byte)).map(<[u8]>::len).max().unwrap_or_default()
 }
 
-/// Decodes as much of `text` as is base64url (RFC 4648 section 5).
+/// Decodes as much of `text` as is base64.
 fn base64url(text: &[u8]) -> Vec<u8> {
-    let digits = text.iter().map_while(|byte| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'-' => Some(62),
-        b'_' => Some(63),
-        _ => None,
-    });
     let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
-    for digit in digits {
+    for digit in text.iter().map_while(|byte| crate::layers::digit(*byte)) {
         bits = (bits << 6) | u32::from(digit);
         count += 6;
         if count >= 8 {

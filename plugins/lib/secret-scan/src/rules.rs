@@ -3,14 +3,16 @@
 //!
 //! Lengths are those the issuers document or their tokens show; where they vary, the minimum is what is certain.
 
+use std::ops::Range;
+
 use crate::checks::{self, Hit};
 
 /// One format: a literal, then between `min` and `max` characters of `body`, then something else.
-pub(crate) struct Rule {
+pub struct Rule {
     /// Its name in findings and in the configuration.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// What it finds, for people: "a GitHub token".
-    pub(crate) what: &'static str,
+    pub what: &'static str,
     /// How it may begin.
     pub(crate) prefixes: &'static [&'static str],
     pub(crate) body: Class,
@@ -18,6 +20,8 @@ pub(crate) struct Rule {
     pub(crate) max: usize,
     /// What else must hold.
     pub(crate) check: fn(&Hit<'_>) -> bool,
+    /// What of the text is the credential.
+    pub(crate) reach: fn(&Hit<'_>) -> Range<usize>,
     pub(crate) kind: Kind,
 }
 
@@ -70,7 +74,17 @@ impl Class {
 }
 
 const fn rule(name: &'static str, what: &'static str, prefixes: &'static [&'static str]) -> Rule {
-    Rule { name, what, prefixes, body: Class::Any, min: 0, max: 0, check: checks::always, kind: Kind::Prefix }
+    Rule {
+        name,
+        what,
+        prefixes,
+        body: Class::Any,
+        min: 0,
+        max: 0,
+        check: checks::always,
+        reach: checks::whole,
+        kind: Kind::Prefix,
+    }
 }
 
 impl Rule {
@@ -82,6 +96,10 @@ impl Rule {
         Self { check, ..self }
     }
 
+    const fn reach(self, reach: fn(&Hit<'_>) -> Range<usize>) -> Self {
+        Self { reach, ..self }
+    }
+
     const fn kind(self, kind: Kind) -> Self {
         Self { kind, ..self }
     }
@@ -91,7 +109,7 @@ impl Rule {
 const LONG: usize = 512;
 
 /// Every format, at most 64 (`scan.rs` keeps sets of them in a word).
-pub(crate) const RULES: &[Rule] = &[
+pub const RULES: &[Rule] = &[
     rule("aws-access-key", "an AWS access key id", &["AKIA", "ASIA", "ABIA", "ACCA"]).then(
         Class::Upper,
         16,
@@ -110,6 +128,7 @@ pub(crate) const RULES: &[Rule] = &[
     )
     .then(Class::Base64, 40, 40)
     .check(checks::varied)
+    .reach(checks::value)
     .kind(Kind::Name),
     rule("github-token", "a GitHub token", &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"]).then(
         Class::Alnum,
@@ -160,7 +179,10 @@ pub(crate) const RULES: &[Rule] = &[
     ),
     rule("rubygems-key", "a RubyGems key", &["rubygems_"]).then(Class::Hex, 48, 48),
     rule("crates-io-token", "a crates.io token", &["cio"]).then(Class::Alnum, 32, 32).check(checks::mixed),
-    rule("private-key", "a private key", &["-----BEGIN "]).check(checks::private_key).kind(Kind::Mark),
+    rule("private-key", "a private key", &["-----BEGIN "])
+        .check(checks::private_key)
+        .reach(checks::pem_block)
+        .kind(Kind::Mark),
     rule("age-key", "an age secret key", &["AGE-SECRET-KEY-1"]).then(Class::Upper, 58, 58),
     rule("jwt", "a signed JSON web token", &["eyJ"]).then(Class::Dotted, 60, 16 << 10).check(checks::jwt),
     rule("huggingface-token", "a Hugging Face token", &["hf_", "api_org_"]).then(Class::Alnum, 34, 40),
@@ -181,10 +203,12 @@ pub(crate) const RULES: &[Rule] = &[
     ),
     rule("azure-storage-key", "an Azure storage key", &["AccountKey"])
         .then(Class::Base64, 86, 88)
+        .reach(checks::value)
         .kind(Kind::Name),
     rule("telegram-token", "a Telegram bot token", &[":AA"])
         .then(Class::Dash, 33, 33)
         .check(checks::bot_number)
+        .reach(checks::with_bot_number)
         .kind(Kind::Mark),
     rule(
         "discord-webhook",
@@ -198,8 +222,11 @@ pub(crate) const RULES: &[Rule] = &[
     rule("grafana-token", "a Grafana token", &["glsa_"]).then(Class::Word, 41, 41),
     rule("new-relic-key", "a New Relic key", &["NRAK-"]).then(Class::Upper, 27, 27),
     rule("supabase-token", "a Supabase token", &["sbp_"]).then(Class::Hex, 40, 40),
-    rule("atlassian-token", "an Atlassian token", &["ATATT3"]).check(checks::atlassian),
+    rule("atlassian-token", "an Atlassian token", &["ATATT3"])
+        .check(checks::atlassian)
+        .reach(checks::atlassian_token),
     rule("password-in-url", "a URL with a password", &["://"])
         .check(checks::password_in_url)
+        .reach(checks::password)
         .kind(Kind::Mark),
 ];

@@ -3,8 +3,10 @@
 //! Linear: a word is looked at once for each rule whose literal it begins with, and marks inside words look at a bounded
 //! stretch.
 
+use std::ops::Range;
+
+use crate::Allowed;
 use crate::checks::Hit;
-use crate::config::Allowed;
 use crate::rules::{Class, Kind, RULES, Rule};
 
 /// Between a name and its value.
@@ -18,23 +20,27 @@ const SHORTEST_NAMED: usize = 40;
 /// literal that is shorter has every byte there.
 static PLACES: [[u64; 256]; 3] = [place(0), place(1), place(2)];
 
-/// The rules that `text` breaks, each once, but those that are allowed.
-pub(crate) fn find(text: &str, allowed: Allowed) -> Vec<&'static Rule> {
-    let text = text.as_bytes();
-    let mut found = Vec::new();
-    let mut open = !allowed.0;
+/// Sets of rules are kept as bits in a word.
+pub(crate) const MOST_RULES: usize = 64;
+
+/// Shows every place where `text` breaks a rule, but those that are allowed. Places of one rule do not overlap.
+pub(crate) fn spans(text: &[u8], allowed: Allowed, visit: &mut dyn FnMut(&'static Rule, Range<usize>)) {
+    let open = !allowed.0;
+    let mut behind = [0; MOST_RULES];
     for (at, window) in text.windows(3).enumerate() {
         let mut candidates = candidates(window) & open;
         while candidates != 0 {
-            let index = candidates.trailing_zeros();
+            let index = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
-            if let Some(rule) = RULES.get(index as usize).filter(|rule| fits(rule, text, at)) {
-                found.push(rule);
-                open &= !(1 << index);
+            let (Some(rule), Some(behind)) = (RULES.get(index), behind.get_mut(index)) else { continue };
+            if at >= *behind
+                && let Some(range) = fits(rule, text, at)
+            {
+                *behind = range.end;
+                visit(rule, range);
             }
         }
     }
-    found
 }
 
 fn candidates(window: &[u8]) -> u64 {
@@ -45,8 +51,8 @@ fn candidates(window: &[u8]) -> u64 {
     at(first, a) & at(second, b) & at(third, c)
 }
 
-/// The rule that says that a member of this name has a credential as its value.
-pub(crate) fn find_named(name: &str, value: &str, allowed: Allowed) -> Option<&'static Rule> {
+/// The rule that says that a member of this name has a credential as its value, and what of the value that is.
+pub(crate) fn named(name: &str, value: &[u8], allowed: Allowed) -> Option<(&'static Rule, Range<usize>)> {
     if value.len() < SHORTEST_NAMED {
         return None;
     }
@@ -57,31 +63,32 @@ pub(crate) fn find_named(name: &str, value: &str, allowed: Allowed) -> Option<&'
         .enumerate()
         .find(|(_, rule)| named(rule))
         .filter(|(at, _)| allowed.0 & (1 << at) == 0)?;
-    fits_body(rule, value.as_bytes(), 0, 0).then_some(rule)
+    fits_body(rule, value, 0, 0).map(|range| (rule, range))
 }
 
-fn fits(rule: &Rule, text: &[u8], at: usize) -> bool {
+fn fits(rule: &Rule, text: &[u8], at: usize) -> Option<Range<usize>> {
     let rest = text.get(at..).unwrap_or_default();
-    let begins = rule.prefixes.iter().filter(|prefix| rest.starts_with(prefix.as_bytes()));
-    begins.into_iter().any(|prefix| match rule.kind {
-        Kind::Prefix => begins_word(text, at) && fits_body(rule, text, at, at + prefix.len()),
-        Kind::Mark => fits_body(rule, text, at, at + prefix.len()),
+    let mut begins = rule.prefixes.iter().filter(|prefix| rest.starts_with(prefix.as_bytes()));
+    begins.find_map(|prefix| match rule.kind {
+        Kind::Prefix if !begins_word(text, at) => None,
+        Kind::Prefix | Kind::Mark => fits_body(rule, text, at, at + prefix.len()),
         Kind::Name => {
             let after = text.get(at + prefix.len()..).unwrap_or_default();
             let gap = after.iter().take(MAX_SEPARATORS).take_while(|byte| SEPARATORS.contains(byte)).count();
-            gap > 0 && fits_body(rule, text, at, at + prefix.len() + gap)
+            if gap == 0 { None } else { fits_body(rule, text, at, at + prefix.len() + gap) }
         }
     })
 }
 
-fn fits_body(rule: &Rule, text: &[u8], start: usize, after: usize) -> bool {
+fn fits_body(rule: &Rule, text: &[u8], start: usize, after: usize) -> Option<Range<usize>> {
     let rest = text.get(after..).unwrap_or_default();
     let body = if matches!(rule.body, Class::Any) { 0 } else { run(rest, rule.body, rule.max) };
     if body < rule.min || body > rule.max {
-        return false;
+        return None;
     }
     let body = rest.get(..body).unwrap_or_default();
-    (rule.check)(&Hit { text, start, body, after })
+    let hit = Hit { text, start, body, after };
+    (rule.check)(&hit).then(|| (rule.reach)(&hit))
 }
 
 /// How many characters of `class` there are, counted to one more than `max`; a dot that ends a sentence is none.
