@@ -139,7 +139,7 @@ impl Plugins {
         if remote {
             let token = config.tokens.get(&plugin.name).map_or("", |token| token.expose_secret());
             digest = Sha256::digest(token).into();
-        } else if plugin.grants.as_ref().is_some_and(|grants| grants.find_secrets) {
+        } else if finds_secrets(plugin) {
             digest = with_secrets(&digest, config);
         }
         let same = |loaded: &&Loaded| loaded.config == *plugin && loaded.digest == digest;
@@ -152,7 +152,7 @@ impl Plugins {
         } else {
             let engine = self.engine(config)?;
             let mut settings = settings(plugin);
-            if plugin.grants.as_ref().is_some_and(|grants| grants.find_secrets) {
+            if finds_secrets(plugin) {
                 let known = KnownSecrets::new(config.known_secrets.iter().cloned());
                 settings.grants.find_secrets =
                     Some(Arc::new(known.map_err(|error| StartError::System(error.to_string()))?));
@@ -281,6 +281,14 @@ fn settings(plugin: &PluginConfig) -> Settings {
         },
         isolation: plugin.isolation,
         grants: grants(plugin),
+    }
+}
+
+/// Whether it is told where the gateway's own secrets stand: as written; else the plugins that come with it are.
+fn finds_secrets(plugin: &PluginConfig) -> bool {
+    match &plugin.grants {
+        Some(written) => written.find_secrets,
+        None => matches!(plugin.from, PluginSource::Builtin(_)),
     }
 }
 
