@@ -239,7 +239,41 @@ mod tests {
         ];
         let found: String =
             tried.iter().map(|url| format!("{}\n", words(checked(request(url), &grants())))).collect();
-        expect![[r#""#]].assert_eq(&found);
+        expect![[r#"
+            GET https://granted.example/path?q=1 []
+            GET https://granted.example/ []
+            GET https://granted.example/http://evil.example/ []
+            GET https://granted.example//evil.example []
+            GET https://granted.example/ []
+            GET https://granted.example/@evil.example []
+            GET http://127.0.0.1:8080/ [] private
+            GET http://127.0.0.1:8080/ [] private
+            GET http://127.0.0.1:8080/ [] private
+            failed: the URL has a user name or password; credentials are headers
+            failed: the URL has a user name or password; credentials are headers
+            failed: the URL has a user name or password; credentials are headers
+            denied: `http: ["https://granted.example.evil.example"]` is not granted
+            denied: `http: ["https://evil.example"]` is not granted
+            denied: `http: ["https://evil.example"]` is not granted
+            denied: `http: ["https://evil.example"]` is not granted
+            denied: `http: ["https://granted.example."]` is not granted
+            denied: `http: ["https://granted.example:8443"]` is not granted
+            denied: `http: ["http://granted.example"]` is not granted
+            denied: `http: ["http://127.0.0.1"]` is not granted
+            denied: `http: ["http://[::ffff:7f00:1]:8080"]` is not granted
+            denied: `http: ["http://localhost:8080"]` is not granted
+            failed: the URL is not http or https
+            failed: the URL is not http or https
+            failed: the URL is not http or https
+            failed: the URL is not absolute, or not a URL
+            failed: the URL is not absolute, or not a URL
+            failed: the URL is not absolute, or not a URL
+            failed: the URL is not absolute, or not a URL
+            failed: the URL has blanks or control characters
+            failed: the URL has blanks or control characters
+            failed: the URL has blanks or control characters
+        "#]]
+        .assert_eq(&found);
         let long = format!("https://granted.example/{}", "x".repeat(MAX_URL_BYTES));
         assert_eq!(words(checked(request(&long), &grants())), "exceeded: a URL of 8192 bytes");
         assert!(words(checked(request("https://granted.example"), &Grants::default())).starts_with("denied"));
@@ -275,7 +309,10 @@ mod tests {
 
     #[test]
     fn headers_are_held_against_what_http_and_the_gateway_allow() {
-        with_headers(&[("X-One", "1"), ("accept", "a/b;\tq=1")], expect![[r#""#]]);
+        with_headers(
+            &[("X-One", "1"), ("accept", "a/b;\tq=1")],
+            expect![[r#"GET https://granted.example/ [("X-One", "1"), ("accept", "a/b;\tq=1")]"#]],
+        );
         for name in [
             "Host",
             "content-length",
@@ -293,13 +330,22 @@ mod tests {
             let found = words(checked(Request { headers, ..request("https://granted.example") }, &grants()));
             assert_eq!(found, format!("denied: the header `{name}` is the gateway's to write"));
         }
-        with_headers(&[("", "1")], expect![[r#""#]]);
-        with_headers(&[("x one", "1")], expect![[r#""#]]);
-        with_headers(&[("x:host", "1")], expect![[r#""#]]);
-        with_headers(&[("x-one", "1\r\nhost: evil")], expect![[r#""#]]);
-        with_headers(&[("x-one", "\u{e9}")], expect![[r#""#]]);
-        with_headers(&[("x-one", "1"); MAX_HEADERS + 1], expect![[r#""#]]);
-        with_headers(&[("x-one", &"x".repeat(MAX_HEADER_BYTES))], expect![[r#""#]]);
+        with_headers(&[("", "1")], expect!["failed: a header's name is not one of HTTP"]);
+        with_headers(&[("x one", "1")], expect!["failed: a header's name is not one of HTTP"]);
+        with_headers(&[("x:host", "1")], expect!["failed: a header's name is not one of HTTP"]);
+        with_headers(
+            &[("x-one", "1\r\nhost: evil")],
+            expect!["failed: the header `x-one` has characters that no header has"],
+        );
+        with_headers(
+            &[("x-one", "\u{e9}")],
+            expect!["failed: the header `x-one` has characters that no header has"],
+        );
+        with_headers(&[("x-one", "1"); MAX_HEADERS + 1], expect!["exceeded: 32 headers"]);
+        with_headers(
+            &[("x-one", &"x".repeat(MAX_HEADER_BYTES))],
+            expect!["exceeded: 16384 bytes of headers"],
+        );
     }
 
     #[track_caller]
@@ -314,12 +360,44 @@ mod tests {
 
     #[test]
     fn a_secret_goes_where_it_may_and_nowhere_else() {
-        with_secret("https://granted.example", "authorization", "KEY", expect![[r#""#]]);
-        with_secret("http://other.example", "authorization", "KEY", expect![[r#""#]]);
-        with_secret("https://granted.example", "authorization", "OTHER", expect![[r#""#]]);
-        with_secret("https://granted.example", "host", "KEY", expect![[r#""#]]);
-        with_secret("https://granted.example", "X-One", "KEY", expect![[r#""#]]);
-        with_secret("https://granted.example", "authorization", "BROKEN", expect![[r#""#]]);
+        with_secret(
+            "https://granted.example",
+            "authorization",
+            "KEY",
+            expect![[
+                r#"GET https://granted.example/ [("x-one", "1"), ("authorization", "Bearer s3cret-value")]"#
+            ]],
+        );
+        with_secret(
+            "http://other.example",
+            "authorization",
+            "KEY",
+            expect!["denied: that secret is not granted for http://other.example (`grants.secrets`)"],
+        );
+        with_secret(
+            "https://granted.example",
+            "authorization",
+            "OTHER",
+            expect!["denied: that secret is not granted for https://granted.example (`grants.secrets`)"],
+        );
+        with_secret(
+            "https://granted.example",
+            "host",
+            "KEY",
+            expect!["denied: the header `host` is the gateway's to write"],
+        );
+        with_secret(
+            "https://granted.example",
+            "X-One",
+            "KEY",
+            expect!["failed: a header with a secret is there twice"],
+        );
+        with_secret(
+            "https://granted.example",
+            "authorization",
+            "BROKEN",
+            expect!["failed: the header `authorization` has characters that no header has"],
+        );
     }
 
     #[test]

@@ -95,39 +95,83 @@ mod tests {
 
     #[test]
     fn every_problem_is_listed_with_its_place_and_without_its_value() {
-        check(SCHEMA, r#"{"mode":"deny","limits":{"a/b":1},"names":["x"]}"#, expect![[r#""#]]);
-        check(SCHEMA, "{}", expect![[r#""#]]);
+        check(SCHEMA, r#"{"mode":"deny","limits":{"a/b":1},"names":["x"]}"#, expect!["fits"]);
+        check(SCHEMA, "{}", expect![[r#"refuses its configuration: "mode" is a required property"#]]);
         check(
             SCHEMA,
             r#"{"mode":"hunter2","limits":{"a/b":0,"c":"hunter2"},"names":["hunter2"],"extra":"hunter2"}"#,
-            expect![[r#""#]],
+            expect![[
+                r#"refuses its configuration: `/mode` value is not one of "deny" or "redact"; `/limits/a~1b` value is less than the minimum of 1; `/limits/c` value is not of type "integer"; `/names/0` value does not match "^[a-z]+$"; Additional properties are not allowed ('extra' was unexpected)"#
+            ]],
         );
     }
 
     #[test]
     fn a_schema_that_is_none_is_said() {
-        check(r#"{"type":"objekt"}"#, "{}", expect![[r#""#]]);
-        check(r#"{"properties":[]}"#, "{}", expect![[r#""#]]);
-        check("7", "{}", expect![[r#""#]]);
-        check(r#"{"pattern":"(?=look)ahead"}"#, r#""x""#, expect![[r#""#]]);
-        check(r##"{"$ref":"#/nowhere"}"##, "{}", expect![[r#""#]]);
-        check(r#"{"$ref":"https://example.com/schema"}"#, "{}", expect![[r#""#]]);
-        check(r#"{"$ref":"file:///etc/passwd"}"#, "{}", expect![[r#""#]]);
-        check(r#"{"$schema":"https://example.com/meta"}"#, "{}", expect![[r#""#]]);
+        check(
+            r#"{"type":"objekt"}"#,
+            "{}",
+            expect![[
+                r#"describes itself wrongly: `config-schema` is not a JSON Schema that can be checked: "objekt" is not valid under any of the schemas listed in the 'anyOf' keyword"#
+            ]],
+        );
+        check(
+            r#"{"properties":[]}"#,
+            "{}",
+            expect![[
+                r#"describes itself wrongly: `config-schema` is not a JSON Schema that can be checked: [] is not of type "object""#
+            ]],
+        );
+        check(
+            "7",
+            "{}",
+            expect![[
+                r#"describes itself wrongly: `config-schema` is not a JSON Schema that can be checked: 7 is not of types "boolean", "object""#
+            ]],
+        );
+        check(
+            r#"{"pattern":"(?=look)ahead"}"#,
+            r#""x""#,
+            expect![[
+                r#"describes itself wrongly: `config-schema` is not a JSON Schema that can be checked: "(?=look)ahead" is not a "regex""#
+            ]],
+        );
+        check(
+            r##"{"$ref":"#/nowhere"}"##,
+            "{}",
+            expect![
+                "describes itself wrongly: `config-schema` is not a JSON Schema that can be checked: Pointer '/nowhere' does not exist"
+            ],
+        );
+        check(
+            r#"{"$ref":"https://example.com/schema"}"#,
+            "{}",
+            expect![
+                "describes itself wrongly: `config-schema` is not a JSON Schema that can be checked: Resource 'https://example.com/schema' is not present in a registry and retrieving it failed: `resolve-http` feature or a custom resolver is required to resolve external schemas via HTTP"
+            ],
+        );
+        check(
+            r#"{"$ref":"file:///etc/passwd"}"#,
+            "{}",
+            expect![
+                "describes itself wrongly: `config-schema` is not a JSON Schema that can be checked: Resource 'file:///etc/passwd' is not present in a registry and retrieving it failed: `resolve-file` feature or a custom resolver is required to resolve external schemas via files"
+            ],
+        );
+        check(r#"{"$schema":"https://example.com/meta"}"#, "{}", expect!["fits"]);
     }
 
     #[test]
     fn a_schema_that_goes_in_circles_ends() {
-        check(r##"{"$ref":"#"}"##, "{}", expect![[r#""#]]);
+        check(r##"{"$ref":"#"}"##, "{}", expect!["fits"]);
         check(
             r##"{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"anyOf":[{"$ref":"#"},{"$ref":"#/$defs/a"}]}}}"##,
             "{}",
-            expect![[r#""#]],
+            expect!["fits"],
         );
         check(
             r##"{"type":"object","additionalProperties":{"$ref":"#"}}"##,
             r#"{"a":{"b":{"c":1}}}"#,
-            expect![[r#""#]],
+            expect![[r#"refuses its configuration: `/a/b/c` value is not of type "object""#]],
         );
     }
 }

@@ -118,7 +118,10 @@ async fn a_plugin_keeps_no_more_than_its_quota() {
     let count: usize = kept.trim_end_matches(" kept").parse().unwrap();
     assert!((300..500).contains(&count), "{kept}");
     let full = "more than allowed: its quota of 65536 bytes (`grants.kv.quota`)";
-    assert_eq!(told(&stage, "kv set principal k v\nkv set global k0 v").await, format!("{full}; {full}"));
+    assert_eq!(
+        told(&stage, "kv set principal k v\nkv set-large global k0 200").await,
+        format!("{full}; {full}")
+    );
     assert_eq!(told(&stage, "kv delete global k0\nkv set global k0 v").await, "deleted; set");
     let roomy = capable("roomy", kv(1 << 20)).await;
     assert_eq!(

@@ -75,12 +75,14 @@ fn importing(imports: &[&str]) -> Vec<u8> {
 #[tokio::test]
 async fn a_forbidden_import_is_named() {
     let imports = [
+        "wasi:http/outgoing-handler@0.2.0",
         "wasi:sockets/tcp@0.2.0",
+        "wasi:sockets/tcp@0.3.0",
         "wasi:io/poll@0.2.0",
         "acme:things/door@1.0.0",
         "wasi:clocks/wall-clock@0.3.0",
     ];
-    refused(importing(&imports), expect!["imports what plugins may not use: wasi:sockets/tcp@0.2.0, acme:things/door@1.0.0, wasi:clocks/wall-clock@0.3.0"]).await;
+    refused(importing(&imports), expect!["imports what plugins may not use: wasi:http/outgoing-handler@0.2.0, wasi:sockets/tcp@0.3.0, acme:things/door@1.0.0, wasi:clocks/wall-clock@0.3.0"]).await;
     refused(
         importing(&["wasmgate:plugin/edits@0.1.0"]),
         expect!["does not fit the interfaces of this version: instance export `wasmgate:plugin/plugin@0.1.0` does not have export `describe`"],
