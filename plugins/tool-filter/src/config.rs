@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use name_pattern::{Case, matches};
 use serde::Deserialize;
 use wasmgate_plugin::{Config, Hook, Problem};
-
-use crate::pattern::{Case, matches};
 
 /// JSON Schema of the configuration.
 pub(crate) const SCHEMA: &str = r##"{

@@ -4,7 +4,6 @@
 //! gateway's doing.
 
 mod config;
-mod pattern;
 
 use std::collections::{BTreeMap, BTreeSet};
 
