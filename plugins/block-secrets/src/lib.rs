@@ -11,7 +11,7 @@ mod redact;
 
 use std::ops::ControlFlow;
 
-use secret_scan::{json, look};
+use secret_scan::{json, look, shown};
 use wasmgate_plugin::secrets::Sighting;
 use wasmgate_plugin::{
     Call, Config, Descriptor, Draft, Finding, Hook, Interceptor, Outcome, Phase, Problem, Refusal, log,
@@ -108,13 +108,6 @@ impl BlockSecrets {
             Finding::error(message).at(shown(text.pointer()))
         }));
     }
-}
-
-/// A pointer as it may be shown: none of its names is a credential, which the finding would repeat.
-fn shown(pointer: String) -> String {
-    let mut leaks = false;
-    look(&pointer, None, secret_scan::Allowed::default(), &mut |_| leaks = true);
-    if leaks { String::new() } else { pointer }
 }
 
 fn known(settings: Settings, found: Result<Vec<Sighting>, Refusal>) -> Result<Vec<Finding>, String> {

@@ -3,7 +3,6 @@
 //! Every rule that counts a call must have a token for it; where one has not, none is taken of the others.
 
 mod bucket;
-mod pattern;
 mod rule;
 
 use wasmgate_plugin::kv::{self, Scope};

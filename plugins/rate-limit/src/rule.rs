@@ -2,11 +2,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use name_pattern::{Case, matches};
 use serde::Deserialize;
 use wasmgate_plugin::{Config, Hook, Operation, Problem};
 
 use crate::bucket::Rate;
-use crate::pattern::matches;
 
 /// JSON Schema of the configuration.
 pub(crate) const SCHEMA: &str = r##"{
@@ -154,7 +154,8 @@ impl Rule {
     /// Whether it counts this message.
     pub(crate) fn counts(&self, operation: &Operation) -> bool {
         let fits = |patterns: &[String], text: Option<&str>| {
-            patterns.is_empty() || text.is_some_and(|text| patterns.iter().any(|p| matches(p, text)))
+            patterns.is_empty()
+                || text.is_some_and(|text| patterns.iter().any(|p| matches(p, text, Case::Same)))
         };
         fits(&self.matching.events, Some(&operation.event))
             && fits(&self.matching.servers, operation.server.as_deref())

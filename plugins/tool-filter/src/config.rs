@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use name_pattern::{Case, matches};
 use serde::Deserialize;
 use wasmgate_plugin::{Config, Hook, Problem};
-
-use crate::pattern::{Case, matches};
 
 /// JSON Schema of the configuration.
 pub(crate) const SCHEMA: &str = r##"{
@@ -119,15 +118,50 @@ impl Written {
         self.allow.iter().chain(&self.deny).chain(servers)
     }
 
-    /// Whether an item of this public name is shown. To deny wins, and does not care for upper and lower case; to allow
+    /// Whether an item is shown. To deny wins, takes every name of it and does not care for upper and lower case; to allow
     /// does, so that a tool that only looks like an allowed one is not let in.
-    pub(crate) fn shows(&self, server: &str, name: &str) -> bool {
+    pub(crate) fn shows(&self, server: &str, names: &Names<'_>) -> bool {
         let of_server = self.servers.iter().filter(|(pattern, _)| matches(pattern, server, Case::Same));
-        let allowed = |allow: &[String]| allow.is_empty() || any(allow, name, Case::Same);
-        let denied = |deny: &[String]| any(deny, name, Case::Any);
+        let allowed =
+            |allow: &[String]| allow.is_empty() || names.keys().any(|name| any(allow, name, Case::Same));
+        let denied = |deny: &[String]| {
+            any(deny, names.bare, Case::Any) || names.keys().any(|name| any(deny, name, Case::Any))
+        };
         allowed(&self.allow)
             && !denied(&self.deny)
             && of_server.into_iter().all(|(_, own)| allowed(&own.allow) && !denied(&own.deny))
+    }
+}
+
+/// What an item is called. Public names carry the server's (`fs__read`) where a client sees several servers, and not where it
+/// sees one; what is written for one form must hold for the other, or a second way to the same tool would be open.
+pub(crate) struct Names<'a> {
+    public: &'a str,
+    /// With the server's name.
+    long: String,
+    /// Without.
+    bare: &'a str,
+}
+
+impl<'a> Names<'a> {
+    /// The names of a tool or prompt.
+    pub(crate) fn of(server: &str, public: &'a str) -> Self {
+        // Dots of a server's name are underscores in public names.
+        let prefix = format!("{}__", server.replace('.', "_"));
+        match public.strip_prefix(&prefix) {
+            Some(bare) => Self { public, long: public.to_owned(), bare },
+            None => Self { public, long: prefix + public, bare: public },
+        }
+    }
+
+    /// The only name of a resource.
+    pub(crate) fn of_uri(uri: &'a str) -> Self {
+        Self { public: uri, long: uri.to_owned(), bare: uri }
+    }
+
+    /// The names that an operator writes, the public one first.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        [self.public, &self.long].into_iter()
     }
 }
 
@@ -194,13 +228,16 @@ mod tests {
             (r#"{"allow":["github__*"],"deny":["*delete*"]}"#, "github__get"),
             (r#"{"allow":["fs__*","github__Delete_it"],"deny":["*_IT"]}"#, "fs__get"),
             (r#"{"servers":{"f*":{"deny":["*"]}}}"#, "github__get github__Delete_it"),
+            (r#"{"deny":["get"]}"#, "github__Delete_it"),
+            (r#"{"allow":["get"]}"#, ""),
             (r#"{"servers":{"github":{"allow":["*get"]}}}"#, "github__get fs__get"),
             (r#"{"allow":["*get"],"servers":{"github":{"allow":["*it"]}}}"#, "fs__get"),
             (r#"{"servers":{"*":{"allow":["*get"]},"fs":{"deny":["*get"]}}}"#, "github__get"),
         ] {
             let written = Written::read(Config::new(config)).unwrap();
             let items = [("github", "github__get"), ("github", "github__Delete_it"), ("fs", "fs__get")];
-            let left = items.into_iter().filter(|(server, name)| written.shows(server, name));
+            let left =
+                items.into_iter().filter(|(server, name)| written.shows(server, &Names::of(server, name)));
             assert_eq!(left.map(|(_, name)| name).collect::<Vec<_>>().join(" "), shown, "{config}");
         }
     }

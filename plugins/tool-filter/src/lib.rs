@@ -4,14 +4,13 @@
 //! gateway's doing.
 
 mod config;
-mod pattern;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use wasmgate_plugin::{Change, Config, Descriptor, Hook, Interceptor, Item, Operation, Problem, log};
 
-use crate::config::Written;
+use crate::config::{Names, Written};
 
 /// The plugin, as configured.
 pub struct ToolFilter(Written);
@@ -36,9 +35,11 @@ impl Interceptor for ToolFilter {
     }
 
     fn filter(&self, operation: &Operation, items: &[Item]) -> Result<Vec<(usize, Change)>, String> {
-        let shown: Vec<bool> = items.iter().map(|item| self.0.shows(&item.server, &item.name)).collect();
+        let are_resources = operation.event.starts_with("resources/");
+        let names = |item| named(item, are_resources);
+        let shown: Vec<bool> = items.iter().map(|item| self.0.shows(&item.server, &names(item))).collect();
         // A resource's name is its URI, and that is what it is.
-        let names = match operation.event.starts_with("resources/") {
+        let new_names = match are_resources {
             true => BTreeMap::new(),
             false => {
                 self.new_names(items.iter().zip(&shown).filter_map(|(item, shown)| shown.then_some(item)))
@@ -48,7 +49,7 @@ impl Interceptor for ToolFilter {
         for (index, (item, shown)) in items.iter().zip(&shown).enumerate() {
             if !shown {
                 changes.push((index, Change::Hide));
-            } else if let Some(patch) = self.patch(item, &names)? {
+            } else if let Some(patch) = self.patch(item, &names(item), &new_names)? {
                 changes.push((index, Change::Patch(patch)));
             }
         }
@@ -57,6 +58,10 @@ impl Interceptor for ToolFilter {
 }
 
 wasmgate_plugin::export!(ToolFilter);
+
+fn named(item: &Item, is_resource: bool) -> Names<'_> {
+    if is_resource { Names::of_uri(&item.name) } else { Names::of(&item.server, &item.name) }
+}
 
 /// What changes in an item, as a merge patch.
 #[derive(Serialize)]
@@ -71,9 +76,16 @@ impl ToolFilter {
     /// Which of the shown items gets which new name. A name that another shown item has is not given away: a call must not
     /// reach a tool that it did not mean.
     fn new_names<'a>(&'a self, shown: impl Iterator<Item = &'a Item>) -> BTreeMap<&'a str, &'a str> {
-        let shown: BTreeSet<&str> = shown.map(|item| item.name.as_str()).collect();
-        let wanted = self.0.rename.iter().map(|(from, to)| (from.as_str(), to.as_str()));
-        let mut renamed: BTreeMap<_, _> = wanted.filter(|(from, _)| shown.contains(from)).collect();
+        let mut renamed = BTreeMap::new();
+        let mut given = BTreeSet::new();
+        let items: Vec<_> = shown.collect();
+        for item in &items {
+            let to = named(item, false).keys().find_map(|name| self.0.rename.get(name));
+            if let Some(to) = to.filter(|to| given.insert(to.as_str())) {
+                renamed.insert(item.name.as_str(), to.as_str());
+            }
+        }
+        let shown: BTreeSet<&str> = items.iter().map(|item| item.name.as_str()).collect();
         // What one gives up another may have; where one has to stay, so may others.
         loop {
             let is_taken = |to: &str| shown.contains(to) && !renamed.contains_key(to);
@@ -86,9 +98,14 @@ impl ToolFilter {
         }
     }
 
-    fn patch(&self, item: &Item, names: &BTreeMap<&str, &str>) -> Result<Option<String>, String> {
-        let name = names.get(item.name.as_str()).copied();
-        let description = self.0.describe.get(&item.name).map(String::as_str);
+    fn patch(
+        &self,
+        item: &Item,
+        names: &Names<'_>,
+        new_names: &BTreeMap<&str, &str>,
+    ) -> Result<Option<String>, String> {
+        let name = new_names.get(item.name.as_str()).copied();
+        let description = names.keys().find_map(|name| self.0.describe.get(name)).map(String::as_str);
         if name.is_none() && description.is_none() {
             return Ok(None);
         }
@@ -153,6 +170,17 @@ mod tests {
         check(r#"{"rename":{"a":"b","b":"c"}}"#, "a b c", "a b c");
         check(r#"{"rename":{"a":"a"}}"#, "a", r#"{"name":"a"}"#);
         assert_eq!(harness::take_log().len(), 3);
+    }
+
+    #[test]
+    fn what_holds_among_several_servers_holds_for_one_alone() {
+        let config =
+            r#"{"deny":["my_fs__rm"],"rename":{"my_fs__get":"fetch"},"describe":{"my_fs__put":"t"}}"#;
+        let expected = r#"- {"name":"fetch"} {"description":"t"}"#;
+        let alone = [("my.fs", "rm"), ("my.fs", "get"), ("my.fs", "put")];
+        assert_eq!(filtered(config, "tools/list", &alone), expected);
+        let among_others = [("my.fs", "my_fs__rm"), ("my.fs", "my_fs__get"), ("my.fs", "my_fs__put")];
+        assert_eq!(filtered(config, "tools/list", &among_others), expected);
     }
 
     #[test]

@@ -39,29 +39,43 @@ pub struct Found<'a> {
 /// Shows every credential in `text`, which may be the value of a member called `name`. One that can be read in two ways is
 /// shown twice; ranges may overlap and are in no order.
 pub fn look(text: &str, name: Option<&str>, allowed: Allowed, visit: &mut dyn FnMut(Found<'_>)) {
-    let bytes = text.as_bytes();
-    let within =
-        |text: &[u8], visit: &mut dyn FnMut(Found<'_>), place: &dyn Fn(&Range<usize>) -> Range<usize>| {
-            scan::spans(text, allowed, &mut |rule, range| {
-                let secret = text.get(range.clone()).unwrap_or_default();
-                visit(Found { rule, range: place(&range), secret });
-            });
-        };
-    within(bytes, visit, &Range::clone);
-    if let Some((rule, range)) = name.and_then(|name| scan::named(name, bytes, allowed)) {
-        let secret = bytes.get(range.clone()).unwrap_or_default();
+    if let Some((rule, range)) = name.and_then(|name| scan::named(name, text.as_bytes(), allowed)) {
+        let secret = text.as_bytes().get(range.clone()).unwrap_or_default();
         visit(Found { rule, range, secret });
     }
+    layers(text, &mut |layer, place| {
+        scan::spans(layer, allowed, &mut |rule, range| {
+            let secret = layer.get(range.clone()).unwrap_or_default();
+            visit(Found { rule, range: place(&range), secret });
+        });
+    });
+}
+
+/// Where a range of a layer stands in the text itself.
+pub type Origin<'a> = dyn Fn(&Range<usize>) -> Range<usize> + 'a;
+
+/// Shows a text as it stands, without its percent-encoding where it has any, and every run of base64 in it decoded; and for
+/// a range of each where in the text that stands.
+pub fn layers(text: &str, visit: &mut dyn FnMut(&[u8], &Origin<'_>)) {
+    let bytes = text.as_bytes();
+    visit(bytes, &Range::clone);
     if let Some(percent) = Percent::of(bytes) {
-        // Only a text with a credential in it pays for knowing where that was.
+        // Only a text with something in it pays for knowing where that was.
         let places = std::cell::OnceCell::new();
-        within(&percent.decoded, visit, &|range| {
+        visit(&percent.decoded, &|range| {
             let places = places.get_or_init(|| Percent::places(bytes));
             let place = |at: usize| places.get(at).copied().unwrap_or(bytes.len());
             place(range.start)..place(range.end)
         });
     }
-    base64_runs(bytes, &mut |run, decoded| within(decoded, visit, &|_| run.clone()));
+    base64_runs(bytes, &mut |run, decoded| visit(decoded, &|_| run.clone()));
+}
+
+/// A pointer as it may be shown to people: empty where one of its names looks like a credential.
+pub fn shown(pointer: String) -> String {
+    let mut leaks = false;
+    look(&pointer, None, Allowed::default(), &mut |_| leaks = true);
+    if leaks { String::new() } else { pointer }
 }
 
 #[cfg(test)]

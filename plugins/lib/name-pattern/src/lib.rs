@@ -1,8 +1,9 @@
 //! Name patterns, as everywhere in the gateway: `*` stands for any run of characters, everything else for itself.
+//! Shared by the plugins that are configured with names; no plugin itself.
 
 /// Whether upper and lower case (ASCII) differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Case {
+pub enum Case {
     /// They do.
     Same,
     /// They do not.
@@ -10,7 +11,7 @@ pub(crate) enum Case {
 }
 
 /// Whether `text` fits `pattern`. Never goes back over more than the last `*`: time is at most the product of both lengths.
-pub(crate) fn matches(pattern: &str, text: &str, case: Case) -> bool {
+pub fn matches(pattern: &str, text: &str, case: Case) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut at, mut seen) = (0, 0);
     // Where the last star is, and how much of the text it has swallowed.
