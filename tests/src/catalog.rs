@@ -78,3 +78,10 @@ pub fn good(name: &str) -> Catalog {
 pub fn raw(name: &str) -> Catalog {
     Catalog::new().fixture(name, &["raw", "--stdio"])
 }
+
+/// A server with these tools, each of which answers with its argument `answer`.
+pub fn tools(name: &str, tools: &Value) -> Catalog {
+    let mut entry = fixture(&["raw", "--stdio"]);
+    entry["env"] = json!([{"name": "FIXTURE_TOOLS", "value": tools.to_string()}]);
+    Catalog::new().entry(name, entry)
+}

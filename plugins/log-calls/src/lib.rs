@@ -43,10 +43,16 @@ impl Interceptor for LogCalls {
 wasmgate_plugin::export!(LogCalls);
 
 fn request(call: &Call<'_>) {
+    let bytes = call.size().to_string();
+    // Nobody answers a notification.
+    if call.operation().event.starts_with("notifications/") {
+        let mut fields = common(call.operation());
+        fields.push(("bytes", &bytes));
+        return log::info("notification", &fields);
+    }
     call.put_note(&clock::monotonic_ms().to_string());
     let arguments = call.get("/arguments");
     let shape = shape::of(arguments.as_deref().unwrap_or("{}"));
-    let bytes = call.size().to_string();
     let count = shape.len().to_string();
     let kinds = shape.join(",");
     let mut fields = common(call.operation());
@@ -120,6 +126,15 @@ mod tests {
         assert_eq!(
             logged(&Exchange::new("tools/call"), Phase::Request, payload),
             "call event=tools/call server=server subject=subject arguments=3 kinds=string,number,object bytes=75"
+        );
+    }
+
+    #[test]
+    fn a_notification_is_no_call() {
+        let payload = r#"{"progressToken":"secret","progress":1}"#;
+        assert_eq!(
+            logged(&Exchange::new("notifications/progress"), Phase::Request, payload),
+            "notification event=notifications/progress server=server subject=subject bytes=39"
         );
     }
 

@@ -20,8 +20,8 @@ pub(crate) fn card(text: &[u8], at: usize) -> Option<usize> {
     if !matches!(gap, None | Some(Gap::Space | Gap::Dash)) {
         return None;
     }
-    let ends = number.ends.iter().copied().enumerate();
-    ends.filter(fits).next_back().map(|(_, (end, _))| end)
+    let mut ends = number.ends.iter().copied().enumerate();
+    ends.rfind(fits).map(|(_, (end, _))| end)
 }
 
 /// Whether an issuer gives out numbers of this length with this prefix.

@@ -34,6 +34,9 @@
 //! assert_eq!(found.unwrap()[0].path.as_deref(), Some("/arguments/q"));
 //! ```
 //!
+//! [`Call::texts`] finds what a message says, whatever its shape; with the feature `serde`, `typed` has the payloads of
+//! tool calls as types, and [`Config`] is read into one of yours.
+//!
 //! What else a plugin can do, as far as the operator grants it: [`kv`], [`labels`], [`http`], [`secrets`], [`random`],
 //! [`clock`], [`log`]. In native tests each of them works on a stand-in that lives as long as the test's thread.
 
@@ -51,6 +54,8 @@ pub mod log;
 pub mod random;
 pub mod secrets;
 pub mod texts;
+#[cfg(feature = "serde")]
+pub mod typed;
 
 pub use call::{Call, Change, Draft, Edit, Edits, Item, Leaf, Operation, Payload, Phase};
 pub use config::Config;

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod bundled;
+mod bundled_more;
 mod catalogs;
 mod cli;
 mod containers;

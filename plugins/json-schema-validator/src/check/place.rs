@@ -6,9 +6,9 @@ pub(super) enum Place<'a> {
     /// The value itself.
     Root,
     /// A member of the place above.
-    Member(&'a Place<'a>, &'a str),
+    Member(&'a Self, &'a str),
     /// An item of the place above.
-    Item(&'a Place<'a>, usize),
+    Item(&'a Self, usize),
 }
 
 impl Place<'_> {

@@ -1,5 +1,6 @@
 //! Keywords for any value, for numbers and for strings.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use regex_lite::RegexBuilder;
@@ -12,6 +13,9 @@ const LONGEST_QUOTE: usize = 200;
 /// Bytes that one compiled pattern may take, and how deep its groups may lie.
 const PATTERN_BYTES: usize = 64 << 10;
 const PATTERN_DEPTH: u32 = 32;
+
+/// Whether a number that compares so with its bound breaks it.
+type Breaks = fn(Ordering) -> bool;
 
 impl<'s> Check<'s> {
     /// `type`, `enum`, `const`. Whether one of them does not hold.
@@ -57,11 +61,11 @@ impl<'s> Check<'s> {
     pub(super) fn number(&mut self, schema: &Map<String, Value>, value: &Number, at: &Place<'_>) -> bool {
         let bound = |keyword: &str| schema.get(keyword).and_then(Value::as_number);
         let mut unfit = false;
-        let rules: [(&str, &str, fn(std::cmp::Ordering) -> bool); 4] = [
-            ("minimum", "is less than", std::cmp::Ordering::is_lt),
-            ("exclusiveMinimum", "is not more than", std::cmp::Ordering::is_le),
-            ("maximum", "is more than", std::cmp::Ordering::is_gt),
-            ("exclusiveMaximum", "is not less than", std::cmp::Ordering::is_ge),
+        let rules: [(&str, &str, Breaks); 4] = [
+            ("minimum", "is less than", Ordering::is_lt),
+            ("exclusiveMinimum", "is not more than", Ordering::is_le),
+            ("maximum", "is more than", Ordering::is_gt),
+            ("exclusiveMaximum", "is not less than", Ordering::is_ge),
         ];
         for (keyword, words, breaks) in rules {
             if let Some(bound) = bound(keyword)
@@ -125,7 +129,7 @@ impl<'s> Check<'s> {
     pub(super) fn equal(&mut self, a: &Value, b: &Value) -> Result<bool, String> {
         self.spend(1)?;
         match (a, b) {
-            (Value::Number(a), Value::Number(b)) => Ok(compare(a, b) == Some(std::cmp::Ordering::Equal)),
+            (Value::Number(a), Value::Number(b)) => Ok(compare(a, b) == Some(Ordering::Equal)),
             (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
                 for (a, b) in a.iter().zip(b) {
                     if !self.equal(a, b)? {
@@ -182,7 +186,7 @@ pub(super) fn whole(value: &Value) -> Option<u64> {
     value.as_u64().or(Some(number as u64))
 }
 
-fn compare(a: &Number, b: &Number) -> Option<std::cmp::Ordering> {
+fn compare(a: &Number, b: &Number) -> Option<Ordering> {
     let integer =
         |number: &Number| number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
     match (integer(a), integer(b)) {
