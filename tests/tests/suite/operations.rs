@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wasmgate_tests::catalog::{Catalog, good};
 use wasmgate_tests::mcp::{error, parsed, result};
-use wasmgate_tests::{Legacy, Running, gateway, soon};
+use wasmgate_tests::{Legacy, Modern, Running, gateway, soon};
 
 /// The stream a session is told things on; once it is there, `resources/updated` comes down it.
 async fn hears(client: &Legacy, uri: &str) {
@@ -79,6 +79,23 @@ async fn changes_come_over_stdio_under_public_uris() {
     gw.say(r#"{"jsonrpc":"2.0","id":4,"method":"resources/subscribe","params":{"uri":"nobody://knows"}}"#)
         .await;
     assert_eq!(line(&gw, r#""id":4"#).await["error"]["code"], -32002);
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn a_modern_client_listens_on_a_request_of_its_own() {
+    let gw = gateway().catalog(good("fx")).start().await;
+    gw.ready(["fx"]).await;
+    let (alone, caller) = (Modern::new(gw.door("/servers/fx/mcp")), gw.alone("fx").await);
+    let wishes = json!({"notifications": {"toolsListChanged": true, "resourceSubscriptions": ["fixture://text", "nobody://knows"]}});
+    let mut stream = alone.ask("subscriptions/listen", wishes).open().await;
+    let granted = stream.event().await.expect("an acknowledgement");
+    assert!(granted.contains("notifications/subscriptions/acknowledged"), "{granted}");
+    assert!(granted.contains(r#""resourceSubscriptions":["fixture://text""#), "{granted}");
+    caller.call("touch", json!({"uri": "fixture://text"})).await;
+    let told = stream.event().await.expect("a change");
+    assert!(told.contains("notifications/resources/updated") && told.contains("subscriptionId"), "{told}");
+    drop(stream);
     gw.stop().await;
 }
 

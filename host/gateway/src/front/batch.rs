@@ -85,7 +85,7 @@ impl Batch {
         match step {
             Step::Reply(Reply { message: Some(message), .. }) => self.answers.push(message),
             Step::Call(calling) => self.calls.push(calling),
-            Step::Nothing | Step::Reply(_) | Step::Batch(_) => {}
+            Step::Nothing | Step::Reply(_) | Step::Batch(_) | Step::Listen(_) => {}
         }
     }
 

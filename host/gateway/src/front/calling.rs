@@ -13,6 +13,7 @@ use wasmgate_core::jsonrpc::{Id, write_error, write_notification};
 use wasmgate_core::mcp::{log_level_passes, method};
 
 use super::batch::Batch;
+use super::listen::Listen;
 use super::render::{self, Refusal, Wire, Worded};
 use super::session::{Caller, InFlight};
 use super::{legacy, modern, offer};
@@ -29,6 +30,8 @@ pub(super) enum Step {
     Call(Calling),
     /// The gateway is asked several things at once.
     Batch(Batch),
+    /// The client is told of what changes from now on.
+    Listen(Listen),
 }
 
 /// The answer to one request.

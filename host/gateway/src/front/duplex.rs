@@ -18,6 +18,8 @@ use crate::gateway::{Gateway, Listener, Revisions, Update};
 /// The messages for one client, one at a time, as long as it is there.
 pub(super) struct Duplex {
     calls: SelectAll<BoxStream<'static, Part>>,
+    /// What stays open and is owed nothing at the end.
+    listening: SelectAll<BoxStream<'static, Part>>,
     ready: VecDeque<Vec<u8>>,
     changes: BoxStream<'static, Vec<u8>>,
     steps: Option<mpsc::Receiver<Step>>,
@@ -26,7 +28,8 @@ pub(super) struct Duplex {
 impl Duplex {
     /// `changes` are the list changes for this client, `steps` what its messages come to when another task reads them.
     pub(super) fn new(changes: BoxStream<'static, Vec<u8>>, steps: Option<mpsc::Receiver<Step>>) -> Self {
-        Self { calls: SelectAll::new(), ready: VecDeque::new(), changes, steps }
+        let (calls, listening) = (SelectAll::new(), SelectAll::new());
+        Self { calls, listening, ready: VecDeque::new(), changes, steps }
     }
 
     /// Takes what a message came to.
@@ -36,6 +39,7 @@ impl Duplex {
             Step::Reply(Reply { message, .. }) => self.ready.extend(message),
             Step::Call(calling) => self.calls.push(calling.boxed()),
             Step::Batch(batch) => self.calls.push(batch.boxed()),
+            Step::Listen(listen) => self.listening.push(listen.parts()),
         }
     }
 
@@ -68,8 +72,15 @@ impl Stream for Duplex {
                 Poll::Pending => {}
             }
             match this.calls.poll_next_unpin(cx) {
-                Poll::Ready(Some(part)) => this.ready.extend(message(part)),
+                Poll::Ready(Some(part)) => {
+                    this.ready.extend(message(part));
+                    continue;
+                }
                 // Without calls the set is over; it is looked at again with the next one.
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+            match this.listening.poll_next_unpin(cx) {
+                Poll::Ready(Some(part)) => this.ready.extend(message(part)),
                 Poll::Ready(None) | Poll::Pending => return this.changes.poll_next_unpin(cx),
             }
         }
@@ -98,7 +109,8 @@ fn list_changes(
         revisions.changed().await.ok()?;
         let now = *revisions.borrow_and_update();
         let hears_now = session.agreed().is_some() && hears();
-        let messages = if hears_now { changes(session.tell(now), now) } else { Vec::new() };
+        let told = if hears_now { session.tell(now) } else { now };
+        let messages: Vec<_> = changes(told, now).map(|method| write_notification(method, None)).collect();
         Some((stream::iter(messages), (revisions, session, hears)))
     });
     changed.flatten().chain(stream::pending()).boxed()
@@ -156,14 +168,14 @@ async fn told(gateway: &Gateway, session: &Session, update: &Update) -> Vec<Vec<
     messages
 }
 
-/// What to tell about a change.
-fn changes(told: Revisions, now: Revisions) -> Vec<Vec<u8>> {
+/// What to tell about a change: the method of each notification.
+pub(super) fn changes(told: Revisions, now: Revisions) -> impl Iterator<Item = &'static str> {
     let changed = [
         (told.tools != now.tools, method::TOOLS_CHANGED),
         (told.prompts != now.prompts, method::PROMPTS_CHANGED),
         (told.resources != now.resources, method::RESOURCES_CHANGED),
     ];
-    changed.iter().filter(|(is, _)| *is).map(|(_, method)| write_notification(method, None)).collect()
+    changed.into_iter().filter(|(is, _)| *is).map(|(_, method)| method)
 }
 
 #[cfg(test)]
@@ -177,15 +189,12 @@ mod tests {
         let told = Revisions { tools: 1, prompts: 1, resources: 1 };
         let lines = |now| {
             let messages = changes(told, now);
-            messages.into_iter().map(|message| String::from_utf8(message).unwrap()).collect::<Vec<_>>()
+            messages.collect::<Vec<_>>()
         };
         assert!(lines(told).is_empty());
         assert_eq!(
             lines(Revisions { tools: 2, resources: 3, ..told }),
-            [
-                r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
-                r#"{"jsonrpc":"2.0","method":"notifications/resources/list_changed"}"#,
-            ]
+            ["notifications/tools/list_changed", "notifications/resources/list_changed",]
         );
     }
 

@@ -203,6 +203,10 @@ impl Posted<'_> {
             Step::Reply(reply) => respond::whole(reply),
             Step::Call(calling) => self.stream_or_whole(calling).await,
             Step::Batch(batch) => self.stream_or_whole(batch).await,
+            Step::Listen(listen) => {
+                let stopping = self.front.tasks.stopping().cancelled_owned();
+                self.stream_or_whole(listen.until(stopping)).await
+            }
         }
     }
 

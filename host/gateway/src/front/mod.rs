@@ -20,6 +20,7 @@ mod headers; // Mcp-* headers
 mod http; // accept, connections, paths
 mod legacy; // 2024-11-05 to 2025-11-25
 mod lines; // newline-delimited messages
+mod listen; // subscriptions/listen
 mod modern; // 2026-07-28
 mod offer; // what clients are told about the gateway
 mod old_sse; // HTTP+SSE of 2024-11-05

@@ -1,7 +1,6 @@
 //! 2026-07-28: every request describes itself, every result says what it is. No session, no handshake.
 //!
-//! `subscriptions/listen` will have its place here, as a third kind of [`Step`] that stays open; until then it is an
-//! unknown method, and no list change is announced in `server/discover`.
+//! `subscriptions/listen` is the one request that stays open: see [`super::listen`].
 
 use std::sync::Arc;
 
@@ -9,12 +8,13 @@ use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{Id, write_result as write_plain_result};
 use wasmgate_core::mcp::{meta, method};
 
-use super::calling::{Calling, Question, Reply, Step, Wants};
+use super::calling::{Calling, Question, Reply, Step, Wants, next_id, nobody};
 use super::classify::Protocol;
+use super::listen::Listen;
 use super::offer::SERVER_INFO;
 use super::render::{Refusal, Wire};
 use super::session::{Caller, InFlight};
-use crate::gateway::{ClientFacts, Gateway, View};
+use crate::gateway::{ClientFacts, Gateway, Request, View};
 
 /// A request that [`super::classify`] found to be modern.
 pub(super) struct Asked {
@@ -36,7 +36,22 @@ pub(super) fn receive(
 ) -> Step {
     let refuse = |refusal| Step::Reply(Reply::refusal(Wire::Modern, Some(&asked.id), &refusal));
     match &*asked.method {
-        method::LISTEN => refuse(Refusal::Misfit(super::classify::Misfit::Removed)),
+        method::LISTEN if !hears => refuse(Refusal::Params("Accept: must list text/event-stream")),
+        method::LISTEN => {
+            let (session, in_flight) = in_flight.unzip();
+            let request = Request {
+                view: caller.view.clone(),
+                id: next_id(),
+                principal: Arc::clone(&caller.principal),
+                session,
+                method: method::LISTEN.into(),
+                params: asked.params.map(|params| own_params(params, &asked.protocol)),
+                client: Arc::new(facts(asked.protocol, &caller.view)),
+                version: asked.version,
+                events: nobody(),
+            };
+            Step::Listen(Listen::new(Arc::clone(gateway), asked.id, request, in_flight))
+        }
         _ => {
             let wants = if hears { wants(&asked.protocol) } else { Wants::Nothing };
             let question = Question {

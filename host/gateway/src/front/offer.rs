@@ -30,19 +30,11 @@ pub(super) fn discovered(offering: &Offering) -> Json {
     let versions: Vec<&str> = MODERN.iter().chain(&LEGACY).copied().collect();
     let result = ObjectWriter::new()
         .member("supportedVersions", &Json::of(&versions))
-        .member("capabilities", &unannounced(&offering.capabilities));
+        .member("capabilities", &offering.capabilities);
     match &offering.instructions {
         Some(instructions) => result.string("instructions", instructions).finish(),
         None => result.finish(),
     }
-}
-
-/// The capabilities without what only `subscriptions/listen` could deliver, which is not served yet.
-fn unannounced(capabilities: &Json) -> Json {
-    ["tools", "prompts", "resources"].iter().fold(capabilities.clone(), |all, name| {
-        let Some(one) = all.member(name) else { return all };
-        all.with_member(name, &one.with_members(&[("listChanged", None), ("subscribe", None)]))
-    })
 }
 
 #[cfg(test)]
@@ -67,7 +59,7 @@ mod tests {
                 offering().capabilities.as_str()
             )
         );
-        expect_test::expect![[r#"{"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"tools":{},"resources":{},"logging":{}},"instructions":"be \"kind\""}"#]]
+        expect_test::expect![[r#"{"supportedVersions":["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"capabilities":{"tools":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"logging":{}},"instructions":"be \"kind\""}"#]]
             .assert_eq(discovered(&offering()).as_str());
     }
 }

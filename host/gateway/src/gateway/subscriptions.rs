@@ -24,6 +24,7 @@ pub struct Subscription {
 }
 
 /// Whom a change is told.
+#[derive(Debug, Clone)]
 pub struct Listener {
     /// Unique id of this message for logs.
     pub id: Arc<str>,
@@ -83,6 +84,27 @@ impl Gateway {
             Ok(Json::empty_object())
         };
         passed(&now, &request, &asked, params, unsubscribing).await
+    }
+
+    /// Takes `subscriptions/listen`: its params as interceptors leave them. What it opens, the front keeps.
+    ///
+    /// # Errors
+    /// [`CallError`] when an interceptor objects, or answers what cannot be answered.
+    pub async fn listen(&self, request: &Request) -> Result<Json, CallError> {
+        let now = self.current.load_full();
+        now.index(&request.view).ok_or(CallError::NotServing("not serving that server"))?;
+        let params = request.params.clone().unwrap_or_else(Json::empty_object);
+        let operation = request.operation(None, None);
+        let pipeline = &now.generation.pipeline;
+        if !pipeline.interested(&operation) {
+            return Ok(params);
+        }
+        let mut exchange = Exchange::new(operation);
+        exchange.attributes = request.attributes();
+        match towards_server(pipeline, &mut exchange, params).await? {
+            Sent::Params(params) => Ok(params),
+            Sent::Answered(_) => Err(CallError::UnknownMethod(Arc::clone(&request.method))),
+        }
     }
 
     /// Resources that change from now on: see [`Gateway::told`].

@@ -189,7 +189,6 @@ async fn malformed_requests_are_refused_each_in_its_way() {
         (modern("tools/call", "2099-01-01"), "400", "-32022"),
         (modern("ping", "2026-07-28"), "404", "-32601"),
         (modern("no/such", "2026-07-28"), "404", "-32601"),
-        (modern("subscriptions/listen", "2026-07-28"), "404", "-32601"),
         (modern("tools/list", "2026-07-28").replace("Mcp-Method: tools", "Mcp-Method: x"), "400", "-32020"),
         (modern("tools/list", "2026-07-28").replace("/mcp", "/servers/none/mcp"), "404", "unknown_server"),
         (modern("tools/list", "2026-07-28"), "200", r#""resultType":"complete""#),

@@ -103,3 +103,18 @@ async fn stopping_ends_it() {
     tasks.stopping().cancel();
     serve(slot, far_in, far_out, tasks.clone()).await;
 }
+
+#[tokio::test]
+async fn a_modern_client_is_told_what_it_will_hear_of() {
+    let listen = modern("2026-07-28", "subscriptions/listen").replace(
+        r#""params":{"#,
+        r#""params":{"notifications":{"toolsListChanged":true,"promptsListChanged":false,"resourceSubscriptions":["x:a"]},"#,
+    );
+    let list = modern("2026-07-28", "tools/list").replace(r#""m""#, r#""n""#);
+    let answers = exchange(&[&listen, &list]).await;
+    assert_eq!(answers.len(), 2, "{answers:?}");
+    one(
+        &answers,
+        r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":{"toolsListChanged":true},"_meta":{"io.modelcontextprotocol/subscriptionId":"m"}}}"#,
+    );
+}
