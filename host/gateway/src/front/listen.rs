@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, Stream};
 use futures_util::{StreamExt as _, future};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::jsonrpc::{Id, write_notification};
 use wasmgate_core::mcp::{meta, method};
@@ -46,10 +46,10 @@ impl Listen {
                 session: request.session.clone(),
                 version: request.version,
             };
-            let lists = gateway.revisions();
-            let updates = gateway.updates();
+            // From before it is granted: nothing is missed.
+            let news = (gateway.revisions(), gateway.updates());
             match granted(&gateway, request).await {
-                Ok(granted) => granted.parts(gateway, from, lists, updates, listener),
+                Ok(granted) => granted.parts(gateway, from, news, listener),
                 Err(error) => {
                     let worded = match (&error, gateway.offering(&view)) {
                         (CallError::NotServing(_), None) => refusal(Wire::Modern, &Refusal::UnknownServer),
@@ -126,8 +126,7 @@ impl Granted {
         self,
         gateway: Arc<Gateway>,
         id: Id,
-        lists: tokio::sync::watch::Receiver<Revisions>,
-        updates: broadcast::Receiver<Update>,
+        (lists, updates): (watch::Receiver<Revisions>, broadcast::Receiver<Update>),
         listener: Listener,
     ) -> BoxStream<'static, Part> {
         let granted = Json::of(&self.named());
@@ -162,7 +161,7 @@ impl Granted {
 }
 
 fn list_changes(
-    mut revisions: tokio::sync::watch::Receiver<Revisions>,
+    mut revisions: watch::Receiver<Revisions>,
     wanted: [(bool, &'static str); 3],
     id: Id,
 ) -> impl Stream<Item = Vec<u8>> + Send {
