@@ -17,4 +17,6 @@ mod load;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]
+mod reuse;
+#[cfg(test)]
 mod support;
