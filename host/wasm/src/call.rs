@@ -1,8 +1,9 @@
-//! One call of one plugin, from a fresh store to its end.
+//! One call of one plugin, from a fresh store, or one that was kept, to its end.
 //!
 //! Whatever the guest does (trap, loop, allocate, answer nonsense) or a host function does (panic), the outcome is a
 //! value of [`StageError`], and everything the guest had is dropped. Dropping the future is the same as a time-out: the
-//! guest's stack is unwound, its store goes.
+//! guest's stack is unwound, its store goes. Only an instance whose call ended well may serve another one, if its plugin
+//! allows that at all.
 
 use std::panic::AssertUnwindSafe;
 
@@ -13,17 +14,33 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::engine::Engine;
 use crate::guest::{Guest, Identity};
-use crate::limits::{Exceeded, HOSTCALL_FUEL, Limits, MAX_HANDLES, WALL};
+use crate::limits::{Exceeded, HOSTCALL_FUEL, Limits, MAX_CALLS, MAX_HANDLES, WALL};
 use crate::link::Linked;
 use crate::text::printable;
 
 /// Bytes of a failure's description.
 const MAX_WORDS: usize = 300;
 
-/// A fresh instance in its own store.
+/// An instance in its own store.
 pub(crate) struct Entered {
     pub(crate) store: Store<Guest>,
     pub(crate) instance: Instance,
+    /// Calls it has served.
+    calls: u32,
+}
+
+impl Entered {
+    /// Another call begins.
+    pub(crate) fn renew(&mut self, limits: &Limits) {
+        self.store.data_mut().renew(limits);
+        self.store.set_epoch_deadline(1);
+    }
+
+    /// Whether it may serve another call after this one, which ended well.
+    pub(crate) fn may_continue(&mut self, limits: &Limits) -> bool {
+        self.calls += 1;
+        self.calls < MAX_CALLS && self.store.data_mut().may_continue(limits)
+    }
 }
 
 /// Makes a fresh instance; nothing of the guest has run but its start function.
@@ -39,7 +56,7 @@ pub(crate) async fn enter(engine: &Engine, linked: &Linked, guest: Guest) -> was
         Ok(UpdateDeadline::Yield(1))
     });
     let instance = linked.pre.instantiate_async(&mut store).await?;
-    Ok(Entered { store, instance })
+    Ok(Entered { store, instance, calls: 0 })
 }
 
 /// Runs `work`, which enters a guest, once there is room for it and within the limits of time, and turns whatever goes wrong into a [`StageError`].

@@ -1,21 +1,24 @@
 //! One engine a process: the settings everything runs under, the pool of memories, the clock, and compiled code.
 //!
 //! The settings and why: untrusted guests get no optional WebAssembly proposal that nobody needs, every loop can be
-//! interrupted, and every call starts with fresh memory out of a pool, which costs microseconds where the kernel can
+//! interrupted, and fresh memory comes out of a pool, which costs microseconds where the kernel can
 //! list touched pages (Linux 6.7).
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy};
 
 use crate::cache::Cache;
+use crate::call::Entered;
 use crate::compile::{Compiled, Digest};
 use crate::entries::Stores;
 use crate::guest::Guest;
+use crate::keep::{MAX_KEPT, Shelves};
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::link;
 use crate::marks::Marks;
@@ -73,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) cache: Option<Cache>,
     pub(crate) compiled: Mutex<HashMap<Digest, Weak<Compiled>>>,
     pub(crate) linker: Linker<Guest>,
+    /// Instances that wait for another call.
+    pub(crate) shelves: Arc<Shelves<Entered>>,
     /// How plugins reach the network; not at all when absent.
     pub(crate) outbound: Option<Arc<dyn Outbound>>,
     /// What plugins keep between calls.
@@ -94,7 +99,10 @@ impl Engine {
     /// [`EngineError`] when this machine cannot run guests at all.
     pub fn new(settings: EngineSettings) -> Result<Self, EngineError> {
         let wasmtime = wasmtime().map_err(EngineError::Wasmtime)?;
-        let ticker = Ticker::start(wasmtime.clone()).map_err(EngineError::Clock)?;
+        let shelves = Shelves::new();
+        let swept = Arc::clone(&shelves);
+        let sweep = move || swept.sweep(Instant::now());
+        let ticker = Ticker::start(wasmtime.clone(), sweep).map_err(EngineError::Clock)?;
         let cache = settings.cache.and_then(|dir| {
             Cache::open(&dir, &wasmtime)
                 .inspect_err(
@@ -109,6 +117,7 @@ impl Engine {
             cache,
             compiled: Mutex::default(),
             linker: link::linker(&wasmtime).map_err(EngineError::Wasmtime)?,
+            shelves,
             outbound: settings.outbound,
             stores: Stores::default(),
             marks: Marks::default(),
@@ -146,14 +155,17 @@ fn config() -> Config {
 
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(SLOTS)
-        .total_core_instances(SLOTS * MAX_INSTANCES)
-        .total_memories(SLOTS * MAX_MEMORIES)
-        .total_tables(SLOTS * MAX_TABLES)
+    let live = SLOTS + MAX_KEPT;
+    pool.total_component_instances(live)
+        .total_core_instances(live * MAX_INSTANCES)
+        .total_memories(live * MAX_MEMORIES)
+        .total_tables(live * MAX_TABLES)
         .total_stacks(SLOTS)
         .max_core_instances_per_component(MAX_INSTANCES)
         .max_memories_per_component(MAX_MEMORIES)
         .max_tables_per_component(MAX_TABLES)
+        .max_memories_per_module(MAX_MEMORIES)
+        .max_tables_per_module(MAX_TABLES)
         .table_elements(MAX_TABLE_ELEMENTS)
         .max_memory_size(MAX_MEMORY_BYTES)
         .pagemap_scan(Enabled::Auto);

@@ -1,4 +1,5 @@
-//! What one store holds: everything the host knows about one instance of one plugin during one call. Dropped with it.
+//! What one store holds: everything the host knows about one instance of one plugin. Dropped with it; where an instance
+//! serves another call, [`Guest::renew`] takes away what was of the last one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,7 @@ use crate::engine::Engine;
 use crate::entries::Store;
 use crate::grants::Grants;
 use crate::imports::{Counters, LogBudget, LogRate, Stdio};
-use crate::limits::{Limits, MAX_HANDLES, Usage};
+use crate::limits::{Limits, MAX_HANDLES, MAX_KEPT_HANDLES, Usage};
 use crate::load::Settings;
 
 /// Who a plugin is in logs, notes and counters, for as long as it is loaded.
@@ -100,6 +101,18 @@ impl Guest {
             message: None,
             table,
         }
+    }
+
+    /// Another call begins: budgets are whole again and nothing of the last call is left but the guest's own memory.
+    pub(crate) fn renew(&mut self, limits: &Limits) {
+        self.usage.renew(limits);
+        self.log = LogBudget::default();
+        self.message = None;
+    }
+
+    /// Whether the guest may have another call within `limits`: it has let go of what it borrowed and has memory left.
+    pub(crate) fn may_continue(&mut self, limits: &Limits) -> bool {
+        self.usage.may_continue(limits) && self.table.iter_mut().count() <= MAX_KEPT_HANDLES
     }
 
     /// Puts a message before the guest; what comes back is what the guest is told of it.

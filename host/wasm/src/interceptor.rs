@@ -9,14 +9,11 @@ use wasmgate_core::pipeline::{
 };
 
 use crate::bindings::{list_filter, mutator, types};
-use crate::call::{Entered, contained, enter};
-use crate::compile::Compiled;
-use crate::engine::Engine;
-use crate::guest::{Guest, Identity, Message, Shown};
+use crate::body::Body;
+use crate::call::Entered;
+use crate::guest::{Message, Shown};
 use crate::hooks::{Interest, Role, Sight};
-use crate::limits::{Limits, OUTPUT};
-use crate::link::Linked;
-use crate::load::Isolation;
+use crate::limits::OUTPUT;
 use crate::text::printable;
 
 /// Findings of one call.
@@ -25,20 +22,7 @@ const MAX_FINDINGS: usize = 256;
 /// Bytes of a finding's message, and of the words with which a plugin says that it failed.
 const MAX_WORDS: usize = 1 << 10;
 
-/// A loaded plugin, shared by its roles.
-pub(crate) struct Body {
-    pub(crate) engine: Engine,
-    pub(crate) identity: Arc<Identity>,
-    /// Keeps the compiled code findable for the next plugin of the same bytes.
-    #[expect(dead_code, reason = "held, not read")]
-    pub(crate) compiled: Arc<Compiled>,
-    pub(crate) linked: Arc<Linked>,
-    #[expect(dead_code, reason = "instances are not reused yet")]
-    pub(crate) isolation: Isolation,
-    pub(crate) limits: Limits,
-}
-
-/// One role of a loaded plugin. Every call runs in a fresh instance of it.
+/// One role of a loaded plugin.
 pub struct Interceptor {
     pub(crate) info: StageInfo,
     pub(crate) role: Role,
@@ -76,12 +60,6 @@ impl Stage for Interceptor {
 /// What is shown to a plugin that does not read payloads.
 static NOTHING: Json = Json::null();
 
-/// What the guest said, and the message as it left it.
-struct Said<T> {
-    answer: Result<T, String>,
-    message: Option<Message>,
-}
-
 enum Answer {
     Findings(Vec<types::Finding>),
     Outcome(mutator::Outcome),
@@ -105,15 +83,18 @@ impl Interceptor {
             let shown = Shown { json: payload, may_edit };
             let operation = entered.store.data_mut().receive(exchange, phase, shown);
             let answer = self.ask(entered, &operation).await?;
-            if let Ok(answer) = &answer {
-                entered.store.data_mut().usage.output(answer.bytes())?;
-            }
-            Ok(answer)
+            let guest = entered.store.data_mut();
+            let message = guest.give_back();
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(words) => return Ok(Err(failed(&words))),
+            };
+            guest.usage.output(answer.bytes())?;
+            let note =
+                message.as_ref().filter(|message| message.noted).and_then(|message| message.note.clone());
+            Ok(settle(answer, phase, message).map(|answer| (answer, note)))
         };
-        let Said { answer, message } = self.body.call(exchange, &limits, work).await?;
-        let answer = answer.map_err(|words| StageError::Failed(printable(&words, MAX_WORDS)))?;
-        let note = message.as_ref().filter(|message| message.noted).and_then(|message| message.note.clone());
-        let answer = settle(answer, phase, message)?;
+        let (answer, note) = self.body.call(exchange, &limits, work).await?;
         if let Some(note) = note {
             exchange.put_note(&self.body.identity.name, note);
         }
@@ -131,24 +112,25 @@ impl Interceptor {
         let work = async |entered: &mut Entered| {
             let shown = Shown { json: &NOTHING, may_edit: false };
             let operation = entered.store.data_mut().receive(exchange, Phase::Response, shown);
-            let Entered { store, instance } = entered;
+            let Entered { store, instance, .. } = entered;
             let indices = self.body.linked.filters.as_ref().ok_or_else(no_export)?;
             let exports = indices.load(&mut *store, instance)?;
             let changes =
                 exports.wasmgate_plugin_list_filter().call_filter(&mut *store, &operation, &items).await?;
-            if let Ok(changes) = &changes {
-                let bytes = changes.iter().map(|(_, change)| match change {
-                    list_filter::Change::Hide => 0,
-                    list_filter::Change::Patch(patch) => patch.len(),
-                });
-                let bytes = bytes.sum();
-                store.data_mut().usage.output(bytes)?;
-            }
-            Ok(changes)
+            let guest = store.data_mut();
+            guest.give_back();
+            let changes = match changes {
+                Ok(changes) => changes,
+                Err(words) => return Ok(Err(failed(&words))),
+            };
+            let bytes = changes.iter().map(|(_, change)| match change {
+                list_filter::Change::Hide => 0,
+                list_filter::Change::Patch(patch) => patch.len(),
+            });
+            guest.usage.output(bytes.sum())?;
+            Ok(changes.into_iter().map(item_change).collect())
         };
-        let said = self.body.call(exchange, &limits, work).await?;
-        let changes = said.answer.map_err(|words| StageError::Failed(printable(&words, MAX_WORDS)))?;
-        changes.into_iter().map(item_change).collect()
+        self.body.call(exchange, &limits, work).await
     }
 
     async fn ask(
@@ -156,7 +138,7 @@ impl Interceptor {
         entered: &mut Entered,
         operation: &types::Operation,
     ) -> wasmtime::Result<Result<Answer, String>> {
-        let Entered { store, instance } = entered;
+        let Entered { store, instance, .. } = entered;
         let linked = &self.body.linked;
         if self.role == Role::Validate {
             let exports = linked.validates.as_ref().ok_or_else(no_export)?.load(&mut *store, instance)?;
@@ -176,39 +158,9 @@ impl Interceptor {
     }
 }
 
-impl Body {
-    /// One call of one export, in a fresh configured instance and within `limits`: what the guest said, and the message as
-    /// it left it.
-    async fn call<T>(
-        &self,
-        exchange: &Exchange,
-        limits: &Limits,
-        work: impl AsyncFnOnce(&mut Entered) -> wasmtime::Result<Result<T, String>>,
-    ) -> Result<Said<T>, StageError> {
-        let guest = Guest::new(&self.engine, &self.identity, limits);
-        let output = guest.stdio.clone();
-        let work = async {
-            let mut entered = enter(&self.engine, &self.linked, guest).await?;
-            self.configure(&mut entered).await?;
-            let answer = work(&mut entered).await?;
-            let guest = entered.store.data_mut();
-            Ok(Said { answer, message: guest.give_back() })
-        };
-        let said = contained(&self.engine, &self.identity, limits, work).await;
-        output.log(&self.identity.name, &exchange.operation.id);
-        said
-    }
-
-    /// Every instance is fresh, so every instance is told its configuration.
-    async fn configure(&self, entered: &mut Entered) -> wasmtime::Result<()> {
-        let exports = self.linked.describes.load(&mut entered.store, &entered.instance)?;
-        let plugin = exports.wasmgate_plugin_plugin();
-        let config = &self.identity.config_text;
-        let accepted = plugin.call_configure(&mut entered.store, config).await?;
-        accepted.map(|_hooks| ()).map_err(|_problems| {
-            wasmtime::format_err!("refused the configuration that it accepted when it was loaded")
-        })
-    }
+/// The plugin says that it failed itself.
+fn failed(words: &str) -> StageError {
+    StageError::Failed(printable(words, MAX_WORDS))
 }
 
 /// Cannot happen: hooks for what is not exported are refused when a plugin is loaded.

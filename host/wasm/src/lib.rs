@@ -2,15 +2,17 @@
 //!
 //! The ownership ladder: one [`Engine`] a process (settings, the pool of memories, the clock of CPU budgets, compiled
 //! code by digest); one [`Loaded`] a configured plugin (linked once), with one [`Interceptor`] for each of its roles; one
-//! store a call, fresh, dropped when the call ends, so that nothing a guest did outlives it. An `Interceptor` is a
-//! [`Stage`](wasmgate_core::pipeline::Stage) of the pipeline; nothing else of this crate is seen by a call.
+//! store an instance. It is dropped when its call ends, so that nothing a guest did outlives it; where the plugin allows
+//! it, `keep.rs` keeps it for another call. An `Interceptor` is a [`Stage`](wasmgate_core::pipeline::Stage) of the
+//! pipeline; nothing else of this crate is seen by a call.
 //!
 //! Not here: where a plugin's bytes come from, configuration files, transports, containers.
 //!
-//! Read [`Plugin::load`], then `call.rs`. To give plugins a new capability: `wit/`, one file in `imports/`, one line in
+//! Read [`Plugin::load`], then `body.rs`. To give plugins a new capability: `wit/`, one file in `imports/`, one line in
 //! `link.rs`.
 
 mod bindings;
+mod body;
 mod builtin;
 mod cache;
 mod call;
@@ -25,6 +27,7 @@ mod hooks;
 mod imports;
 mod inspect;
 mod interceptor;
+mod keep;
 mod known;
 mod limits;
 mod link;

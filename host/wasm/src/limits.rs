@@ -118,6 +118,13 @@ pub(crate) const CPU: Exceeded = Exceeded("CPU budget");
 pub(crate) const WALL: Exceeded = Exceeded("time limit");
 pub(crate) const OUTPUT: Exceeded = Exceeded("output limit");
 
+/// Handles that an instance may still hold when it is kept for another call: the runtimes of most languages hold on to
+/// standard input and output.
+pub(crate) const MAX_KEPT_HANDLES: usize = 16;
+
+/// Calls after which an instance is not kept: whatever leaks in a guest leaks only so far.
+pub(crate) const MAX_CALLS: u32 = 1000;
+
 /// What one store has used.
 pub(crate) struct Usage {
     memory_max: usize,
@@ -145,6 +152,16 @@ impl Usage {
             http_response: limits.http_response,
             ends: now.checked_add(limits.wall).unwrap_or(now),
         }
+    }
+
+    /// A new call in the same instance: its memory is what it was, everything else begins anew.
+    pub(crate) fn renew(&mut self, limits: &Limits) {
+        *self = Self { memory: self.memory, ..Self::new(limits) };
+    }
+
+    /// Whether there is memory left for another call within `limits`: a quarter of it.
+    pub(crate) fn may_continue(&self, limits: &Limits) -> bool {
+        self.memory <= limits.memory / 4 * 3
     }
 
     /// One tick of the engine's clock passed while the guest ran.
@@ -249,6 +266,20 @@ mod tests {
         assert!(usage.memory_growing(0, 41, None).is_err());
         assert!(usage.memory_growing(0, 40, None).is_ok());
         assert!(usage.memory_growing(60, 61, None).is_err());
+    }
+
+    #[test]
+    fn another_call_begins_with_the_memory_that_is_there() {
+        let mut usage = usage(100, 1);
+        assert!(usage.memory_growing(0, 75, None).is_ok());
+        assert_eq!((usage.tick(), usage.tick(), usage.output(9)), (Ok(()), Err(CPU), Ok(())));
+        let limits = Limits { memory: 100, cpu: Duration::from_millis(1), ..Limits::default() };
+        assert!(usage.may_continue(&limits));
+        usage.renew(&limits);
+        assert_eq!((usage.tick(), usage.output(limits.output)), (Ok(()), Ok(())));
+        assert!(usage.memory_growing(75, 101, None).is_err());
+        assert!(usage.memory_growing(75, 76, None).is_ok());
+        assert!(!usage.may_continue(&limits));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{About, Compat, Kind, Mode, StageInfo};
 
 use crate::bindings::plugin;
+use crate::body::Body;
 use crate::call::{contained, enter};
 use crate::compile::{compile, hex};
 use crate::engine::Engine;
@@ -15,7 +16,7 @@ use crate::error::{LoadError, Problem};
 use crate::grants::{Grants, Want};
 use crate::guest::{Guest, Identity};
 use crate::hooks::{Interest, Role};
-use crate::interceptor::{Body, Interceptor};
+use crate::interceptor::Interceptor;
 use crate::limits::Limits;
 use crate::link::{Linked, link};
 use crate::text::printable;
@@ -211,8 +212,9 @@ impl Plugin {
         if let Some(hooks) = &narrowed {
             check_hooks(hooks)?;
         }
+        let shelf = engine.inner.shelves.shelf(isolation);
         let body =
-            Body { engine: engine.clone(), identity, compiled, linked, isolation, limits: settings.limits };
+            Body { engine: engine.clone(), identity, compiled, linked, shelf, limits: settings.limits };
         let interceptors = interceptors(body, &raw, narrowed.as_deref(), &settings)?;
         Ok(Loaded { descriptor, interceptors })
     }

@@ -8,6 +8,10 @@ mod capabilities;
 #[cfg(test)]
 mod features;
 #[cfg(test)]
+mod flat;
+#[cfg(test)]
+mod flat;
+#[cfg(test)]
 #[path = "../../guests.rs"]
 mod guests;
 #[cfg(test)]
@@ -16,5 +20,11 @@ mod hostile;
 mod load;
 #[cfg(test)]
 mod plugins;
+#[cfg(test)]
+mod raw;
+#[cfg(test)]
+mod raw_hostile;
+#[cfg(test)]
+mod reuse;
 #[cfg(test)]
 mod support;

@@ -151,7 +151,8 @@ async fn a_panic_of_the_host_stays_in_its_call() {
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
-struct Panics;
+/// Whatever a plugin logs, the host fails over it.
+pub(crate) struct Panics;
 
 macro_rules! subscriber {
     ($type:ty, |$self:ident, $event:ident| $body:expr) => {

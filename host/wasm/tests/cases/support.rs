@@ -10,7 +10,7 @@ use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::{Exchange, Operation, Phase, Stage, StageAnswer, StageError};
 use wasmgate_wasm::{
-    Engine, EngineSettings, Grants, Interceptor, Limits, LoadError, Plugin, Settings, builtin,
+    Engine, EngineSettings, Grants, Interceptor, Isolation, Limits, LoadError, Plugin, Settings, builtin,
 };
 
 /// One engine for the whole test binary, as in the gateway. Compiled guests are kept between runs.
@@ -33,11 +33,12 @@ pub(crate) fn guest(name: &str) -> Bytes {
     std::fs::read(built.join(guests::file_name(&format!("guest-{name}")))).unwrap().into()
 }
 
-/// Settings with this configuration and a CPU budget that a slow machine keeps to.
+/// Settings with this configuration, fresh memory for each call, and a CPU budget that a slow machine keeps to.
 pub(crate) fn settings(config: &str) -> Settings {
     let limits =
         Limits { cpu: Duration::from_millis(200), wall: Duration::from_secs(20), ..Limits::default() };
-    Settings { config: Json::parse(config.to_owned()).unwrap(), limits, ..Settings::default() }
+    let isolation = Some(Isolation::PerCall);
+    Settings { config: Json::parse(config.to_owned()).unwrap(), limits, isolation, ..Settings::default() }
 }
 
 /// A fixture guest told to do `what`.
@@ -66,7 +67,12 @@ pub(crate) async fn try_bundled(name: &str, settings: Settings) -> Result<Arc<In
 
 /// A call of tool `read` on server `files`.
 pub(crate) fn exchange() -> Exchange {
-    Exchange::new(Operation {
+    Exchange::new(operation())
+}
+
+/// The same, without the rest of an exchange.
+pub(crate) fn operation() -> Operation {
+    Operation {
         id: "r1".into(),
         event: "tools/call".into(),
         server: Some(ServerName::new("files").unwrap()),
@@ -75,7 +81,7 @@ pub(crate) fn exchange() -> Exchange {
         session: None,
         version: "2025-11-25",
         initiator: wasmgate_core::pipeline::Party::Client,
-    })
+    }
 }
 
 /// One run in the request phase on a fresh exchange.

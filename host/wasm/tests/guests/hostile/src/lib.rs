@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use wasmgate_plugin::{Call, Config, Descriptor, Finding, Hook, Interceptor, Problem, log};
+use wasmgate_plugin::{Call, Config, Descriptor, Finding, Hook, Interceptor, Isolation, Problem, log};
 
 /// What to do, from the configuration.
 pub struct Hostile(String);
@@ -10,10 +10,12 @@ pub struct Hostile(String);
 impl Interceptor for Hostile {
     fn describe() -> Descriptor {
         Descriptor::new("hostile", "1.0.0", "Misbehaves on demand.")
+            .isolation(Isolation::Pooled)
             .hook(Hook::validate(&["tools/call"]).request().response())
     }
 
     fn configure(config: Config<'_>) -> Result<Self, Vec<Problem>> {
+        CONFIGURED.fetch_add(1, Ordering::Relaxed);
         match config.text().split('"').nth(3).unwrap_or("pass") {
             "refuse" => Err(vec![Problem::new("/do", "is refused")]),
             "spin-in-configure" => spin(),
@@ -25,7 +27,13 @@ impl Interceptor for Hostile {
         match call.get_string("/do").as_deref().unwrap_or(&self.0) {
             "find" => return Ok(vec![Finding::error("bad\nword \u{202e}").at("/arguments/q")]),
             "count" => return Ok(vec![Finding::info(count())]),
+            "count-and-fail" => return Err(count()),
+            "count-configured" => {
+                let times = CONFIGURED.load(Ordering::Relaxed);
+                return Ok(vec![Finding::info(format!("configured {times} times"))]);
+            }
             "fail" => return Err("broken\u{1b}[31m".into()),
+            "keep-memory" => std::mem::forget(std::hint::black_box(vec![1_u8; 1 << 20])),
             "note" => return Ok(vec![Finding::info(note(call))]),
             "attributes" => return Ok(vec![Finding::info(attributes(call))]),
             "spin" => spin(),
@@ -40,6 +48,7 @@ impl Interceptor for Hostile {
             "flood-findings" => return Ok(vec![Finding::info("x".repeat(3000)); 400]),
             "huge-text" => return Err("x".repeat(30 << 20)),
             "stale" => stale(),
+            "note-of" => call.put_note(&call.get("/note").unwrap_or_default()),
             "bad-note" => call.put_note("{"),
             "huge-note" => call.put_note(&format!("\"{}\"", "x".repeat(2 << 20))),
             "files" => return Ok(vec![Finding::info(files())]),
@@ -50,6 +59,8 @@ impl Interceptor for Hostile {
 }
 
 wasmgate_plugin::export!(Hostile);
+
+static CONFIGURED: AtomicU32 = AtomicU32::new(0);
 
 /// How often this memory was used.
 fn count() -> String {

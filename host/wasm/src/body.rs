@@ -1,0 +1,85 @@
+//! A loaded plugin, whatever its roles: how a call gets an instance and what becomes of the instance afterwards.
+
+use std::sync::Arc;
+
+use wasmgate_core::pipeline::{Exchange, StageError};
+
+use crate::call::{Entered, contained, enter};
+use crate::compile::Compiled;
+use crate::engine::Engine;
+use crate::guest::{Guest, Identity};
+use crate::keep::{Owner, Shelf};
+use crate::limits::Limits;
+use crate::link::Linked;
+
+/// A loaded plugin, shared by its roles.
+pub(crate) struct Body {
+    pub(crate) engine: Engine,
+    pub(crate) identity: Arc<Identity>,
+    /// Keeps the compiled code findable for the next plugin of the same bytes.
+    #[expect(dead_code, reason = "held, not read")]
+    pub(crate) compiled: Arc<Compiled>,
+    pub(crate) linked: Arc<Linked>,
+    /// Instances that wait for another call.
+    pub(crate) shelf: Arc<Shelf<Entered>>,
+    pub(crate) limits: Limits,
+}
+
+impl Body {
+    /// One call of one export within `limits`, in an instance that is configured. It is kept for another call, if the plugin
+    /// allows that, only when `work` ended well in every respect.
+    pub(crate) async fn call<T>(
+        &self,
+        exchange: &Exchange,
+        limits: &Limits,
+        work: impl AsyncFnOnce(&mut Entered) -> wasmtime::Result<Result<T, StageError>>,
+    ) -> Result<T, StageError> {
+        let operation = &exchange.operation;
+        let mut output = None;
+        let work = async {
+            let owner = self.shelf.owner(operation);
+            let mut entered = match self.shelf.take(&owner) {
+                Some(mut kept) => {
+                    kept.renew(limits);
+                    output = Some(kept.store.data().stdio.clone());
+                    kept
+                }
+                None => {
+                    let guest = Guest::new(&self.engine, &self.identity, limits);
+                    output = Some(guest.stdio.clone());
+                    let mut fresh = enter(&self.engine, &self.linked, guest).await?;
+                    self.configure(&mut fresh).await?;
+                    fresh
+                }
+            };
+            let answer = work(&mut entered).await?;
+            entered.store.data().stdio.log(&self.identity.name, &operation.id);
+            if answer.is_ok() {
+                self.keep(owner, entered);
+            }
+            Ok(answer)
+        };
+        let said = contained(&self.engine, &self.identity, limits, work).await;
+        if let (Err(_), Some(output)) = (&said, output) {
+            output.log(&self.identity.name, &operation.id);
+        }
+        said?
+    }
+
+    /// Every instance is told its configuration once.
+    async fn configure(&self, entered: &mut Entered) -> wasmtime::Result<()> {
+        let exports = self.linked.describes.load(&mut entered.store, &entered.instance)?;
+        let plugin = exports.wasmgate_plugin_plugin();
+        let config = &self.identity.config_text;
+        let accepted = plugin.call_configure(&mut entered.store, config).await?;
+        accepted.map(|_hooks| ()).map_err(|_problems| {
+            wasmtime::format_err!("refused the configuration that it accepted when it was loaded")
+        })
+    }
+
+    fn keep(&self, owner: Owner, mut entered: Entered) {
+        if owner != Owner::Nobody && entered.may_continue(&self.limits) {
+            self.shelf.put(owner, entered);
+        }
+    }
+}
