@@ -10,8 +10,6 @@ mod features;
 #[cfg(test)]
 mod flat;
 #[cfg(test)]
-mod flat;
-#[cfg(test)]
 #[path = "../../guests.rs"]
 mod guests;
 #[cfg(test)]
