@@ -41,7 +41,8 @@ const MOST: usize = 16;
 /// Steps for any value, and for each byte of the schema besides.
 const STEPS: u64 = 50_000;
 const STEPS_PER_BYTE: u64 = 8;
-/// How deeply schemas may lie in each other, references counted. Values are no deeper than the JSON reader allows (128).
+/// How deeply schemas may lie in each other, references counted: two for each level of the deepest message that the
+/// gateway takes (64).
 const DEEPEST: u32 = 128;
 
 /// Checks `value` against `schema`, whose text is `text`.
