@@ -49,6 +49,7 @@ fn calls_leave_nothing_behind() {
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
+#[expect(clippy::disallowed_methods, reason = "whoever runs the test may ask for more rounds")]
 fn measure() {
     let count = std::env::var(COUNT).map_or(INSTANTIATIONS, |count| count.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
