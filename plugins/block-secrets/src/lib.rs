@@ -18,6 +18,7 @@ use wasmgate_plugin::{
 };
 
 use crate::config::{Action, KNOWN, Settings};
+use crate::redact::Redacted;
 
 /// The plugin, as configured.
 pub struct BlockSecrets(Settings);
@@ -86,7 +87,10 @@ impl Interceptor for BlockSecrets {
         let Some(redacted) = redact::payload(&draft.text(), self.0.allowed, &known) else {
             return Ok(Outcome::Unchanged);
         };
-        draft.replace(&redacted)?;
+        match redacted {
+            Redacted::Edits(edits) => draft.apply(&edits)?,
+            Redacted::Whole(payload) => draft.replace(&payload)?,
+        }
         log::count("redacted", 1);
         Ok(Outcome::Changed)
     }
@@ -269,6 +273,15 @@ mod tests {
                 expected,
                 "{payload}"
             );
+        }
+    }
+
+    #[test]
+    fn many_are_redacted_like_few() {
+        for count in [1, 64, 65, 1000] {
+            let payload = |text: &str| format!("[{}]", vec![format!("\"{text}\""); count].join(","));
+            let after = redacted(r#"{"request":"redact"}"#, Phase::Request, &payload(TOKEN));
+            assert_eq!(after, payload("[redacted: github-token]"));
         }
     }
 

@@ -85,7 +85,8 @@ async fn block_secrets_is_configured() {
     let allowing = load(r#"{"allow":["github-token"]}"#).await.unwrap();
     assert_eq!(words(&run(&allowing, r#"["ghp_0123456789abcdefghijklmnopqrstuvwxyz"]"#).await), "");
     let refused = load(r#"{"allow":["nonsense"]}"#).await.unwrap_err();
-    assert_eq!(refused.to_string(), "refuses its configuration: `/allow/0` is not the name of a rule");
+    let refused = refused.to_string();
+    assert!(refused.starts_with("refuses its configuration: `/allow/0` "), "{refused}");
 }
 
 #[tokio::test]
