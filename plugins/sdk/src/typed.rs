@@ -84,7 +84,11 @@ impl ToolResult {
 
     /// A result for programs, and the same as text for models (2025-06-18, server/tools, "Structured Content").
     pub fn structured(value: Value) -> Self {
-        Self { content: vec![Content::text(value.to_string())], structured_content: Some(value), ..Self::default() }
+        Self {
+            content: vec![Content::text(value.to_string())],
+            structured_content: Some(value),
+            ..Self::default()
+        }
     }
 }
 
