@@ -30,8 +30,9 @@ pub(crate) const MAX_HANDLES: usize = 256;
 /// see time spent in the host.
 pub(crate) const HOST_BYTES_PER_TICK: usize = 512 << 10;
 
-/// Parts of one component instance. What real components need was measured: Rust 4 core instances, 1 memory, 2 tables.
-pub(crate) const MAX_INSTANCES: u32 = 16;
+/// Parts of one component instance. Counted in real components: Rust 3 core modules, 1 memory, 2 tables of 200 elements;
+/// JavaScript (QuickJS) 8, 2 and 2 of 800; Python 14, 1 and 2 of 5,800, and one module more for each native library.
+pub(crate) const MAX_INSTANCES: u32 = 32;
 pub(crate) const MAX_MEMORIES: u32 = 4;
 pub(crate) const MAX_TABLES: u32 = 8;
 pub(crate) const MAX_TABLE_ELEMENTS: usize = 20_000;

@@ -251,6 +251,7 @@ impl Outbound for Echo {
             let header = |name: &str| (name.to_owned(), "1".to_owned());
             match request.url.path() {
                 "/slow" => std::future::pending().await,
+                "/panic" => panic!("made to"),
                 "/forbidden" => Err(OutboundError::Forbidden("a private address".into())),
                 "/broken" => Err(OutboundError::Failed("it broke\noff".into())),
                 "/large" => Ok(OutboundResponse {
@@ -393,6 +394,29 @@ async fn waiting_for_an_answer_ends_with_the_calls_time() {
         ["more than allowed: no answer in time", "exceeded its time limit"].contains(&&*ended),
         "{ended}"
     );
+}
+
+#[tokio::test]
+async fn a_host_that_fails_on_the_way_hurts_one_call() {
+    let (stage, _) = online(settings("{}").limits).await;
+    for _ in 0..3 {
+        let failed = told(&stage, "get https://granted.example/panic").await;
+        assert_eq!(failed, "failed: the host failed while it served the plugin");
+        assert!(told(&stage, "get https://granted.example/").await.contains("hello"));
+    }
+}
+
+#[tokio::test]
+async fn a_call_dropped_while_it_waits_for_an_answer_leaves_nothing_behind() {
+    let (stage, echo) = online(settings("{}").limits).await;
+    for sent in 1..=5 {
+        let mut call = Box::pin(told(&stage, "get https://granted.example/slow"));
+        while echo.0.lock().unwrap().len() < sent {
+            assert!(futures_util::poll!(&mut call).is_pending());
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(told(&stage, "get https://granted.example/").await.contains("hello"));
 }
 
 #[tokio::test]
