@@ -82,6 +82,8 @@ pub fn raw(name: &str) -> Catalog {
 /// A server with these tools, each of which answers with its argument `answer`.
 pub fn tools(name: &str, tools: &Value) -> Catalog {
     let mut entry = fixture(&["raw", "--stdio"]);
-    entry["env"] = json!([{"name": "FIXTURE_TOOLS", "value": tools.to_string()}]);
+    // A `$` in a catalog stands before the name of a variable.
+    let tools = tools.to_string().replace('$', "\\u0024");
+    entry["env"] = json!([{"name": "FIXTURE_TOOLS", "value": tools}]);
     Catalog::new().entry(name, entry)
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wasmgate_tests::catalog::{good, tools};
 use wasmgate_tests::mcp::result;
-use wasmgate_tests::{Legacy, Running, gateway};
+use wasmgate_tests::{Legacy, Running, gateway, soon};
 
 /// "ignore", in characters that nobody sees.
 const HIDDEN: &str = "\u{e0069}\u{e0067}\u{e006e}\u{e006f}\u{e0072}\u{e0065}";
@@ -14,6 +14,11 @@ async fn with(plugin: &str, config: &Value, offered: &Value) -> (Running, Legacy
     let gw = gateway().catalog(tools("s", offered)).config(&config).start().await;
     gw.ready(["s"]).await;
     let client = gw.alone("s").await;
+    // Calls are taken before a server's list has been read; until then there is no schema to check them against.
+    soon("the server's tools", async {
+        while result(client.request("tools/list", json!({})).await)["tools"] == json!([]) {}
+    })
+    .await;
     (gw, client)
 }
 
