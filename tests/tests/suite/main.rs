@@ -11,6 +11,7 @@ mod containers;
 mod demo;
 mod faults;
 mod foreign;
+mod languages;
 mod layering;
 mod operations;
 mod plugins;

@@ -216,7 +216,9 @@ impl Cases {
     pub fn parse(text: &str) -> Result<Self, CaseError> {
         match text.trim_start().starts_with('[') {
             true => serde_json::from_str(text).map(Self::Several).map_err(CaseError::Shape),
-            false => serde_json::from_str(text).map(|case| Self::One(Box::new(case))).map_err(CaseError::Shape),
+            false => {
+                serde_json::from_str(text).map(|case| Self::One(Box::new(case))).map_err(CaseError::Shape)
+            }
         }
     }
 
@@ -276,7 +278,8 @@ mod tests {
 
     #[test]
     fn an_array_is_several_cases() {
-        let text = r#"[{"event":"a","phase":"request","payload":1},{"event":"b","phase":"response","payload":2}]"#;
+        let text =
+            r#"[{"event":"a","phase":"request","payload":1},{"event":"b","phase":"response","payload":2}]"#;
         assert_eq!(Cases::parse(text).unwrap().all().len(), 2);
     }
 

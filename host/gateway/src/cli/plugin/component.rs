@@ -15,14 +15,16 @@ use crate::telemetry;
 pub(super) fn bytes(from: &str) -> Result<Bytes, Failed> {
     if let Some(name) = from.strip_prefix("builtin:") {
         let names = || BUILT_IN.iter().map(|plugin| plugin.name).collect::<Vec<_>>().join(", ");
-        return builtin(name)
-            .map(Bytes::from_static)
-            .ok_or_else(|| Failed::Usage(format!("no plugin `{name}` is bundled; bundled are: {}", names())));
+        return builtin(name).map(Bytes::from_static).ok_or_else(|| {
+            Failed::Usage(format!("no plugin `{name}` is bundled; bundled are: {}", names()))
+        });
     }
     let unreadable = |error: std::io::Error| Failed::Usage(format!("{from} cannot be read: {error}"));
     let size = std::fs::metadata(Path::new(from)).map_err(unreadable)?.len();
     if size > MAX_COMPONENT_BYTES as u64 {
-        return Err(Failed::Work(format!("{from} is too large: {size} bytes, the most is {MAX_COMPONENT_BYTES}")));
+        return Err(Failed::Work(format!(
+            "{from} is too large: {size} bytes, the most is {MAX_COMPONENT_BYTES}"
+        )));
     }
     Ok(std::fs::read(from).map_err(unreadable)?.into())
 }

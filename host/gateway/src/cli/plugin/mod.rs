@@ -1,8 +1,11 @@
 //! `wasmgate plugin`: for those who write plugins, and those who decide whether to run one. No gateway is involved.
 
+mod component;
 mod inspect;
 mod new;
+mod replay;
 mod template;
+mod test;
 
 use super::Failed;
 
@@ -13,6 +16,8 @@ pub(super) enum Plugin {
     New(new::New),
     /// Say what a component is, sees and wants, before it is trusted with anything.
     Inspect(inspect::Inspect),
+    /// Run a component on recorded messages.
+    Test(test::Test),
 }
 
 impl Plugin {
@@ -20,6 +25,7 @@ impl Plugin {
         match self {
             Self::New(new) => new.run(),
             Self::Inspect(inspect) => inspect.run(),
+            Self::Test(test) => test.run(),
         }
     }
 }

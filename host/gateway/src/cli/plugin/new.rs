@@ -45,7 +45,8 @@ enum Kind {
 const MAX_NAME: usize = 64;
 
 /// Names that Cargo or the project itself uses for something else.
-const TAKEN: &[&str] = &["test", "core", "std", "alloc", "proc-macro", "app", "wasmgate", "wasmgate-plugin", "wit-world"];
+const TAKEN: &[&str] =
+    &["test", "core", "std", "alloc", "proc-macro", "app", "wasmgate", "wasmgate-plugin", "wit-world"];
 
 impl New {
     pub(super) fn run(self) -> Result<(), Failed> {
@@ -160,7 +161,8 @@ mod tests {
             assert_eq!(check_name(good, Lang::Rust), Ok(()), "{good}");
         }
         let long = "a".repeat(65);
-        for bad in ["", "A", "1a", "-a", "a-", "a--b", "a_b", "../a", "a/b", "a b", "é", "test", "app", &long] {
+        for bad in ["", "A", "1a", "-a", "a-", "a--b", "a_b", "../a", "a/b", "a b", "é", "test", "app", &long]
+        {
             assert!(check_name(bad, Lang::Python).is_err(), "{bad}");
         }
         assert!(check_name("match", Lang::Rust).is_err());
@@ -181,7 +183,8 @@ mod tests {
                 paths.dedup();
                 assert_eq!(paths.len(), files.len(), "a path occurs twice");
                 for (path, text) in &files {
-                    let left = text.split('@').any(|part| ["NAME", "CRATE", "WORLD", "CONFIG"].contains(&part));
+                    let left =
+                        text.split('@').any(|part| ["NAME", "CRATE", "WORLD", "CONFIG"].contains(&part));
                     assert!(!left, "{path} has a place that is not filled in");
                 }
             }
@@ -191,7 +194,8 @@ mod tests {
     #[test]
     fn nothing_is_overwritten() {
         let home = std::env::temp_dir().join(format!("wasmgate-new-{}", std::process::id()));
-        let new = || New { name: "mine".into(), lang: Lang::Js, kind: Kind::Validator, path: Some(home.clone()) };
+        let new =
+            || New { name: "mine".into(), lang: Lang::Js, kind: Kind::Validator, path: Some(home.clone()) };
         assert!(new().run().is_ok());
         std::fs::write(home.join("package.json"), "mine").unwrap();
         assert!(matches!(new().run(), Err(Failed::Usage(_))));

@@ -11,12 +11,12 @@ use wasmgate_core::json::Json;
 use wasmgate_core::mcp;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::{
-    self, Blocked, Exchange, Finding, Kind, ListItem, Operation, Party, Phase, Pipeline, Remark, Severity, Stage,
-    differences,
+    self, Blocked, Exchange, Finding, Kind, ListItem, Operation, Party, Phase, Pipeline, Remark, Severity,
+    Stage, differences,
 };
 use wasmgate_wasm::{
-    Engine, Grants, HttpGrant, KvGrant, LoadError, Origin, OutboundError, OutboundFuture, OutboundRequest,
-    OutboundResponse, Plugin, SecretGrant, Settings, Want,
+    Engine, Grants, HttpGrant, KnownSecrets, KvGrant, Limits, LoadError, Origin, OutboundError, OutboundFuture,
+    OutboundRequest, OutboundResponse, Plugin, SecretGrant, Settings, Want,
 };
 
 use super::super::Failed;
@@ -31,6 +31,7 @@ pub(super) struct Replay {
     engine: Engine,
     bytes: Bytes,
     web: Arc<Web>,
+    limits: Limits,
 }
 
 /// A plugin under one configuration.
@@ -43,10 +44,10 @@ struct Ready {
 
 impl Replay {
     /// A component, from where it is.
-    pub(super) fn new(component: &str) -> Result<Self, Failed> {
+    pub(super) fn new(component: &str, limits: Limits) -> Result<Self, Failed> {
         let web = Arc::new(Web::default());
         let engine = component::engine(Some(Arc::clone(&web) as Arc<dyn wasmgate_wasm::Outbound>))?;
-        Ok(Self { engine, bytes: component::bytes(component)?, web })
+        Ok(Self { engine, bytes: component::bytes(component)?, web, limits })
     }
 
     /// What becomes of each case of one file. `name` is what the plugin is called there: what it keeps between calls is kept
@@ -81,12 +82,13 @@ impl Replay {
             // A failure is what happened, whatever the plugin says of itself.
             fail_open: Some(false),
             grants,
+            limits: self.limits,
             ..Settings::default()
         };
         let mut grants = granted(case)?;
         let mut loaded = Plugin::load(&self.engine, name, self.bytes.clone(), settings(grants.clone())).await;
         if let Err(LoadError::Held(wants)) = &loaded {
-            wants.iter().for_each(|want| grant(&mut grants, want));
+            wants.iter().for_each(|want| grant(&mut grants, case, want));
             loaded = Plugin::load(&self.engine, name, self.bytes.clone(), settings(grants)).await;
         }
         let loaded = loaded.map_err(|error| format!("the plugin {}", component::chain(&error)))?;
@@ -108,7 +110,8 @@ impl Ready {
         let phase = phase(case);
         let asked = |kinds: &[Kind]| {
             self.pipeline.stages().iter().map(|stage| stage.info()).any(|info| {
-                kinds.contains(&info.kind) && info.hooks.iter().any(|hook| hook.wants(&exchange.operation, phase))
+                kinds.contains(&info.kind)
+                    && info.hooks.iter().any(|hook| hook.wants(&exchange.operation, phase))
             })
         };
         if !asked(&[Kind::Validator, Kind::Mutator, Kind::Filter]) {
@@ -164,7 +167,8 @@ impl Ready {
         let item = |item: Json| ListItem { name: item_name(&item), server: server.clone(), item };
         let before = elements.len();
         let kept = self.pipeline.filter(exchange, elements.iter().cloned().map(item).collect()).await?;
-        let same = kept.len() == before && kept.iter().all(|kept| elements.get(kept.index) == Some(&kept.item));
+        let same =
+            kept.len() == before && kept.iter().all(|kept| elements.get(kept.index) == Some(&kept.item));
         if same {
             return Ok(payload);
         }
@@ -190,7 +194,8 @@ fn item_name(item: &Json) -> Box<str> {
 
 fn operation(case: &Case, id: &str) -> Result<Operation, String> {
     let server = case.server.as_deref().or(case.event.ends_with("/list").then_some("server"));
-    let server = server.map(|name| ServerName::new(name).map_err(|error| format!("`server`: {error}"))).transpose()?;
+    let server =
+        server.map(|name| ServerName::new(name).map_err(|error| format!("`server`: {error}"))).transpose()?;
     let wanted = case.protocol.as_deref().unwrap_or(mcp::V2025_11_25);
     let known = mcp::LEGACY.iter().chain(&mcp::MODERN).find(|version| **version == wanted);
     Ok(Operation {
@@ -269,7 +274,8 @@ fn with_findings(expected: Expected, findings: Vec<Finding>) -> Expected {
 fn granted(case: &Case) -> Result<Grants, String> {
     let mut grants = Grants::default();
     for answer in &case.http {
-        let url = url::Url::parse(&answer.url).map_err(|error| format!("`http`: `{}`: {error}", answer.url))?;
+        let url =
+            url::Url::parse(&answer.url).map_err(|error| format!("`http`: `{}`: {error}", answer.url))?;
         let origin = Origin::of(&url).ok_or_else(|| format!("`http`: `{}` has no origin", answer.url))?;
         grants.http.push(HttpGrant { origin, private: false });
     }
@@ -295,13 +301,16 @@ fn granted(case: &Case) -> Result<Grants, String> {
     Ok(grants)
 }
 
-fn grant(grants: &mut Grants, want: &Want) {
+fn grant(grants: &mut Grants, case: &Case, want: &Want) {
     match want {
         Want::Clock => grants.clock = true,
         Want::Random => grants.random = true,
         Want::Kv => grants.kv = Some(KvGrant::default()),
         Want::Labels => grants.labels = true,
-        Want::FindSecrets => {}
+        Want::FindSecrets => {
+            let known = case.secrets.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+            grants.find_secrets = KnownSecrets::new(known).ok().map(Arc::new);
+        }
         Want::Http(origin) => grants.http.push(HttpGrant { origin: origin.clone(), private: false }),
         Want::Secret(name) => grants.secrets.push(SecretGrant {
             name: name.clone(),
@@ -332,7 +341,10 @@ impl wasmgate_wasm::Outbound for Web {
         };
         let answer = match answers.iter().find(fits) {
             Some(answer) => Ok(response(answer)),
-            None => Err(OutboundError::Failed(format!("the case has no answer to {} {}", request.method, request.url))),
+            None => Err(OutboundError::Failed(format!(
+                "the case has no answer to {} {}",
+                request.method, request.url
+            ))),
         };
         Box::pin(std::future::ready(answer))
     }

@@ -6,11 +6,13 @@ use clap::Args;
 use serde_json::Value;
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::differences;
+use wasmgate_wasm::Limits;
 
 use super::super::{Failed, output};
 use super::component;
 use super::replay::Replay;
 use crate::cases::{Case, Cases, Expected, ExpectedFinding};
+use crate::document::units::{BadQuantity, Span};
 
 /// Run a component on recorded messages, in the gateway's own sandbox and with its limits.
 #[derive(Debug, Args)]
@@ -23,6 +25,16 @@ pub(super) struct Test {
     /// Write what happened into the files, as what is expected from now on.
     #[arg(long)]
     update: bool,
+    /// CPU time of one call [default: 50ms, as in the gateway].
+    #[arg(long, value_parser = span)]
+    cpu: Option<Span>,
+    /// Time of one call from start to end [default: 2s, as in the gateway].
+    #[arg(long, value_parser = span)]
+    wall: Option<Span>,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    text.parse().map_err(|error: BadQuantity| error.to_string())
 }
 
 /// How often a kind of thing happened.
@@ -37,7 +49,7 @@ impl Test {
     pub(super) fn run(self) -> Result<(), Failed> {
         let files = self.files()?;
         let tally = component::block_on(async {
-            let replay = Replay::new(&self.component)?;
+            let replay = Replay::new(&self.component, self.limits())?;
             let mut tally = Tally::default();
             for (number, file) in files.iter().enumerate() {
                 self.file(&replay, number, file, &mut tally).await?;
@@ -53,9 +65,16 @@ impl Test {
         }
     }
 
-    async fn file(&self, replay: &Replay, number: usize, file: &Path, tally: &mut Tally) -> Result<(), Failed> {
+    async fn file(
+        &self,
+        replay: &Replay,
+        number: usize,
+        file: &Path,
+        tally: &mut Tally,
+    ) -> Result<(), Failed> {
         let shown = file.display();
-        let unusable = |error: &dyn std::error::Error| Failed::Usage(format!("{shown} {}", component::chain(error)));
+        let unusable =
+            |error: &dyn std::error::Error| Failed::Usage(format!("{shown} {}", component::chain(error)));
         let mut cases = Cases::read(file).map_err(|error| unusable(&error))?;
         // A name of its own, so that what the plugin keeps between calls ends with the file.
         let happened = match replay.run(&format!("case-{number}"), cases.all()).await {
@@ -90,13 +109,24 @@ impl Test {
         Ok(())
     }
 
+    fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        Limits {
+            cpu: self.cpu.map_or(usual.cpu, |span| span.0),
+            wall: self.wall.map_or(usual.wall, |span| span.0),
+            ..usual
+        }
+    }
+
     /// The files meant, in order.
     fn files(&self) -> Result<Vec<PathBuf>, Failed> {
         let beside = Path::new(&self.component).with_file_name("tests");
         let usual = [PathBuf::from("tests"), beside].into_iter().find(|place| place.is_dir());
         let places = match self.cases.is_empty() {
             false => self.cases.clone(),
-            true => vec![usual.ok_or_else(|| Failed::Usage("there is no directory `tests`: name files of cases".to_owned()))?],
+            true => vec![usual.ok_or_else(|| {
+                Failed::Usage("there is no directory `tests`: name files of cases".to_owned())
+            })?],
         };
         let mut files = Vec::new();
         for place in places {
@@ -110,7 +140,10 @@ impl Test {
             found.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
             found.sort();
             if found.is_empty() {
-                return Err(Failed::Usage(format!("there is no case in {}: they are `*.json`", place.display())));
+                return Err(Failed::Usage(format!(
+                    "there is no case in {}: they are `*.json`",
+                    place.display()
+                )));
             }
             files.append(&mut found);
         }
@@ -126,7 +159,10 @@ fn kept(happened: Expected) -> Expected {
 /// How what happened differs from what was expected.
 fn complaints(case: &Case, happened: &Expected) -> Vec<String> {
     let Some(expected) = &case.expected else {
-        return vec![format!("nothing is expected yet, and this happened: {}; accept it with --update", short(happened))];
+        return vec![format!(
+            "nothing is expected yet, and this happened: {}; accept it with --update",
+            short(happened)
+        )];
     };
     let mut complaints = Vec::new();
     if expected.verdict != happened.verdict {
@@ -178,7 +214,8 @@ fn compare_findings(expected: &[ExpectedFinding], got: &[ExpectedFinding], compl
             }
         }
     }
-    complaints.extend(got.iter().skip(expected.len()).map(|more| format!("findings: unexpected {}", shown(more))));
+    complaints
+        .extend(got.iter().skip(expected.len()).map(|more| format!("findings: unexpected {}", shown(more))));
 }
 
 fn compare_payload(expected: &Value, got: &Value, complaints: &mut Vec<String>) {
@@ -188,7 +225,8 @@ fn compare_payload(expected: &Value, got: &Value, complaints: &mut Vec<String>) 
     }
     for difference in differences(&Json::of(expected), &Json::of(got), MOST) {
         let pointer = difference.pointer();
-        let at = |value: &Value| value.pointer(pointer).map_or_else(|| "nothing".to_owned(), Value::to_string);
+        let at =
+            |value: &Value| value.pointer(pointer).map_or_else(|| "nothing".to_owned(), Value::to_string);
         complaints.push(format!("payload{pointer}: expected {}, got {}", at(expected), at(got)));
     }
     if complaints.is_empty() {
@@ -241,13 +279,8 @@ mod tests {
     #[test]
     fn nothing_expected_is_a_failure_that_says_how_to_accept() {
         let cases = Cases::parse(r#"{"event":"e","phase":"request","payload":{}}"#).unwrap();
-        let happened = Expected {
-            verdict: Verdict::Valid,
-            findings: None,
-            payload: None,
-            changes: None,
-            error: None,
-        };
+        let happened =
+            Expected { verdict: Verdict::Valid, findings: None, payload: None, changes: None, error: None };
         let said = complaints(&cases.all()[0], &happened);
         assert!(said[0].contains("--update") && said[0].contains("valid"), "{said:?}");
     }
