@@ -18,6 +18,7 @@ mod plugins;
 mod processes;
 mod protocol_legacy;
 mod protocol_modern;
+mod reference;
 mod reload;
 mod remotes;
 mod stdio;

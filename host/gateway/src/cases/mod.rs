@@ -250,7 +250,7 @@ impl Cases {
     /// All of them, in order.
     pub fn all(&self) -> &[Case] {
         match self {
-            Self::One(case) => std::slice::from_ref(case),
+            Self::One(case) => std::slice::from_ref(&**case),
             Self::Several(cases) => cases,
         }
     }
@@ -258,7 +258,7 @@ impl Cases {
     /// All of them, to be changed.
     pub fn all_mut(&mut self) -> &mut [Case] {
         match self {
-            Self::One(case) => std::slice::from_mut(case),
+            Self::One(case) => std::slice::from_mut(&mut **case),
             Self::Several(cases) => cases,
         }
     }

@@ -137,8 +137,9 @@ mod tests {
         };
         let (workspace, own, vendored) =
             (read("Cargo.toml"), read("plugins/sdk/Cargo.toml"), template!("rust/sdk-Cargo.toml"));
+        let about = ["version", "edition", "rust-version", "license", "repository", "publish"];
         let names = own.lines().filter_map(|line| line.split_once(['.', ' '])).filter(|(name, rest)| {
-            rest.contains("workspace") && workspace.contains(&format!("\n{name} = ")) && *name != "version"
+            rest.contains("workspace") && workspace.contains(&format!("\n{name} = ")) && !about.contains(name)
         });
         let names: BTreeSet<_> = names.map(|(name, _)| name).collect();
         assert!(names.contains("wit-bindgen") && names.contains("serde_json"), "{names:?}");
