@@ -16,6 +16,15 @@ pub enum Difference {
     Replaced(String),
 }
 
+impl Difference {
+    /// Where, as an RFC 6901 pointer.
+    pub fn pointer(&self) -> &str {
+        match self {
+            Self::Added(place) | Self::Removed(place) | Self::Replaced(place) => place,
+        }
+    }
+}
+
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (word, place) = match self {

@@ -6,6 +6,7 @@ mod foreign;
 mod outbound;
 mod plugins;
 mod probe;
+mod record;
 mod refusal;
 mod run;
 

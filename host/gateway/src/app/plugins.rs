@@ -18,7 +18,7 @@ use wasmgate_wasm::{
 
 use super::outbound::PluginHttp;
 use super::refusal::refusal;
-use super::{StartError, foreign};
+use super::{StartError, foreign, record};
 use crate::config::{Config, PluginConfig, PluginMode, PluginSecret, PluginSource, Seen};
 use crate::document::Diagnostic;
 use crate::egress::Egress;
@@ -31,7 +31,7 @@ pub(crate) struct Plugins {
     /// Made for the first plugin: a gateway without any needs none.
     engine: Option<Engine>,
     world: World,
-    /// The interceptors of the command line that are no components; they never change.
+    /// The interceptors of the command line that are no components, and what records; they never change.
     outside: Option<Vec<Arc<dyn Stage>>>,
     in_force: Vec<Loaded>,
 }
@@ -172,7 +172,8 @@ impl Plugins {
         if let Some(stages) = &self.outside {
             return Ok(stages.clone());
         }
-        let stages = guarded(foreign::stages(config, &self.world)?);
+        let mut stages = config.record.as_ref().map_or_else(|| Ok(Vec::new()), record::stages)?;
+        stages.extend(guarded(foreign::stages(config, &self.world)?));
         self.outside = Some(stages.clone());
         Ok(stages)
     }

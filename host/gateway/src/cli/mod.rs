@@ -6,6 +6,7 @@
 mod args;
 mod demo;
 mod output;
+mod plugin;
 mod run;
 mod server;
 mod tools;
@@ -35,6 +36,9 @@ enum Command {
     /// Look at tools and call one.
     #[command(subcommand)]
     Tools(tools::Tools),
+    /// Write, look at and try out plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
     /// A small MCP server over stdio, for the demo catalog.
     #[command(hide = true)]
     DemoServer(demo::DemoServer),
@@ -64,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Validate(validate) => validate.run(),
         Command::Server(server) => server.run(),
         Command::Tools(tools) => tools.run(),
+        Command::Plugin(plugin) => plugin.run(),
         Command::DemoServer(demo) => demo.run(),
     };
     match done {

@@ -1,11 +1,13 @@
 //! `wasmgate run`: the gateway.
 
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args};
 
 use super::Failed;
 use super::args::{Bundled, Interceptors, Sources, wording};
 use crate::app::{self, Access, Asked};
-use crate::config::{Environment, Flags, ListenFlags, Read, Transport};
+use crate::config::{Environment, Flags, ListenFlags, Read, Record, Transport};
 use crate::telemetry;
 
 /// Run the gateway.
@@ -32,6 +34,12 @@ pub(super) struct Run {
     /// Take over changes of the configuration, of the files it names and of plugins while running.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value = "true", default_missing_value = "true", require_equals = true, value_name = "BOOL")]
     watch: bool,
+    /// Write every message, with its payload, into this directory, as cases for `plugin test`.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// How many messages are written at most.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, requires = "record")]
+    record_max: u64,
 }
 
 impl Run {
@@ -46,6 +54,7 @@ impl Run {
             log_calls: self.bundled.log_calls,
             block_secrets: self.bundled.block_secrets,
             interceptors: self.foreign.interceptors,
+            record: self.record.map(|directory| Record { directory, most: self.record_max }),
             ..Flags::default()
         };
         telemetry::start(Environment::read().log.as_deref());

@@ -17,6 +17,17 @@ pub struct Flags {
     pub block_secrets: Option<bool>,
     /// `--interceptor`s, in their order, as written; the command line has checked how they are written.
     pub interceptors: Vec<String>,
+    /// `--record`: where messages are written, and how many.
+    pub record: Option<Record>,
+}
+
+/// Messages that are written to files as they pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Where.
+    pub directory: PathBuf,
+    /// How many.
+    pub most: u64,
 }
 
 /// Which servers, from where, with which values.

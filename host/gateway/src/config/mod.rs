@@ -27,7 +27,7 @@ use wasmgate_core::index::Naming;
 use wasmgate_core::name::ServerName;
 
 pub use env::Environment;
-pub use flags::{Flags, ListenFlags, ServerFlags, Transport};
+pub use flags::{Flags, ListenFlags, Record, ServerFlags, Transport};
 pub use grants::{PluginGrants, PluginSecret};
 pub use listen::{Address, At, HOST, Listen, PORT};
 pub use plugins::{BUILTIN, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, When, Written};
@@ -63,6 +63,8 @@ pub struct Config {
     pub known_secrets: Vec<(String, SecretString)>,
     /// The interceptors of the command line, in its order, as written (`when:type:argument`).
     pub interceptors: Vec<String>,
+    /// Where messages are written as they pass.
+    pub record: Option<Record>,
     /// How public names are made.
     pub names: Naming,
     /// How many items a page of a list has.
@@ -189,6 +191,7 @@ impl Parts {
             tokens,
             known_secrets: self.known_secrets(),
             interceptors: flags.interceptors.clone(),
+            record: flags.record.clone(),
             names: match raw.names {
                 RawNames::Prefixed => Naming::Prefixed,
                 RawNames::Plain => Naming::Plain,

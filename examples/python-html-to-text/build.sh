@@ -1,0 +1,13 @@
+#!/bin/sh
+# Builds the component: html-to-text.wasm. Takes componentize-py from the PATH, else from a virtual environment made here.
+set -eu
+cd "$(dirname "$0")"
+componentize=$(command -v componentize-py || true)
+if [ -z "$componentize" ]; then
+  componentize=.venv/bin/componentize-py
+  if [ ! -x "$componentize" ]; then
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+  fi
+fi
+"$componentize" --wit-path ../../wit --world mutating-interceptor componentize --python-path src --output html-to-text.wasm app
