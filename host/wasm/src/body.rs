@@ -5,24 +5,23 @@ use std::sync::Arc;
 use wasmgate_core::pipeline::{Exchange, StageError};
 
 use crate::call::{Entered, contained, enter};
-use crate::compile::Compiled;
 use crate::engine::Engine;
 use crate::guest::{Guest, Identity};
 use crate::keep::{Owner, Shelf};
 use crate::limits::Limits;
 use crate::link::Linked;
+use crate::load::Made;
 
 /// A loaded plugin, shared by its roles.
 pub(crate) struct Body {
     pub(crate) engine: Engine,
     pub(crate) identity: Arc<Identity>,
-    /// Keeps the compiled code findable for the next plugin of the same bytes.
-    #[expect(dead_code, reason = "held, not read")]
-    pub(crate) compiled: Arc<Compiled>,
     pub(crate) linked: Arc<Linked>,
     /// Instances that wait for another call.
     pub(crate) shelf: Arc<Shelf<Entered>>,
     pub(crate) limits: Limits,
+    /// What it was made of.
+    pub(crate) made: Arc<Made>,
 }
 
 impl Body {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{
-    Exchange, FilterFuture, Finding, ItemChange, Kind, ListItem, Phase, Severity, Stage, StageAnswer,
-    StageError, StageFuture, StageInfo,
+    Exchange, FilterFuture, Finding, ItemChange, Kind, ListItem, Phase, ReconfigureFuture, Severity, Stage,
+    StageAnswer, StageError, StageFuture, StageInfo,
 };
 
 use crate::bindings::{list_filter, mutator, types};
@@ -14,6 +14,7 @@ use crate::call::Entered;
 use crate::guest::{Message, Shown};
 use crate::hooks::{Interest, Role, Sight};
 use crate::limits::OUTPUT;
+use crate::load;
 use crate::text::printable;
 
 /// Findings of one call.
@@ -54,6 +55,23 @@ impl Stage for Interceptor {
 
     fn filter<'a>(&'a self, exchange: &'a Exchange, items: &'a [ListItem]) -> FilterFuture<'a> {
         Box::pin(self.inspect_list(exchange, items))
+    }
+
+    fn reconfigured(&self, config: Json) -> ReconfigureFuture<'_> {
+        Box::pin(async move {
+            let made = load::reconfigured(&self.body, config).await.map_err(|error| words(&error))?;
+            let same = made.into_iter().find(|interceptor| interceptor.role == self.role);
+            let stage = same.ok_or("has nothing to do under this configuration")?;
+            Ok(stage as Arc<dyn Stage>)
+        })
+    }
+}
+
+/// An error and what caused it.
+fn words(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", words(source)),
+        None => error.to_string(),
     }
 }
 

@@ -10,7 +10,7 @@ use wasmgate_core::pipeline::{About, Compat, Kind, Mode, StageInfo};
 use crate::bindings::plugin;
 use crate::body::Body;
 use crate::call::{contained, enter};
-use crate::compile::{compile, hex};
+use crate::compile::{Compiled, compile, hex};
 use crate::engine::Engine;
 use crate::error::{LoadError, Problem};
 use crate::grants::{Grants, Want};
@@ -204,20 +204,60 @@ impl Plugin {
         if isolation > descriptor.isolation {
             return Err(LoadError::Isolation { asked: isolation, own: descriptor.isolation });
         }
-        if let Some(schema) = &descriptor.config_schema {
-            crate::schema::check(schema, &settings.config).await?;
-        }
-        let identity = Arc::new(Identity::new(engine, name, &settings));
-        let narrowed = configure(engine, &linked, &identity, &settings.limits).await?;
-        if let Some(hooks) = &narrowed {
-            check_hooks(hooks)?;
-        }
-        let shelf = engine.inner.shelves.shelf(isolation);
-        let body =
-            Body { engine: engine.clone(), identity, compiled, linked, shelf, limits: settings.limits };
-        let interceptors = interceptors(body, &raw, narrowed.as_deref(), &settings)?;
+        let made = Made { name: name.into(), compiled, linked, raw, settings };
+        let interceptors = configured(engine, Arc::new(made), isolation).await?;
         Ok(Loaded { descriptor, interceptors })
     }
+}
+
+/// What a loaded plugin was made of.
+pub(crate) struct Made {
+    name: Arc<str>,
+    /// Keeps the compiled code findable for the next plugin of the same bytes.
+    compiled: Arc<Compiled>,
+    linked: Arc<Linked>,
+    raw: plugin::Descriptor,
+    settings: Settings,
+}
+
+/// The same plugin with the same grants and limits under another configuration, in instances of its own.
+pub(crate) async fn reconfigured(body: &Body, config: Json) -> Result<Vec<Arc<Interceptor>>, LoadError> {
+    let Made { name, compiled, linked, raw, settings } = &*body.made;
+    let made = Made {
+        name: Arc::clone(name),
+        compiled: Arc::clone(compiled),
+        linked: Arc::clone(linked),
+        raw: raw.clone(),
+        settings: Settings { config, ..settings.clone() },
+    };
+    configured(&body.engine, Arc::new(made), Isolation::PerCall).await
+}
+
+/// Checks the configuration and makes one interceptor for each role it leaves.
+async fn configured(
+    engine: &Engine,
+    made: Arc<Made>,
+    isolation: Isolation,
+) -> Result<Vec<Arc<Interceptor>>, LoadError> {
+    let settings = &made.settings;
+    let schema = made.raw.config_schema.clone().and_then(|schema| Json::parse(schema).ok());
+    if let Some(schema) = &schema {
+        crate::schema::check(schema, &settings.config).await?;
+    }
+    let identity = Arc::new(Identity::new(engine, &made.name, settings));
+    let narrowed = configure(engine, &made.linked, &identity, &settings.limits).await?;
+    if let Some(hooks) = &narrowed {
+        check_hooks(hooks)?;
+    }
+    let body = Body {
+        engine: engine.clone(),
+        identity,
+        linked: Arc::clone(&made.linked),
+        shelf: engine.inner.shelves.shelf(isolation),
+        limits: settings.limits,
+        made: Arc::clone(&made),
+    };
+    interceptors(body, &made.raw, narrowed.as_deref(), settings)
 }
 
 /// One interceptor for each role that has a hook.
@@ -240,6 +280,10 @@ fn interceptors(
         if !body.linked.has(role) {
             let message = format!("it has hooks for `{}` and does not export it", role.word());
             return Err(LoadError::Descriptor(message));
+        }
+        // What the configuration leaves nothing to do is no interceptor.
+        if narrowed.is_some_and(|hooks| of(hooks, role).is_empty()) {
+            continue;
         }
         let interest = match narrowed {
             Some(hooks) => Interest::new(&of(hooks, role), Some(&declared), &settings.when),

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use crate::support::{self, exchange, run, run_in, settings, told, words};
-use wasmgate_core::pipeline::{Phase, StageAnswer};
+use wasmgate_core::json::Json;
+use wasmgate_core::pipeline::{Phase, Stage as _, StageAnswer};
 use wasmgate_wasm::{Interceptor, Settings};
 
 const PAYLOAD: &str = r#"{"name":"read","arguments":{"q":"old","n":1.0,"gone":[1,2],"kept":1e2}}"#;
@@ -207,4 +208,18 @@ impl tracing::field::Visit for Fields {
             _ => self.message = value,
         }
     }
+}
+
+#[tokio::test]
+async fn a_plugin_runs_under_another_configuration_for_one_caller() {
+    let stage = told("editor", "nothing").await;
+    let other = Json::parse(r#"{"do":"replace"}"#).unwrap();
+    let replacing = stage.reconfigured(other).await.unwrap();
+    let payload = Json::parse(PAYLOAD).unwrap();
+    let answer = replacing.run(&exchange(), Phase::Request, &payload).await;
+    assert_eq!(words(&answer), r#"changed to {"arguments":{}}"#);
+    assert_eq!(words(&run(&stage, PAYLOAD).await), "unchanged");
+    let refused =
+        told("hostile", "pass").await.reconfigured(Json::parse(r#"{"do":"refuse"}"#).unwrap()).await;
+    assert_eq!(refused.err().unwrap(), "refuses its configuration: `/do` is refused");
 }
