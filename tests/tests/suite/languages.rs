@@ -117,7 +117,11 @@ async fn tested(component: &Path) {
     let args = ["plugin", "test", path, cases.to_str().expect("UTF-8")];
     // Compiling an interpreter takes longer than anything else here, so this waits for as long as it takes.
     let mut command = Command::new(build::wasmgate());
-    command.args([&args[..], &BUDGET].concat()).envs(cache()).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command
+        .args([&args[..], &BUDGET].concat())
+        .envs(cache())
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
     let output = command.output().await.expect("wasmgate runs");
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let ended = Ended { status: output.status, stdout: said(&output.stdout), stderr: said(&output.stderr) };

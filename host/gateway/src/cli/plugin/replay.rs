@@ -15,8 +15,8 @@ use wasmgate_core::pipeline::{
     Stage, differences,
 };
 use wasmgate_wasm::{
-    Engine, Grants, HttpGrant, KnownSecrets, KvGrant, Limits, LoadError, Origin, OutboundError, OutboundFuture,
-    OutboundRequest, OutboundResponse, Plugin, SecretGrant, Settings, Want,
+    Engine, Grants, HttpGrant, KnownSecrets, KvGrant, Limits, LoadError, Origin, OutboundError,
+    OutboundFuture, OutboundRequest, OutboundResponse, Plugin, SecretGrant, Settings, Want,
 };
 
 use super::super::Failed;
