@@ -39,7 +39,7 @@ export const validator = {
     for (const member of members) {
       const path = `/arguments/${member.replaceAll('~', '~0').replaceAll('/', '~1')}`;
       const sql = messages.getString(op.message, path);
-      const problem = sql === undefined ? undefined : judge(sql);
+      const problem = sql == null ? undefined : judge(sql);
       if (problem) findings.push({ path, message: problem, severity: 'error' });
     }
     return findings;

@@ -45,7 +45,7 @@ impl Interceptor for PathGuard {
         let guard: Self = config.read()?;
         let relative = guard.allow.iter().enumerate().filter(|(_, root)| !root.starts_with('/'));
         let problems: Vec<_> = relative
-            .map(|(index, _)| Problem::new(format!("/allow/{index}"), "must begin with `/`"))
+            .map(|(index, _)| Problem::new(&format!("/allow/{index}"), "must begin with `/`"))
             .collect();
         if problems.is_empty() { Ok(guard) } else { Err(problems) }
     }
@@ -73,11 +73,8 @@ wasmgate_plugin::export!(PathGuard);
 impl PathGuard {
     /// Whether the argument at this pointer is one of those that are paths, or an element of one.
     fn is_member(&self, pointer: &str) -> bool {
-        let names = pointer.split('/').skip(1);
-        names
-            .rev()
-            .find(|name| name.parse::<usize>().is_err())
-            .is_some_and(|name| self.members.iter().any(|m| m == name))
+        let name = pointer.rsplit('/').find(|name| name.parse::<usize>().is_err());
+        name.is_some_and(|name| self.members.iter().any(|member| member == name))
     }
 
     /// Whether a path leads into an allowed directory. A relative one starts in a directory of the server's choice and may

@@ -48,7 +48,7 @@ fn reference(files: &BTreeMap<String, String>) -> String {
     page.line("");
     page.line(
         "A plugin is one component that implements one world. JavaScript spells names `camelCase`, Rust and Python `snake_case`; \
-         `option<T>` is `T | undefined`, `Option<T>` and `T | None`. What each thing is for is in [plugins.md](plugins.md).",
+         an absent `option<T>` is `null` in JavaScript (`undefined` is taken too) and `None` in Rust and Python. What each thing is for is in [plugins.md](plugins.md).",
     );
     let left = files.keys().filter(|name| !ORDER.contains(&name.as_str()));
     for name in ORDER.iter().map(|name| (*name).to_owned()).chain(left.cloned()) {

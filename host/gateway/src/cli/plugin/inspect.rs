@@ -10,7 +10,7 @@ use super::component;
 
 /// Say what a component is, sees and wants. Nothing of it runs but `describe`, without any capability.
 #[derive(Debug, Args)]
-pub(super) struct Inspect {
+pub(in crate::cli) struct Inspect {
     /// The component: a file, or `builtin:NAME`.
     #[arg(value_name = "FILE|builtin:NAME")]
     component: String,

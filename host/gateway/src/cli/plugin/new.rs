@@ -10,7 +10,7 @@ use super::template::{self, File, Sources};
 
 /// Begin a plugin: a project that builds with its language's own tools.
 #[derive(Debug, Args)]
-pub(super) struct New {
+pub(in crate::cli) struct New {
     /// Its name: lower-case letters, digits and hyphens, beginning with a letter.
     name: String,
     /// The language: `rust` (cargo), `js` (npm, componentize-qjs) or `python` (componentize-py).

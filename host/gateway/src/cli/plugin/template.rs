@@ -30,7 +30,7 @@ pub(super) const WIT: &[File] = tree!("wit/", "wit/":
 /// The Rust SDK. Its manifest is the template's: this one's takes versions from the workspace.
 pub(super) const SDK: &[File] = tree!("plugins/sdk/src/", "vendor/wasmgate-plugin/src/":
     "call.rs", "clock.rs", "config.rs", "descriptor.rs", "export.rs", "harness.rs", "http.rs", "kv.rs", "labels.rs",
-    "lib.rs", "log.rs", "random.rs", "secrets.rs", "texts.rs",
+    "lib.rs", "log.rs", "random.rs", "secrets.rs", "texts.rs", "typed.rs",
 );
 
 /// A Rust project, besides its source.

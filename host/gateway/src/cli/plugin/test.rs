@@ -16,7 +16,7 @@ use crate::document::units::{BadQuantity, Span};
 
 /// Run a component on recorded messages, in the gateway's own sandbox and with its limits.
 #[derive(Debug, Args)]
-pub(super) struct Test {
+pub(in crate::cli) struct Test {
     /// The component: a file, or `builtin:NAME`.
     #[arg(value_name = "FILE|builtin:NAME")]
     component: String,

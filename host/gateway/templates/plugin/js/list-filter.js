@@ -28,7 +28,7 @@ export const listFilter = {
     const changes = [];
     items.forEach(({ name, description }, index) => {
       if (words.some((word) => name.includes(word))) changes.push([index, hide]);
-      else if (description === undefined) changes.push([index, patch({ description: '(no description)' })]);
+      else if (description == null) changes.push([index, patch({ description: '(no description)' })]);
     });
     return changes;
   },
