@@ -1,3 +1,5 @@
+//! The plugin on whole messages: where it looks, and what each mode makes of what it finds.
+
 use wasmgate_plugin::harness::{self, Exchange};
 
 use super::*;

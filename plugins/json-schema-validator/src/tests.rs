@@ -1,3 +1,5 @@
+//! The plugin on whole messages: arguments and results against the schemas of their tool.
+
 use wasmgate_plugin::harness::Exchange;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The plugin on whole messages: what is redacted where, by direction and configuration.
+
 use wasmgate_plugin::{Phase, harness};
 
 use super::*;

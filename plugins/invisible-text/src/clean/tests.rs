@@ -1,3 +1,5 @@
+//! What is cleaned, kept and shown of single texts.
+
 use super::*;
 
 const ALL: Taste = Taste { controls: true, marks: true };

@@ -1,3 +1,5 @@
+//! Keywords of JSON Schema one by one, and what hostile schemas cost.
+
 use super::*;
 
 fn found(schema: &str, value: &str) -> Vec<String> {
