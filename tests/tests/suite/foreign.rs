@@ -521,7 +521,7 @@ async fn a_remote_that_cannot_be_used_fails_the_start() {
         (format!("{{use: '{url}', when: {{events: [prompts/get]}}}}"), "look at its list"),
         ("{use: 'mcp+http://127.0.0.1:1/mcp'}".to_owned(), "cannot be reached"),
         ("{use: 'mcp+ftp://host/'}".to_owned(), "write `mcp+https://host/path`"),
-        (format!("{{use: '{url}', limits: {{memory: 1MiB}}}}"), "cannot be kept on a remote"),
+        (format!("{{use: '{url}', limits: {{memory: 1MiB}}}}"), "only `wall` can be kept on a remote"),
         ("{use: builtin:log-calls, interceptor: x}".to_owned(), "is for remotes"),
         (format!("{{use: '{url}', token: no.such}}"), "WASMGATE_SECRET_NO_SUCH"),
     ] {

@@ -47,6 +47,21 @@ async fn secrets_in_results_do_not_reach_the_client() {
 }
 
 #[tokio::test]
+async fn a_secret_of_the_gateway_does_not_come_back_whatever_it_looks_like() {
+    let mut entry = wasmgate_tests::catalog::fixture(&["server", "--stdio"]);
+    entry["env"] = json!([{"name": "KEY", "value": "$TOKEN"}]);
+    entry["secrets"] = json!([{"name": "fx.token", "env": "TOKEN"}]);
+    let builder = gateway();
+    let secrets = builder.file("secrets.env", "fx.token=plain-words-of-nobody\n");
+    let gw = builder.catalog(Catalog::new().entry("fx", entry)).arg("--secrets").arg(secrets).start().await;
+    gw.ready(["fx"]).await;
+    let refused = gw.alone("fx").await.call_fails("env", json!({})).await;
+    assert_eq!(refused["data"]["code"], "refused", "{refused}");
+    assert!(!refused.to_string().contains("plain-words"), "the refusal repeats the secret: {refused}");
+    gw.stop().await;
+}
+
+#[tokio::test]
 async fn block_secrets_can_be_switched_off() {
     let gw = gateway().catalog(good("fx")).arg("--block-secrets=false").start().await;
     gw.ready(["fx"]).await;

@@ -230,21 +230,21 @@ fn slips_are_shown_with_their_cure() {
     "#]],
     );
     check(
-        "plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}\n",
+        "plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}\n",
         expect![[r#"
-            wasmgate.yaml:1:25: no plugin `redact` is bundled
+            wasmgate.yaml:1:25: no plugin `qqqqqq` is bundled
               |
-            1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
+            1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
               |                         ^^^^^^^
               bundled are: block-secrets, cross-server-guard, invisible-text, json-schema-validator, log-calls, pii-redactor, rate-limit, tool-filter
             wasmgate.yaml:1:48: no plugin `block-secret` is bundled
               |
-            1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
+            1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
               |                                                ^^^^^^^^^^^^^^^^^^^^^^
               did you mean `builtin:block-secrets`?
             wasmgate.yaml:1:82: plugin `x`: `oci://y` cannot be fetched yet
               |
-            1 | plugins: {redact: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
+            1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
               |                                                                                  ^^^^^^^^^
               download the component and write `use: ./file.wasm`
         "#]],
