@@ -232,7 +232,6 @@ fn fixture() -> Bytes {
 }
 
 /// Everything in the directory that the environment names.
-#[expect(clippy::disallowed_methods, reason = "a benchmark has no configuration")]
 fn components() -> Vec<Component> {
     let Some(dir) = std::env::var_os("WASMGATE_BENCH_COMPONENTS") else { return Vec::new() };
     let mut files: Vec<PathBuf> =

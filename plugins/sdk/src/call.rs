@@ -134,7 +134,7 @@ impl<'a> Call<'a> {
 }
 
 impl Call<'_> {
-    /// Where values that the gateway keeps secret stand at or below a pointer. See [`crate::secrets::find`].
+    /// Where values that the gateway keeps secret stand at or below a pointer. See [`crate::secrets`].
     ///
     /// # Errors
     /// [`Refusal`] when it is not granted.
