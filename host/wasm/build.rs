@@ -17,7 +17,8 @@ fn main() {
 
 fn embed() -> Result<(), String> {
     // Asked at run time: one compiled build script may serve two checkouts that share a target directory.
-    let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo did not say which crate this is")?);
+    let here =
+        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo did not say which crate this is")?);
     let root = here.ancestors().nth(2).ok_or("this crate is not where the workspace has it")?;
     for input in ["plugins", "wit", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
