@@ -43,10 +43,9 @@ async fn a_crash_fails_the_calls_of_that_server_and_it_comes_back() {
     assert_eq!(crashed["data"]["server"], "raw", "{crashed}");
     assert!(crashed["message"].as_str().is_some_and(|m| m.contains('3')), "the exit code is said: {crashed}");
     let other = soon("the other call's end", hanging).await.expect("no panic");
-    assert!(
-        ["upstream_crashed", "upstream_timeout"].contains(&other["data"]["code"].as_str().unwrap_or("")),
-        "{other}"
-    );
+    // Which of the two calls reaches the server first is open; the one that comes too late was never sent.
+    let code = other["data"]["code"].as_str().unwrap_or_default();
+    assert!(["upstream_crashed", "upstream_timeout", "upstream_unavailable"].contains(&code), "{other}");
     the_good_one_is_fine(&client).await;
     let after = soon("the server's return", async {
         loop {
