@@ -15,6 +15,7 @@ pub mod docker;
 pub mod gateway;
 pub mod http;
 pub mod mcp;
+pub mod official;
 pub mod peers;
 pub mod process;
 pub mod remote;

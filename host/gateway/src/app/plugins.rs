@@ -225,6 +225,7 @@ fn read_all(sources: Vec<PluginSource>) -> (Vec<Result<Component, String>>, Seen
                 .map(Bytes::from_static)
                 .ok_or_else(|| format!("is not bundled: there is no `{name}`")),
             PluginSource::File(path) => read_noted(path, &mut seen),
+            PluginSource::Oci(reference) => Err(format!("cannot be fetched yet from {reference}")),
             PluginSource::Remote { .. } => Ok(Bytes::new()),
         }?;
         Ok(Component { digest: Sha256::digest(&bytes).into(), bytes })

@@ -26,6 +26,18 @@ pub(super) struct Sources {
     /// A catalog besides those of the configuration.
     #[arg(long, value_name = "FILE")]
     additional_catalog: Vec<String>,
+    /// An OCI artifact whose servers are run; may be repeated.
+    #[arg(long, value_name = "REFERENCE")]
+    oci_ref: Vec<String>,
+    /// A server of a registry by its address, which is run; may be repeated.
+    #[arg(long, value_name = "URL")]
+    mcp_registry: Vec<String>,
+    /// The profile to run: one of the configuration's, or one of Docker's as a file or `oci://` reference.
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Fail rather than run an artifact whose digest is not in wasmgate.lock.
+    #[arg(long)]
+    locked: bool,
     /// Servers to enable, separated by commas.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     servers: Vec<String>,
@@ -167,6 +179,10 @@ impl Sources {
         ServerFlags {
             catalogs: self.catalog.clone(),
             additional_catalogs: self.additional_catalog.clone(),
+            oci_refs: self.oci_ref.clone(),
+            mcp_registries: self.mcp_registry.clone(),
+            profile: self.profile.clone(),
+            frozen: self.locked,
             servers: self.servers.clone(),
             enable_all: self.enable_all_servers,
             registries: self.registry.clone(),

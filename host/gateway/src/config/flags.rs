@@ -37,6 +37,14 @@ pub struct ServerFlags {
     pub catalogs: Vec<String>,
     /// `--additional-catalog`: after them.
     pub additional_catalogs: Vec<String>,
+    /// `--oci-ref`: artifacts whose servers are enabled.
+    pub oci_refs: Vec<String>,
+    /// `--mcp-registry`: addresses of servers in a registry; these are enabled too.
+    pub mcp_registries: Vec<String>,
+    /// `--profile`: one of the file's `profiles`, or a profile of Docker's as a file or an artifact.
+    pub profile: Option<String>,
+    /// `--locked`: an artifact that the lock file does not have is an error.
+    pub frozen: bool,
     /// `--servers`: exactly these, in place of everything else that enables servers.
     pub servers: Vec<String>,
     /// `--enable-all-servers`.

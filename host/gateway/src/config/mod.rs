@@ -4,11 +4,13 @@
 //! flags win over the file, the file over the defaults. Everything that is wrong is reported at once, as [`Diagnostic`]s.
 
 mod env;
+mod fetched;
 mod flags;
 mod grants;
 mod inline;
 mod listen;
 mod plugins;
+mod profiles;
 mod raw;
 mod raw_plugins;
 mod seen;
@@ -27,6 +29,7 @@ use wasmgate_core::index::Naming;
 use wasmgate_core::name::ServerName;
 
 pub use env::Environment;
+pub use fetched::{Distribution, Fetched, Missing, Needs, Supply, Wanted};
 pub use flags::{Flags, ListenFlags, Record, ServerFlags, Transport};
 pub use grants::{PluginGrants, PluginSecret};
 pub use listen::{Address, At, HOST, Listen, PORT};
@@ -37,11 +40,14 @@ use crate::catalog::report::Report;
 use crate::catalog::{Binds, Inputs, Merged, Resolution, Values, resolve};
 use crate::document::{Diagnostic, Source};
 use crate::secrets::Secrets;
+use profiles::Profile;
 use raw::{RawConfig, RawNames};
 use sources::{Reader, Tools};
 
 /// The file looked for in the working directory when none is named.
 pub const FILE: &str = "wasmgate.yaml";
+/// The file beside it that holds the digests of artifacts.
+pub const LOCK: &str = "wasmgate.lock";
 /// How many items a page of a list has unless told otherwise.
 const PAGE: usize = 1000;
 
@@ -71,6 +77,8 @@ pub struct Config {
     pub page: usize,
     /// Which host paths containers may mount.
     pub binds: Binds,
+    /// How artifacts come over the network.
+    pub distribution: Distribution,
     /// What the environment says.
     pub environment: Environment,
     /// Every file that was read.
@@ -87,6 +95,8 @@ pub struct Request {
     environment: Environment,
     /// The configuration file had something in it when it was last read successfully.
     had_text: bool,
+    /// The catalogs that were fetched for it.
+    fetched: Fetched,
 }
 
 /// What a [`Request`] led to.
@@ -106,7 +116,36 @@ impl Request {
     }
 
     fn within(path: Option<PathBuf>, flags: Flags, environment: Environment) -> Self {
-        Self { path, flags, environment, had_text: false }
+        Self { path, flags, environment, had_text: false, fetched: Fetched::default() }
+    }
+
+    /// What has to be fetched before all of it can be read: what is already here, and a file that is broken, need nothing.
+    pub fn needs(&self) -> Needs {
+        let mut parts = Parts::read(self);
+        let (catalogs, directory) = (std::mem::take(&mut parts.reader.wanted), directory_of(self));
+        let distribution = parts.distribution(self);
+        let (file, text) = (std::mem::take(&mut parts.file), std::mem::take(&mut parts.text));
+        let source = Source { file: &file, text: &text };
+        let raw = std::mem::take(&mut parts.raw);
+        let inputs = plugins::Inputs {
+            flags: &self.flags,
+            directory: &directory,
+            secrets: &parts.secrets,
+            source: &source,
+        };
+        let mut plugins = plugins::plugins(raw.plugins, &inputs, &mut Vec::new());
+        plugins.retain(|plugin| plugin.mode != PluginMode::Off);
+        Needs { catalogs, plugins, distribution, environment: parts.environment }
+    }
+
+    /// Takes what was fetched: the next [`Request::read`] finds it.
+    pub fn supply(&mut self, fetched: Fetched) {
+        self.fetched = fetched;
+    }
+
+    /// What was fetched for it.
+    pub fn fetched(&self) -> &Fetched {
+        &self.fetched
     }
 
     /// Reads all files. A configuration file that is empty or gone, and was not the last time, is an error: it is about to
@@ -114,7 +153,7 @@ impl Request {
     pub fn read(&mut self) -> Read {
         let mut parts = Parts::read(self);
         let has_text = !parts.text.trim().is_empty();
-        let config = parts.config(&self.flags, &directory_of(self));
+        let config = parts.config(self);
         if config.is_ok() {
             self.had_text = has_text;
         }
@@ -147,6 +186,7 @@ struct Parts {
     secrets: Secrets,
     binds: Binds,
     tools: Tools,
+    profile: Profile,
     environment: Environment,
     reader: Reader,
 }
@@ -159,7 +199,12 @@ fn directory_of(request: &Request) -> PathBuf {
 
 impl Parts {
     /// The configuration that the parts make, or everything that is wrong with them.
-    fn config(&mut self, flags: &Flags, directory: &Path) -> Result<Config, Vec<Diagnostic>> {
+    fn config(&mut self, request: &Request) -> Result<Config, Vec<Diagnostic>> {
+        let (flags, directory) = (&request.flags, &*directory_of(request));
+        let distribution = self.distribution(request);
+        for Wanted { reference, .. } in std::mem::take(&mut self.reader.wanted) {
+            self.reader.problems.push(Diagnostic::new(reference, "was not fetched", ""));
+        }
         let (file, text) = (std::mem::take(&mut self.file), std::mem::take(&mut self.text));
         let source = Source { file: &file, text: &text };
         let (servers, unavailable) = self.servers(flags, &source);
@@ -198,6 +243,7 @@ impl Parts {
             },
             page,
             binds: self.binds.clone(),
+            distribution,
             environment: self.environment.clone(),
             files: self.reader.files.clone(),
             warnings: warnings.chain(std::mem::take(&mut self.merged.warnings)).collect(),
@@ -212,7 +258,12 @@ impl Parts {
 
     fn read(request: &Request) -> Self {
         let environment = request.environment.clone();
-        let mut reader = Reader { here: environment.directory.clone(), ..Reader::default() };
+        let mut reader = Reader {
+            here: environment.directory.clone(),
+            home: environment.home.clone(),
+            fetched: request.fetched.clone(),
+            ..Reader::default()
+        };
         let (file, text) = file(request, &mut reader);
         let source = Source { file: &file, text: &text };
         let docker = (request.path.is_some() && !text.trim().is_empty())
@@ -225,6 +276,12 @@ impl Parts {
         };
         let (here, beside) = (environment.directory.clone(), directory_of(request));
         let flags = &request.flags.servers;
+        let profile =
+            profiles::find(flags.profile.as_deref(), &mut raw.profiles, |file| here.join(file).exists());
+        let profile = profile.map_err(|problem| reader.problems.push(problem)).unwrap_or_default();
+        if let Profile::Catalog(reference) = &profile {
+            reader.profile = Some(reference.clone());
+        }
         let mut merged = reader.catalogs(&raw.catalogs, flags, (&beside, &here), !raw.servers.is_empty());
         let mut own = BTreeSet::new();
         for (name, server) in std::mem::take(&mut raw.servers) {
@@ -244,8 +301,21 @@ impl Parts {
             None => reader.search_path(&["env".to_owned()], &environment),
         };
         let binds = reader.binds(&raw.binds, &environment, &source);
-        let tools = reader.tools(flags, &here);
-        Self { raw, file, text, merged, own, values, secrets, binds, tools, environment, reader }
+        let tools = match &profile {
+            Profile::Own { tools: Some(tools), .. } if flags.tools.is_empty() => Tools::of(tools),
+            _ => reader.tools(flags, &here),
+        };
+        Self { raw, file, text, merged, own, values, secrets, binds, tools, profile, environment, reader }
+    }
+
+    /// How artifacts come over the network. There is a lock file where there is a configuration file.
+    fn distribution(&self, request: &Request) -> Distribution {
+        let there = request.path.is_some() || !self.text.trim().is_empty();
+        Distribution {
+            lock: there.then(|| directory_of(request).join(LOCK)),
+            frozen: request.flags.servers.frozen,
+            insecure: self.raw.registries.insecure.iter().map(|host| host.value.clone()).collect(),
+        }
     }
 
     fn inputs(&self) -> Inputs<'_> {
@@ -269,6 +339,11 @@ impl Parts {
             registries,
             enable: self.raw.enable.as_ref(),
             own: &self.own,
+            named: &self.reader.enabled,
+            profile: match &self.profile {
+                Profile::Own { servers, .. } => Some(servers),
+                Profile::None | Profile::Catalog(_) => None,
+            },
         };
         let chosen = match select::select(&asked, &self.merged, source) {
             Ok(chosen) => chosen,

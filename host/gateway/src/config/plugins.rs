@@ -77,6 +77,8 @@ pub enum PluginSource {
     Builtin(String),
     /// A file.
     File(PathBuf),
+    /// An artifact in a registry, as written (`oci://...`).
+    Oci(String),
     /// A remote interceptor server (`mcp+https://...`).
     Remote {
         /// Its address, without `mcp+`.
@@ -326,9 +328,10 @@ fn find(from: &str, name: &str, directory: &Path) -> Result<PluginSource, (Strin
         Some("") => builtin(name),
         Some(rest) if rest.starts_with(':') => builtin(rest.trim_start_matches(':')),
         _ if from.starts_with("mcp+") => remote(from, name),
+        _ if from.starts_with("oci://") => Ok(PluginSource::Oci(from.to_owned())),
         _ if from.contains("://") => Err((
-            format!("plugin `{name}`: `{from}` cannot be fetched yet"),
-            "download the component and write `use: ./file.wasm`".to_owned(),
+            format!("plugin `{name}`: `{from}` is nothing that a component can be fetched from"),
+            "write `oci://host/name:tag`, or download it and write `use: ./file.wasm`".to_owned(),
         )),
         _ => Ok(PluginSource::File(directory.join(from))),
     }

@@ -37,11 +37,44 @@ pub(super) struct RawConfig {
     pub(super) page_size: Option<Spanned<usize>>,
     /// Which host paths containers may mount.
     pub(super) binds: RawBinds,
+    /// Sets of servers and tools, chosen with `--profile`.
+    pub(super) profiles: BTreeMap<String, Spanned<RawProfile>>,
+    /// How registries of OCI artifacts are spoken to.
+    pub(super) registries: RawRegistries,
+}
+
+/// One of `profiles:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawProfile {
+    /// The servers that are enabled.
+    pub(super) servers: Vec<Spanned<String>>,
+    /// The tools that may be seen: `server__tool`, `server:tool`, `tool`, with `*` for all of a server; all when absent.
+    pub(super) tools: Option<Vec<String>>,
+}
+
+/// `registries:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawRegistries {
+    /// `host[:port]`s that are spoken to over plain http; loopback always is.
+    pub(super) insecure: Vec<Spanned<String>>,
 }
 
 /// The keys of the file.
 pub(super) const KEYS: &[&str] = &[
-    "listen", "catalogs", "servers", "enable", "config", "secrets", "plugins", "names", "pageSize", "binds",
+    "listen",
+    "catalogs",
+    "servers",
+    "enable",
+    "config",
+    "secrets",
+    "plugins",
+    "names",
+    "pageSize",
+    "binds",
+    "profiles",
+    "registries",
 ];
 
 /// The values in a file of Docker's (`config.yaml`: server to values), when that is what the text is and no key of it is, or

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use wasmgate_core::catalog::ToolFilter;
+use wasmgate_core::name::ServerName;
 
 use super::env::Environment;
+use super::fetched::{Fetched, Missing, Wanted};
 use super::flags::ServerFlags;
 use super::raw::RawBinds;
 use super::seen::Seen;
@@ -20,6 +22,10 @@ use crate::secrets::{Secrets, Store, read_dotenv};
 pub(super) struct Reader {
     /// The working directory; left out of the names of files below it.
     pub(super) here: PathBuf,
+    /// The home directory, which `~/` stands for.
+    pub(super) home: Option<PathBuf>,
+    /// A profile that is a file or an artifact.
+    pub(super) profile: Option<String>,
     /// Every file read, as opened.
     pub(super) files: Vec<PathBuf>,
     /// The same with what was in them, and the files that would have been read had they been there.
@@ -28,6 +34,24 @@ pub(super) struct Reader {
     pub(super) problems: Vec<Diagnostic>,
     /// What is odd.
     pub(super) warnings: Vec<String>,
+    /// Catalogs that others have fetched.
+    pub(super) fetched: Fetched,
+    /// Catalogs that others have to fetch.
+    pub(super) wanted: Vec<Wanted>,
+    /// The servers that the command line enables by the catalogs it names.
+    pub(super) enabled: Vec<ServerName>,
+}
+
+/// A catalog's reference and where it was written.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    reference: &'a str,
+    /// Where relative paths start.
+    directory: &'a Path,
+    /// In the configuration file, so that a tag in it is locked.
+    in_file: bool,
+    /// Its servers are enabled because it is named.
+    enables: bool,
 }
 
 /// Largest file read, in bytes: Docker's whole catalog has some 2 MB.
@@ -67,16 +91,35 @@ impl Reader {
     }
 
     /// One catalog by its reference.
-    fn catalog(&mut self, reference: &str, directory: &Path) -> Option<Catalog> {
+    fn catalog(&mut self, named: Named<'_>) -> Option<Catalog> {
+        let reference = named.reference;
         if reference == "builtin:demo" {
             return self.demo();
         }
-        if let Some((scheme, _)) = reference.split_once("://") {
-            let message = format!("catalogs cannot be read over `{scheme}` yet");
-            self.problems.push(Diagnostic::new(reference, message, "download it and name the file"));
-            return None;
+        if is_file(reference) {
+            let path = self.path(reference, named.directory);
+            return self.parsed(&path, |source| catalog::file::read(source, Origin::File));
         }
-        self.parsed(&directory.join(reference), |source| catalog::file::read(source, Origin::File))
+        match self.fetched.of(reference).cloned() {
+            Some(Ok(supply)) => self.keep(supply.catalog(reference)),
+            Some(Err(Missing { message, cure })) => {
+                self.problems.push(Diagnostic::new(reference, message, cure));
+                None
+            }
+            None => {
+                let (reference, locked) = (reference.to_owned(), named.in_file);
+                self.wanted.push(Wanted { reference, locked });
+                None
+            }
+        }
+    }
+
+    /// A path as written: `~/` is the home directory.
+    fn path(&self, written: &str, directory: &Path) -> PathBuf {
+        match (written.strip_prefix("~/"), &self.home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => directory.join(written),
+        }
     }
 
     fn demo(&mut self) -> Option<Catalog> {
@@ -92,20 +135,32 @@ impl Reader {
         (beside, here): (&Path, &Path),
         own_servers: bool,
     ) -> Merged {
-        let named: Vec<(&str, &Path)> = if flags.catalogs.is_empty() {
-            file.iter().map(|reference| (reference.value.as_str(), beside)).collect()
+        let of_file = |reference| Named { reference, directory: beside, in_file: true, enables: false };
+        let of_flag = |reference| Named { reference, directory: here, in_file: false, enables: false };
+        let enabling = |reference| Named { enables: true, ..of_flag(reference) };
+        let mut named: Vec<Named<'_>> = if flags.catalogs.is_empty() {
+            file.iter().map(|reference| of_file(reference.value.as_str())).collect()
         } else {
-            flags.catalogs.iter().map(|reference| (reference.as_str(), here)).collect()
+            flags.catalogs.iter().map(|reference| of_flag(reference)).collect()
         };
-        let additional = flags.additional_catalogs.iter().map(|reference| (reference.as_str(), here));
-        let mut named: Vec<_> = named.into_iter().chain(additional).collect();
+        named.extend(flags.additional_catalogs.iter().map(|reference| of_flag(reference)));
+        let oci: Vec<String> = flags.oci_refs.iter().map(|reference| with_scheme(reference)).collect();
+        named.extend(oci.iter().map(|reference| enabling(reference)));
+        named.extend(flags.mcp_registries.iter().map(|reference| enabling(reference)));
+        let profile = self.profile.clone();
+        named.extend(profile.as_deref().map(enabling));
         if named.is_empty() && !own_servers {
-            named.push(("builtin:demo", here));
+            named.push(of_flag("builtin:demo"));
         }
-        let read = |(reference, directory): (&str, &Path)| {
-            Some((reference.to_owned(), self.catalog(reference, directory)?))
-        };
-        catalog::merge(named.into_iter().filter_map(read).collect())
+        let mut read = Vec::with_capacity(named.len());
+        for named in named {
+            let Some(catalog) = self.catalog(named) else { continue };
+            if named.enables {
+                self.enabled.extend(catalog.servers.iter().map(|listed| listed.name.clone()));
+            }
+            read.push((named.reference.to_owned(), catalog));
+        }
+        catalog::merge(read)
     }
 
     /// The file's values with Docker's files over them.
@@ -216,6 +271,19 @@ impl Reader {
     }
 }
 
+/// Whether a catalog's reference is a path.
+pub(super) fn is_file(reference: &str) -> bool {
+    !reference.contains("://") && !reference.starts_with("data:")
+}
+
+/// `--oci-ref` takes references with and without their scheme.
+fn with_scheme(reference: &str) -> String {
+    match reference.contains("://") {
+        true => reference.to_owned(),
+        false => format!("oci://{reference}"),
+    }
+}
+
 fn absolute(text: &str, home: Option<&Path>) -> Option<PathBuf> {
     match text.strip_prefix("~/") {
         Some(rest) => Some(home?.join(rest)),
@@ -233,6 +301,11 @@ pub(super) enum Tools {
 }
 
 impl Tools {
+    /// What a profile lets through.
+    pub(super) fn of(patterns: &[String]) -> Self {
+        Self::Patterns(Patterns::new(patterns.iter().map(String::as_str)))
+    }
+
     /// The filter of a server; `own` is what its entry says.
     pub(super) fn filter(&self, server: &str, image: Option<&str>, own: ToolFilter) -> ToolFilter {
         match self {

@@ -230,23 +230,23 @@ fn slips_are_shown_with_their_cure() {
     "#]],
     );
     check(
-        "plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}\n",
+        "plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'ftp://y'}}\n",
         expect![[r#"
             wasmgate.yaml:1:25: no plugin `qqqqqq` is bundled
               |
-            1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
+            1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'ftp://y'}}
               |                         ^^^^^^^
               bundled are: block-secrets, cross-server-guard, invisible-text, json-schema-validator, log-calls, pii-redactor, rate-limit, tool-filter
             wasmgate.yaml:1:48: no plugin `block-secret` is bundled
               |
-            1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
+            1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'ftp://y'}}
               |                                                ^^^^^^^^^^^^^^^^^^^^^^
               did you mean `builtin:block-secrets`?
-            wasmgate.yaml:1:82: plugin `x`: `oci://y` cannot be fetched yet
+            wasmgate.yaml:1:82: plugin `x`: `ftp://y` is nothing that a component can be fetched from
               |
-            1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'oci://y'}}
+            1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'ftp://y'}}
               |                                                                                  ^^^^^^^^^
-              download the component and write `use: ./file.wasm`
+              write `oci://host/name:tag`, or download it and write `use: ./file.wasm`
         "#]],
     );
     check(
@@ -273,11 +273,10 @@ fn slips_are_shown_with_their_cure() {
     check(
         "catalogs: [none.yaml, 'https://example.com/c.yaml']\nenable: [x]\n",
         expect![[r#"
-        none.yaml: cannot be read: No such file or directory (os error 2)
-          check the path
-        https://example.com/c.yaml: catalogs cannot be read over `https` yet
-          download it and name the file
-    "#]],
+            none.yaml: cannot be read: No such file or directory (os error 2)
+              check the path
+            https://example.com/c.yaml: was not fetched
+        "#]],
     );
     check(
         "enable: everything\n",

@@ -1,0 +1,126 @@
+//! What a configuration names and cannot read itself: catalogs that come over a network or through a catalog source. Here is
+//! what whoever fetches them has to know ([`Needs`]) and what it hands over ([`Fetched`]); fetching is the composition
+//! root's.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use wasmgate_core::name::ServerName;
+
+use super::env::Environment;
+use super::plugins::PluginConfig;
+use crate::catalog::{self, Catalog, Listed, Origin, Refusal};
+use crate::document::{Diagnostic, Source};
+
+/// What a configuration needs before it can be read.
+#[derive(Debug, Clone)]
+pub struct Needs {
+    /// References of catalogs, as written.
+    pub catalogs: Vec<Wanted>,
+    /// The plugins that are on: some of them may be catalog sources.
+    pub plugins: Vec<PluginConfig>,
+    /// How things come over the network.
+    pub distribution: Distribution,
+    /// What the environment says.
+    pub environment: Environment,
+}
+
+/// A catalog to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// As written.
+    pub reference: String,
+    /// Whether a tag in it is to be kept in the lock file: it stands in the configuration file.
+    pub locked: bool,
+}
+
+/// How artifacts come over the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Distribution {
+    /// `wasmgate.lock`, beside the configuration file; none where there is no file.
+    pub lock: Option<PathBuf>,
+    /// Whether the lock file must not change (`--locked`).
+    pub frozen: bool,
+    /// Hosts of registries that are spoken to over plain http.
+    pub insecure: Vec<String>,
+}
+
+/// What was fetched, by reference as written.
+#[derive(Debug, Clone, Default)]
+pub struct Fetched(BTreeMap<String, Result<Supply, Missing>>);
+
+/// A catalog that was fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Supply {
+    /// A catalog in one of the formats of catalog files.
+    pub text: String,
+    /// Servers that the source could not import, and why.
+    #[serde(default)]
+    pub refused: Vec<(String, String)>,
+    /// What people should know.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// A catalog that could not be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Why, to be read after the reference.
+    pub message: String,
+    /// What to do.
+    pub cure: String,
+}
+
+impl Fetched {
+    /// Hands a catalog over.
+    pub fn put(&mut self, reference: &str, supply: Result<Supply, Missing>) {
+        self.0.insert(reference.to_owned(), supply);
+    }
+
+    /// Whether a catalog of this reference is here, or is known to be missing.
+    pub fn has(&self, reference: &str) -> bool {
+        self.0.contains_key(reference)
+    }
+
+    /// The catalog of a reference, if it was asked for.
+    pub(super) fn of(&self, reference: &str) -> Option<&Result<Supply, Missing>> {
+        self.0.get(reference)
+    }
+}
+
+impl Supply {
+    /// The catalog.
+    ///
+    /// # Errors
+    /// When the text is none.
+    pub fn catalog(&self, reference: &str) -> Result<Catalog, Diagnostic> {
+        let source = Source { file: reference, text: &self.text };
+        let mut catalog = catalog::file::read(&source, Origin::Elsewhere)?;
+        for (name, reason) in &self.refused {
+            match ServerName::new(&plain(name)) {
+                Ok(name) => catalog.servers.push(refused(name, reason)),
+                Err(_) => catalog.warnings.push(format!("`{name}` is left out: {reason}")),
+            }
+        }
+        catalog.warnings.extend(self.warnings.iter().cloned());
+        Ok(catalog)
+    }
+}
+
+fn refused(name: ServerName, reason: &str) -> Listed {
+    Listed {
+        name,
+        origin: Origin::Elsewhere,
+        entry: Err(Refusal::new(reason)),
+        tools: None,
+        values: serde_json::Map::new(),
+    }
+}
+
+/// A source's spelling of a name as a server's name, by Docker's rule (`io.github.a/b` is `io-github-a-b`).
+fn plain(name: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' };
+    name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).chars().map(fits).collect()
+}
