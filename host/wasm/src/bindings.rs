@@ -61,6 +61,17 @@ pub(crate) mod filters {
     });
 }
 
+/// What a catalog source exports.
+pub(crate) mod sources {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "package wasmgate:host; world sources { export wasmgate:plugin/source@0.1.0; }",
+        world: "wasmgate:host/sources",
+        exports: { default: async },
+        with: { "wasmgate:plugin/types@0.1.0": super::imports::wasmgate::plugin::types },
+    });
+}
+
 pub(crate) use imports::wasmgate::plugin::{
     clock, config, edits, http, kv, labels, log, messages, random, secrets, types,
 };
@@ -68,3 +79,4 @@ pub(crate) use imports::wasmgate::plugin::{
 pub(crate) use describes::exports::wasmgate::plugin::plugin;
 pub(crate) use filters::exports::wasmgate::plugin::list_filter;
 pub(crate) use mutates::exports::wasmgate::plugin::mutator;
+pub(crate) use sources::exports::wasmgate::plugin::source;

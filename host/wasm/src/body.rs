@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmgate_core::pipeline::{Exchange, StageError};
 
-use crate::call::{Entered, contained, enter};
+use crate::call::{Entered, configure, contained, enter};
 use crate::engine::Engine;
 use crate::guest::{Guest, Identity};
 use crate::keep::{Owner, Shelf};
@@ -47,7 +47,7 @@ impl Body {
                     let guest = Guest::new(&self.engine, &self.identity, limits);
                     output = Some(guest.stdio.clone());
                     let mut fresh = enter(&self.engine, &self.linked, guest).await?;
-                    self.configure(&mut fresh).await?;
+                    configure(&mut fresh, &self.linked, &self.identity).await?;
                     fresh
                 }
             };
@@ -63,17 +63,6 @@ impl Body {
             output.log(&self.identity.name, &operation.id);
         }
         said?
-    }
-
-    /// Every instance is told its configuration once.
-    async fn configure(&self, entered: &mut Entered) -> wasmtime::Result<()> {
-        let exports = self.linked.describes.load(&mut entered.store, &entered.instance)?;
-        let plugin = exports.wasmgate_plugin_plugin();
-        let config = &self.identity.config_text;
-        let accepted = plugin.call_configure(&mut entered.store, config).await?;
-        accepted.map(|_hooks| ()).map_err(|_problems| {
-            wasmtime::format_err!("refused the configuration that it accepted when it was loaded")
-        })
     }
 
     fn keep(&self, owner: Owner, mut entered: Entered) {

@@ -47,7 +47,8 @@ impl Entered {
 pub(crate) async fn enter(engine: &Engine, linked: &Linked, guest: Guest) -> wasmtime::Result<Entered> {
     let mut store = Store::new(&engine.inner.wasmtime, guest);
     store.limiter(|guest| &mut guest.usage);
-    store.set_hostcall_fuel(HOSTCALL_FUEL);
+    let copied = HOSTCALL_FUEL.max(store.data().usage.output_left());
+    store.set_hostcall_fuel(copied);
     store.set_max_component_handles(MAX_HANDLES);
     store.set_epoch_deadline(1);
     // Each tick the guest has had its turn: it pays, and others of this worker thread get theirs.
@@ -57,6 +58,20 @@ pub(crate) async fn enter(engine: &Engine, linked: &Linked, guest: Guest) -> was
     });
     let instance = linked.pre.instantiate_async(&mut store).await?;
     Ok(Entered { store, instance, calls: 0 })
+}
+
+/// Tells an instance its configuration, which every instance is told once.
+pub(crate) async fn configure(
+    entered: &mut Entered,
+    linked: &Linked,
+    identity: &Identity,
+) -> wasmtime::Result<()> {
+    let exports = linked.describes.load(&mut entered.store, &entered.instance)?;
+    let plugin = exports.wasmgate_plugin_plugin();
+    let accepted = plugin.call_configure(&mut entered.store, &identity.config_text).await?;
+    accepted.map(|_hooks| ()).map_err(|_problems| {
+        wasmtime::format_err!("refused the configuration that it accepted when it was loaded")
+    })
 }
 
 /// Runs `work`, which enters a guest, once there is room for it and within the limits of time, and turns whatever goes wrong into a [`StageError`].

@@ -52,6 +52,9 @@ pub enum LoadError {
     /// `configure` trapped or exceeded a limit.
     #[error("could not be configured")]
     Configure(#[source] StageError),
+    /// A catalog source's `claims` trapped or exceeded a limit.
+    #[error("could not say which references it answers")]
+    Claims(#[source] StageError),
     /// `configure` refused the configuration.
     #[error("refuses its configuration: {}", list(.0))]
     Configuration(Vec<Problem>),

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::bindings::http::{Request, SecretHeader};
 use crate::bindings::types::Refusal;
-use crate::grants::{Grants, Origin};
+use crate::grants::{Grants, HttpGrant, Origin};
 
 /// Bytes of the longest URL and the largest body, headers of one request and their bytes together.
 const MAX_URL_BYTES: usize = 8 << 10;
@@ -42,16 +42,18 @@ pub(crate) struct Checked {
     pub(crate) private: bool,
 }
 
-/// Holds a request against the grants and fills secrets in.
+/// Holds a request against the grants and fills secrets in. `besides` are origins of this call alone.
 ///
 /// # Errors
 /// `denied` when a grant is missing, `exceeded` when it is too large, `failed` when it is no request.
-pub(crate) fn checked(request: Request, grants: &Grants) -> Result<Checked, Refusal> {
+pub(crate) fn checked(request: Request, grants: &Grants, besides: &[HttpGrant]) -> Result<Checked, Refusal> {
     let url = url(&request.url)?;
     let origin = Origin::of(&url).ok_or_else(|| failed("the URL is not http or https"))?;
-    let Some(grant) = grants.http.iter().find(|grant| grant.origin == origin) else {
+    let mut granted = grants.http.iter().chain(besides).filter(|grant| grant.origin == origin).peekable();
+    if granted.peek().is_none() {
         return Err(Refusal::Denied(format!("`http: [\"{origin}\"]` is not granted")));
-    };
+    }
+    let private = origin.is_literal() || granted.any(|grant| grant.private);
     if !is_token(&request.method) || request.method.len() > 32 {
         return Err(failed("the method is not one of HTTP"));
     }
@@ -63,7 +65,6 @@ pub(crate) fn checked(request: Request, grants: &Grants) -> Result<Checked, Refu
         return Err(Refusal::Exceeded(format!("a body of {MAX_BODY_BYTES} bytes")));
     }
     let headers = headers(request.headers, request.secrets, &origin, grants)?;
-    let private = grant.private || grant.origin.is_literal();
     Ok(Checked { method: request.method, url, headers, body: body.into(), private })
 }
 
@@ -156,8 +157,12 @@ fn failed(what: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grants::{HttpGrant, SecretGrant};
+    use crate::grants::SecretGrant;
     use expect_test::{Expect, expect};
+
+    fn checked(request: Request, grants: &Grants) -> Result<Checked, Refusal> {
+        super::checked(request, grants, &[])
+    }
 
     fn origin(text: &str) -> Origin {
         Origin::parse(text).unwrap()

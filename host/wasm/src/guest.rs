@@ -13,7 +13,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::bindings::types;
 use crate::engine::Engine;
 use crate::entries::Store;
-use crate::grants::Grants;
+use crate::grants::{Grants, HttpGrant};
 use crate::imports::{Counters, LogBudget, LogRate, Stdio};
 use crate::limits::{Limits, MAX_HANDLES, MAX_KEPT_HANDLES, Usage};
 use crate::load::Settings;
@@ -60,6 +60,8 @@ pub(crate) struct Guest {
     pub(crate) usage: Usage,
     pub(crate) log: LogBudget,
     pub(crate) stdio: Stdio,
+    /// Origins that it may call besides those of its grants, in this call.
+    pub(crate) besides: Vec<HttpGrant>,
     message: Option<Message>,
     wasi: WasiCtx,
     table: ResourceTable,
@@ -98,6 +100,7 @@ impl Guest {
             log: LogBudget::default(),
             wasi: crate::imports::wasi(&stdio, &identity.grants),
             stdio,
+            besides: Vec::new(),
             message: None,
             table,
         }
@@ -107,6 +110,7 @@ impl Guest {
     pub(crate) fn renew(&mut self, limits: &Limits) {
         self.usage.renew(limits);
         self.log = LogBudget::default();
+        self.besides.clear();
         self.message = None;
     }
 

@@ -35,7 +35,9 @@ mod load;
 mod marks;
 mod outbound;
 mod owner;
+mod page;
 mod schema;
+mod source;
 mod text;
 mod ticker;
 
@@ -48,6 +50,9 @@ pub use interceptor::Interceptor;
 pub use known::{KnownSecrets, TooManySecrets};
 pub use limits::{
     Limits, MAX_COMPONENT_BYTES, MAX_HTTP_RESPONSE_BYTES, MAX_IN_FLIGHT, MAX_MEMORY_BYTES, MAX_OUTPUT_BYTES,
+    MAX_PAGE_BYTES,
 };
 pub use load::{Descriptor, HookLine, Isolation, Loaded, Plugin, Settings, When};
 pub use outbound::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse};
+pub use page::{MAX_PAGE_SERVERS, SourceFailure, SourcePage, SourceRefused, SourceRequest, SourceServer};
+pub use source::CatalogSource;

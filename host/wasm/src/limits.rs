@@ -14,6 +14,9 @@ pub const MAX_MEMORY_BYTES: usize = 512 << 20;
 /// The largest output limit a plugin can be given: no more is copied from a guest in one host call.
 pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
 
+/// The same for a catalog source: one page.
+pub const MAX_PAGE_BYTES: usize = 32 << 20;
+
 /// The largest response a plugin can be given.
 pub const MAX_HTTP_RESPONSE_BYTES: usize = 16 << 20;
 
@@ -51,7 +54,8 @@ pub struct Limits {
     pub cpu: Duration,
     /// Time from start to end, waiting included; four more milliseconds for each 32 KiB of the message.
     pub wall: Duration,
-    /// Bytes that the plugin may hand over: findings, edits, answers and notes together; at most [`MAX_OUTPUT_BYTES`].
+    /// Bytes that the plugin may hand over: findings, edits, answers and notes together; at most [`MAX_OUTPUT_BYTES`]. Of a
+    /// catalog source, one page; at most [`MAX_PAGE_BYTES`].
     pub output: usize,
     /// Requests over HTTP.
     pub http_calls: u32,
@@ -79,11 +83,26 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The first limit that the engine cannot give, and the most it can.
-    pub(crate) fn impossible(&self) -> Option<(&'static str, usize)> {
+    /// What a fetch of a catalog source gets where the operator has not written otherwise: it reads whole registries, a page
+    /// at a time, and nobody's message waits for it.
+    pub const fn of_sources() -> Self {
+        Self {
+            memory: 128 << 20,
+            cpu: Duration::from_secs(5),
+            wall: Duration::from_secs(60),
+            output: 16 << 20,
+            http_calls: 32,
+            http_response: MAX_HTTP_RESPONSE_BYTES,
+            in_flight: 4,
+            log_rate: 100,
+        }
+    }
+
+    /// The first limit that the engine cannot give, and the most it can, where the output can be `output` at most.
+    pub(crate) fn impossible(&self, output: usize) -> Option<(&'static str, usize)> {
         let bounds = [
             ("memory", self.memory, MAX_MEMORY_BYTES),
-            ("output", self.output, MAX_OUTPUT_BYTES),
+            ("output", self.output, output),
             ("httpResponse", self.http_response, MAX_HTTP_RESPONSE_BYTES),
             ("inFlight", self.in_flight, MAX_IN_FLIGHT),
         ];
@@ -185,6 +204,11 @@ impl Usage {
     pub(crate) fn output(&mut self, bytes: usize) -> Result<(), Exceeded> {
         self.output_left = self.output_left.checked_sub(bytes).ok_or(OUTPUT)?;
         Ok(())
+    }
+
+    /// Bytes that it may still hand over.
+    pub(crate) fn output_left(&self) -> usize {
+        self.output_left
     }
 
     /// The guest sends one more request over HTTP.

@@ -26,6 +26,7 @@ pub(crate) struct Linked {
     pub(crate) validates: Option<bindings::validates::ValidatesIndices>,
     pub(crate) mutates: Option<bindings::mutates::MutatesIndices>,
     pub(crate) filters: Option<bindings::filters::FiltersIndices>,
+    pub(crate) sources: Option<bindings::sources::SourcesIndices>,
 }
 
 impl Linked {
@@ -65,6 +66,7 @@ const PLUGIN: &str = "wasmgate:plugin/plugin";
 const VALIDATOR: &str = "wasmgate:plugin/validator";
 const MUTATOR: &str = "wasmgate:plugin/mutator";
 const LIST_FILTER: &str = "wasmgate:plugin/list-filter";
+const SOURCE: &str = "wasmgate:plugin/source";
 const OWN_VERSION: &str = "0.1.";
 const WASI_VERSION: &str = "0.2.";
 
@@ -72,9 +74,9 @@ const WASI_VERSION: &str = "0.2.";
 pub(crate) fn link(engine: &Engine, component: &Component) -> Result<Linked, LoadError> {
     let ty = component.component_type();
     let exports: Vec<_> = ty.exports(&engine.inner.wasmtime).map(|(name, _)| name.to_owned()).collect();
-    let [plugin, validator, mutator, filter] =
-        [PLUGIN, VALIDATOR, MUTATOR, LIST_FILTER].map(|interface| exports_own(&exports, interface));
-    if !plugin || !(validator || mutator || filter) {
+    let [plugin, validator, mutator, filter, source] =
+        [PLUGIN, VALIDATOR, MUTATOR, LIST_FILTER, SOURCE].map(|interface| exports_own(&exports, interface));
+    if !plugin || !(validator || mutator || filter || source) {
         return Err(wrong_world(plugin, &exports));
     }
     let imports = ty.imports(&engine.inner.wasmtime);
@@ -89,11 +91,13 @@ pub(crate) fn link(engine: &Engine, component: &Component) -> Result<Linked, Loa
     let validates = validator.then(|| bindings::validates::ValidatesIndices::new(&pre)).transpose();
     let mutates = mutator.then(|| bindings::mutates::MutatesIndices::new(&pre)).transpose();
     let filters = filter.then(|| bindings::filters::FiltersIndices::new(&pre)).transpose();
+    let sources = source.then(|| bindings::sources::SourcesIndices::new(&pre)).transpose();
     Ok(Linked {
         describes,
         validates: validates.map_err(misfit)?,
         mutates: mutates.map_err(misfit)?,
         filters: filters.map_err(misfit)?,
+        sources: sources.map_err(misfit)?,
         pre,
     })
 }
@@ -203,15 +207,27 @@ fn exports_own(exports: &[String], interface: &str) -> bool {
 
 fn wrong_world(has_plugin: bool, exports: &[String]) -> LoadError {
     let missing = match has_plugin {
-        true => format!("none of `{VALIDATOR}`, `{MUTATOR}` and `{LIST_FILTER}`"),
+        true => format!("none of `{VALIDATOR}`, `{MUTATOR}`, `{LIST_FILTER}` and `{SOURCE}`"),
         false => format!("no `{PLUGIN}`"),
     };
-    let found = match exports {
+    LoadError::WrongWorld(format!(
+        "{missing} in version {OWN_VERSION}x, it exports {}; the worlds are `validating-interceptor`, \
+         `mutating-interceptor`, `list-filtering-interceptor`, `interceptor` and `catalog-source`",
+        shown(exports)
+    ))
+}
+
+/// What is said of a component that is to be a catalog source and is none.
+pub(crate) fn no_source(engine: &Engine, component: &Component) -> LoadError {
+    LoadError::WrongWorld(format!(
+        "no `{SOURCE}` in version {OWN_VERSION}x, it exports {}; the world of catalog sources is `catalog-source`",
+        shown(&surface(engine, component).exports)
+    ))
+}
+
+fn shown(exports: &[String]) -> String {
+    match exports {
         [] => "nothing".to_owned(),
         some => crate::text::printable(&some.join(", "), 300),
-    };
-    LoadError::WrongWorld(format!(
-        "{missing} in version {OWN_VERSION}x, it exports {found}; the worlds are `validating-interceptor`, \
-         `mutating-interceptor`, `list-filtering-interceptor` and `interceptor`"
-    ))
+    }
 }

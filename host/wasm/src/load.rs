@@ -17,7 +17,7 @@ use crate::grants::{Grants, Want};
 use crate::guest::{Guest, Identity};
 use crate::hooks::{Interest, Role};
 use crate::interceptor::Interceptor;
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_OUTPUT_BYTES};
 use crate::link::{Linked, link};
 use crate::text::printable;
 
@@ -189,35 +189,45 @@ impl Plugin {
         bytes: impl Into<Bytes>,
         settings: Settings,
     ) -> Result<Loaded, LoadError> {
-        if let Some((what, max)) = settings.limits.impossible() {
+        if let Some((what, max)) = settings.limits.impossible(MAX_OUTPUT_BYTES) {
             return Err(LoadError::Limit { what, max });
         }
-        let compiled = compile(engine, bytes.into()).await?;
-        let linked = Arc::new(link(engine, &compiled.component)?);
-        let raw = describe(engine, &linked, &settings.limits).await?;
-        let descriptor = check(&raw, hex(&compiled.digest))?;
-        let missing = settings.grants.missing(&descriptor.wants);
-        if !missing.is_empty() {
-            return Err(LoadError::Held(missing));
-        }
-        let isolation = settings.isolation.unwrap_or(descriptor.isolation);
+        let (made, descriptor) = made(engine, name, bytes.into(), settings).await?;
+        let isolation = made.settings.isolation.unwrap_or(descriptor.isolation);
         if isolation > descriptor.isolation {
             return Err(LoadError::Isolation { asked: isolation, own: descriptor.isolation });
         }
-        let made = Made { name: name.into(), compiled, linked, raw, settings };
         let interceptors = configured(engine, Arc::new(made), isolation).await?;
         Ok(Loaded { descriptor, interceptors })
     }
 }
 
+/// Everything before its configuration: a component that fits, has said what it is, and is granted what it wants.
+pub(crate) async fn made(
+    engine: &Engine,
+    name: &str,
+    bytes: Bytes,
+    settings: Settings,
+) -> Result<(Made, Descriptor), LoadError> {
+    let compiled = compile(engine, bytes).await?;
+    let linked = Arc::new(link(engine, &compiled.component)?);
+    let raw = describe(engine, &linked, &settings.limits).await?;
+    let descriptor = check(&raw, hex(&compiled.digest))?;
+    let missing = settings.grants.missing(&descriptor.wants);
+    if !missing.is_empty() {
+        return Err(LoadError::Held(missing));
+    }
+    Ok((Made { name: name.into(), compiled, linked, raw, settings }, descriptor))
+}
+
 /// What a loaded plugin was made of.
 pub(crate) struct Made {
-    name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Keeps the compiled code findable for the next plugin of the same bytes.
-    compiled: Arc<Compiled>,
-    linked: Arc<Linked>,
+    pub(crate) compiled: Arc<Compiled>,
+    pub(crate) linked: Arc<Linked>,
     raw: plugin::Descriptor,
-    settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 /// The same plugin with the same grants and limits under another configuration, in instances of its own.
@@ -240,12 +250,7 @@ async fn configured(
     isolation: Isolation,
 ) -> Result<Vec<Arc<Interceptor>>, LoadError> {
     let settings = &made.settings;
-    let schema = made.raw.config_schema.clone().and_then(|schema| Json::parse(schema).ok());
-    if let Some(schema) = &schema {
-        crate::schema::check(schema, &settings.config).await?;
-    }
-    let identity = Arc::new(Identity::new(engine, &made.name, settings));
-    let narrowed = configure(engine, &made.linked, &identity, &settings.limits).await?;
+    let (identity, narrowed) = accepted(engine, &made).await?;
     if let Some(hooks) = &narrowed {
         check_hooks(hooks)?;
     }
@@ -258,6 +263,21 @@ async fn configured(
         made: Arc::clone(&made),
     };
     interceptors(body, &made.raw, narrowed.as_deref(), settings)
+}
+
+/// Holds the configuration against the schema, and has it accepted; with the hooks that are left under it.
+pub(crate) async fn accepted(
+    engine: &Engine,
+    made: &Made,
+) -> Result<(Arc<Identity>, Option<Vec<plugin::Hook>>), LoadError> {
+    let settings = &made.settings;
+    let schema = made.raw.config_schema.clone().and_then(|schema| Json::parse(schema).ok());
+    if let Some(schema) = &schema {
+        crate::schema::check(schema, &settings.config).await?;
+    }
+    let identity = Arc::new(Identity::new(engine, &made.name, settings));
+    let narrowed = configure(engine, &made.linked, &identity, &settings.limits).await?;
+    Ok((identity, narrowed))
 }
 
 /// One interceptor for each role that has a hook.

@@ -55,6 +55,48 @@ macro_rules! export {
             }
 
             $crate::guest::exports::export!(Exported with_types_in $crate::guest::exports);
+            $crate::guest::roles::export!(Exported with_types_in $crate::guest::roles);
+        };
+    };
+}
+
+/// Makes a component of a [`Source`](crate::Source). Does nothing in a native build.
+#[macro_export]
+#[rustfmt::skip]
+macro_rules! export_source {
+    ($plugin:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Exported;
+
+            ::std::thread_local! {
+                static CONFIGURED: ::std::cell::RefCell<Option<$plugin>> = const { ::std::cell::RefCell::new(None) };
+            }
+
+            impl $crate::guest::PluginGuest for Exported {
+                fn describe() -> $crate::guest::RawDescriptor {
+                    <$plugin as $crate::Source>::describe().into()
+                }
+
+                fn configure(config: String) -> Result<Option<Vec<$crate::guest::RawHook>>, Vec<$crate::guest::RawProblem>> {
+                    let plugin = $crate::guest::configure_source::<$plugin>(&config)?;
+                    CONFIGURED.set(Some(plugin));
+                    Ok(None)
+                }
+            }
+
+            impl $crate::guest::SourceGuest for Exported {
+                fn claims() -> Vec<String> {
+                    CONFIGURED.with_borrow(|plugin| plugin.as_ref().map($crate::Source::claims).unwrap_or_default())
+                }
+
+                fn fetch(request: $crate::guest::RawRequest) -> Result<$crate::guest::RawPage, $crate::guest::RawFailure> {
+                    CONFIGURED.with_borrow(|plugin| $crate::guest::fetch(plugin.as_ref(), request))
+                }
+            }
+
+            $crate::guest::exports::export!(Exported with_types_in $crate::guest::exports);
+            $crate::guest::sources::export!(Exported with_types_in $crate::guest::sources);
         };
     };
 }
@@ -68,7 +110,7 @@ pub mod guest {
     use crate::secrets::Sighting;
     use crate::{
         Call, Change, Config, Descriptor, Draft, Edit, Edits, Finding, Hook, Interceptor, Isolation, Item,
-        Leaf, Operation, Outcome, Payload, Phase, Problem, Refusal, Role, Severity,
+        Leaf, Operation, Outcome, Payload, Phase, Problem, Refusal, Role, Severity, Source, source,
     };
 
     #[allow(unsafe_code, reason = "generated")]
@@ -88,12 +130,7 @@ pub mod guest {
     pub mod exports {
         wit_bindgen::generate!({
             path: "../../wit",
-            inline: "package wasmgate:guest; world exports {
-                export wasmgate:plugin/plugin@0.1.0;
-                export wasmgate:plugin/validator@0.1.0;
-                export wasmgate:plugin/mutator@0.1.0;
-                export wasmgate:plugin/list-filter@0.1.0;
-            }",
+            inline: "package wasmgate:guest; world exports { export wasmgate:plugin/plugin@0.1.0; }",
             world: "wasmgate:guest/exports",
             with: { "wasmgate:plugin/types@0.1.0": super::imports::wasmgate::plugin::types },
             pub_export_macro: true,
@@ -101,18 +138,50 @@ pub mod guest {
         });
     }
 
-    pub use exports::exports::wasmgate::plugin::list_filter::{
-        Change as RawChange, Guest as ListFilterGuest, Item as RawItem,
-    };
-    pub use exports::exports::wasmgate::plugin::mutator::{Guest as MutatorGuest, Outcome as RawOutcome};
+    #[allow(unsafe_code, reason = "generated")]
+    pub mod roles {
+        wit_bindgen::generate!({
+            path: "../../wit",
+            inline: "package wasmgate:guest; world roles {
+                export wasmgate:plugin/validator@0.1.0;
+                export wasmgate:plugin/mutator@0.1.0;
+                export wasmgate:plugin/list-filter@0.1.0;
+            }",
+            world: "wasmgate:guest/roles",
+            with: { "wasmgate:plugin/types@0.1.0": super::imports::wasmgate::plugin::types },
+            pub_export_macro: true,
+            export_macro_name: "export",
+        });
+    }
+
+    #[allow(unsafe_code, reason = "generated")]
+    pub mod sources {
+        wit_bindgen::generate!({
+            path: "../../wit",
+            inline: "package wasmgate:guest; world sources { export wasmgate:plugin/source@0.1.0; }",
+            world: "wasmgate:guest/sources",
+            with: { "wasmgate:plugin/types@0.1.0": super::imports::wasmgate::plugin::types },
+            pub_export_macro: true,
+            export_macro_name: "export",
+        });
+    }
+
     pub use exports::exports::wasmgate::plugin::plugin::{
         Descriptor as RawDescriptor, Guest as PluginGuest, Hook as RawHook, Isolation as RawIsolation,
         Problem as RawProblem, Role as RawRole,
     };
-    pub use exports::exports::wasmgate::plugin::validator::Guest as ValidatorGuest;
     pub use imports::wasmgate::plugin::types::{
         Finding as RawFinding, Operation as RawOperation, Phase as RawPhase, Refusal as RawRefusal,
         Severity as RawSeverity,
+    };
+    pub use roles::exports::wasmgate::plugin::list_filter::{
+        Change as RawChange, Guest as ListFilterGuest, Item as RawItem,
+    };
+    pub use roles::exports::wasmgate::plugin::mutator::{Guest as MutatorGuest, Outcome as RawOutcome};
+    pub use roles::exports::wasmgate::plugin::validator::Guest as ValidatorGuest;
+    pub use sources::exports::wasmgate::plugin::source::{
+        Failure as RawFailure, Guest as SourceGuest, Page as RawPage, Refused as RawRefused,
+        Request as RawRequest, Server as RawServer,
     };
 
     pub(crate) use imports::wasmgate::plugin::{clock, http, kv, labels, random, secrets};
@@ -160,6 +229,58 @@ pub mod guest {
             })
         };
         changes.into_iter().map(change).collect()
+    }
+
+    pub fn configure_source<S: Source>(config: &str) -> Result<S, Vec<RawProblem>> {
+        S::configure(Config::new(config)).map_err(problems)
+    }
+
+    pub fn fetch<S: Source>(plugin: Option<&S>, request: RawRequest) -> Result<RawPage, RawFailure> {
+        let plugin = plugin.ok_or_else(|| RawFailure::Failed(String::from("not configured")))?;
+        let request = source::Request {
+            reference: request.reference,
+            cursor: request.cursor,
+            since: request.since,
+            validator: request.validator,
+            limit: request.limit,
+        };
+        plugin.fetch(&request).map(Into::into).map_err(Into::into)
+    }
+
+    impl From<source::Page> for RawPage {
+        fn from(own: source::Page) -> Self {
+            let server = |s: source::Server| RawServer {
+                name: s.name,
+                version: s.version,
+                document: s.document,
+                provenance: s.provenance,
+                notes: s.notes,
+            };
+            let refused =
+                |r: source::Refused| RawRefused { name: r.name, version: r.version, reason: r.reason };
+            Self {
+                servers: own.servers.into_iter().map(server).collect(),
+                refused: own.refused.into_iter().map(refused).collect(),
+                removed: own.removed,
+                next: own.next,
+                validator: own.validator,
+            }
+        }
+    }
+
+    impl From<source::Failure> for RawFailure {
+        fn from(own: source::Failure) -> Self {
+            use source::Failure as F;
+            match own {
+                F::NotModified => Self::NotModified,
+                F::NotFound(words) => Self::NotFound(words),
+                F::Unsupported(words) => Self::Unsupported(words),
+                F::Unauthorized(words) => Self::Unauthorized(words),
+                F::RetryAfterMs(ms) => Self::RetryAfterMs(ms),
+                F::Invalid(words) => Self::Invalid(words),
+                F::Failed(words) => Self::Failed(words),
+            }
+        }
     }
 
     impl From<RawRefusal> for Refusal {

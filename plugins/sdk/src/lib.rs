@@ -34,6 +34,9 @@
 //! assert_eq!(found.unwrap()[0].path.as_deref(), Some("/arguments/q"));
 //! ```
 //!
+//! A catalog source is a type that implements [`Source`] and is exported with [`export_source!`]: it turns what an operator
+//! wrote into servers.
+//!
 //! [`Call::texts`] finds what a message says, whatever its shape; with the feature `serde`, `typed` has the payloads of
 //! tool calls as types, and [`Config`] is read into one of yours.
 //!
@@ -53,6 +56,7 @@ pub mod labels;
 pub mod log;
 pub mod random;
 pub mod secrets;
+pub mod source;
 pub mod texts;
 #[cfg(feature = "serde")]
 pub mod typed;
@@ -107,6 +111,28 @@ pub trait Interceptor: Sized + 'static {
         let (_, _) = (operation, items);
         Ok(Vec::new())
     }
+}
+
+/// What a catalog source is and does. Each fetch finds fresh memory; what is to last goes into [`kv`], scope `Global`. Of
+/// [`http`] it reaches what the operator grants, and the origin of the reference that it is asked for.
+pub trait Source: Sized + 'static {
+    /// What this plugin is, and what it wants to use; it has no hooks. Must not depend on anything.
+    fn describe() -> Descriptor;
+
+    /// Takes the configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it: the plugin is not loaded.
+    fn configure(config: Config<'_>) -> Result<Self, Vec<Problem>>;
+
+    /// Which references it answers, `*` standing for any run of characters: `acme://*`.
+    fn claims(&self) -> Vec<String>;
+
+    /// One page.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn fetch(&self, request: &source::Request) -> Result<source::Page, source::Failure>;
 }
 
 /// Why a capability did not do what it was asked.

@@ -20,7 +20,7 @@ impl Host for Guest {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Response, Refusal>> {
         self.usage.host_work(request.url.len() + request.body.as_ref().map_or(0, Vec::len))?;
         let asked = request.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
-        let checked = match checked(request, &self.identity.grants) {
+        let checked = match checked(request, &self.identity.grants, &self.besides) {
             Ok(checked) => checked,
             Err(refusal) => return Ok(Err(refusal)),
         };

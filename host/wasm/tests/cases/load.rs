@@ -45,12 +45,12 @@ async fn precompiled_code_is_never_loaded() {
 
 #[tokio::test]
 async fn a_wrong_world_is_named() {
-    refused(wat("(component)"), expect!["exports no world that wasmgate runs: no `wasmgate:plugin/plugin` in version 0.1.x, it exports nothing; the worlds are `validating-interceptor`, `mutating-interceptor`, `list-filtering-interceptor` and `interceptor`"]).await;
+    refused(wat("(component)"), expect!["exports no world that wasmgate runs: no `wasmgate:plugin/plugin` in version 0.1.x, it exports nothing; the worlds are `validating-interceptor`, `mutating-interceptor`, `list-filtering-interceptor`, `interceptor` and `catalog-source`"]).await;
     let command = r#"(component
         (instance $run)
         (export "wasi:cli/run@0.2.0" (instance $run))
         (export "wasmgate:plugin/plugin@0.1.0" (instance $run)))"#;
-    refused(wat(command), expect!["exports no world that wasmgate runs: none of `wasmgate:plugin/validator`, `wasmgate:plugin/mutator` and `wasmgate:plugin/list-filter` in version 0.1.x, it exports wasi:cli/run@0.2.0, wasmgate:plugin/plugin@0.1.0; the worlds are `validating-interceptor`, `mutating-interceptor`, `list-filtering-interceptor` and `interceptor`"]).await;
+    refused(wat(command), expect!["exports no world that wasmgate runs: none of `wasmgate:plugin/validator`, `wasmgate:plugin/mutator`, `wasmgate:plugin/list-filter` and `wasmgate:plugin/source` in version 0.1.x, it exports wasi:cli/run@0.2.0, wasmgate:plugin/plugin@0.1.0; the worlds are `validating-interceptor`, `mutating-interceptor`, `list-filtering-interceptor`, `interceptor` and `catalog-source`"]).await;
     let both = r#"(component
         (instance $i)
         (export "wasmgate:plugin/plugin@0.1.0" (instance $i))
@@ -58,7 +58,7 @@ async fn a_wrong_world_is_named() {
         (export "wasmgate:plugin/mutator@0.1.0" (instance $i)))"#;
     refused(wat(both), expect!["does not fit the interfaces of this version: instance export `wasmgate:plugin/plugin@0.1.0` does not have export `describe`"]).await;
     let future = r#"(component (instance $i) (export "wasmgate:plugin/plugin@0.2.0" (instance $i)))"#;
-    refused(wat(future), expect!["exports no world that wasmgate runs: no `wasmgate:plugin/plugin` in version 0.1.x, it exports wasmgate:plugin/plugin@0.2.0; the worlds are `validating-interceptor`, `mutating-interceptor`, `list-filtering-interceptor` and `interceptor`"]).await;
+    refused(wat(future), expect!["exports no world that wasmgate runs: no `wasmgate:plugin/plugin` in version 0.1.x, it exports wasmgate:plugin/plugin@0.2.0; the worlds are `validating-interceptor`, `mutating-interceptor`, `list-filtering-interceptor`, `interceptor` and `catalog-source`"]).await;
 }
 
 /// A component that looks like a validator and imports `imports`.

@@ -25,4 +25,8 @@ mod raw_hostile;
 #[cfg(test)]
 mod reuse;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
+mod sources_hostile;
+#[cfg(test)]
 mod support;

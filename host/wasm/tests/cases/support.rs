@@ -28,7 +28,8 @@ pub(crate) fn guest(name: &str) -> Bytes {
     let built = BUILT.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
         let below = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        guests::build(root, below, &["guest-hostile", "guest-editor", "guest-capable"]).unwrap()
+        guests::build(root, below, &["guest-hostile", "guest-editor", "guest-capable", "guest-source"])
+            .unwrap()
     });
     std::fs::read(built.join(guests::file_name(&format!("guest-{name}")))).unwrap().into()
 }
