@@ -229,11 +229,26 @@ async fn refused(name: &str, settings: Settings, expected: Expect) {
 
 #[tokio::test]
 async fn what_is_no_source_is_not_loaded_as_one() {
-    refused("editor", settings("{}"), expect![""]).await;
-    refused("source", settings(r#"{"claims":"refuse"}"#), expect![""]).await;
-    refused("source", settings(r#"{"claims":7}"#), expect![""]).await;
+    refused("editor", settings("{}"), expect!["exports no world that wasmgate runs: no `wasmgate:plugin/source` in version 0.1.x, it exports wasmgate:plugin/validator@0.1.0, wasmgate:plugin/mutator@0.1.0, wasmgate:plugin/list-filter@0.1.0, wasmgate:plugin/plugin@0.1.0; the world of catalog sources is `catalog-source`"]).await;
+    refused(
+        "source",
+        settings(r#"{"claims":"refuse"}"#),
+        expect!["refuses its configuration: `/claims` is refused"],
+    )
+    .await;
+    refused(
+        "source",
+        settings(r#"{"claims":7}"#),
+        expect![[r#"refuses its configuration: `/claims` value is not of type "string""#]],
+    )
+    .await;
     let limits = Limits { output: wasmgate_wasm::MAX_PAGE_BYTES + 1, ..Limits::of_sources() };
-    refused("source", Settings { limits, ..settings("{}") }, expect![""]).await;
+    refused(
+        "source",
+        Settings { limits, ..settings("{}") },
+        expect!["has a limit that cannot be given: output is at most 33554432"],
+    )
+    .await;
 }
 
 #[tokio::test]

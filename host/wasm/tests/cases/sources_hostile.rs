@@ -21,10 +21,10 @@ async fn hostile() -> CatalogSource {
 #[tokio::test]
 async fn what_a_guest_does_to_itself_fails_its_fetch() {
     let source = hostile().await;
-    fails(&source, "spin", expect![""]).await;
-    fails(&source, "trap", expect![""]).await;
-    fails(&source, "grow", expect![""]).await;
-    fails(&source, "message", expect![""]).await;
+    fails(&source, "spin", expect!["failed: exceeded its CPU budget"]).await;
+    fails(&source, "trap", expect!["failed: wasm trap: wasm `unreachable` instruction executed"]).await;
+    fails(&source, "grow", expect!["failed: exceeded its memory limit"]).await;
+    fails(&source, "message", expect!["failed: used a message that it was not given in this call"]).await;
 }
 
 #[tokio::test]
@@ -38,19 +38,28 @@ async fn a_sleep_ends_with_the_time_limit() {
 #[tokio::test]
 async fn a_page_has_bounds() {
     let source = hostile().await;
-    fails(&source, "million", expect![""]).await;
-    fails(&source, "thousand-and-one", expect![""]).await;
-    fails(&source, "removed-flood", expect![""]).await;
-    fails(&source, "huge", expect![""]).await;
-    fails(&source, "heavy", expect![""]).await;
-    fails(&source, "long-next", expect![""]).await;
+    fails(&source, "million", expect!["failed: too much data is being copied between the host and the guest: fuel allocated for hostcalls has been exhausted"]).await;
+    fails(&source, "thousand-and-one", expect!["failed: `servers` has 1001 entries, at most 1000 are read"])
+        .await;
+    fails(&source, "removed-flood", expect!["failed: `removed` has 1001 entries, at most 1000 are read"])
+        .await;
+    fails(&source, "huge", expect!["failed: too much data is being copied between the host and the guest: fuel allocated for hostcalls has been exhausted"]).await;
+    fails(&source, "heavy", expect!["failed: too much data is being copied between the host and the guest: fuel allocated for hostcalls has been exhausted"]).await;
+    fails(&source, "long-next", expect!["failed: `next` has 4097 bytes, at most 4096 are kept"]).await;
+}
+
+/// More than an interceptor may ever say.
+#[tokio::test]
+async fn a_page_may_be_large() {
+    let page = fetch(&hostile().await, "test://roomy").await.unwrap();
+    assert_eq!(page.servers.iter().map(|s| s.document.bytes().len()).sum::<usize>(), 12 * ((900 << 10) + 8));
 }
 
 #[tokio::test]
 async fn a_source_does_not_go_in_circles() {
     let request = SourceRequest { cursor: Some("again".into()), ..SourceRequest::new("test://same-page") };
     let failure = hostile().await.fetch(request, &[]).await.unwrap_err();
-    expect![""].assert_eq(&failure.to_string());
+    expect!["failed: `next` is the page that it was asked for"].assert_eq(&failure.to_string());
 }
 
 #[tokio::test]
@@ -61,7 +70,17 @@ async fn a_wrong_server_is_refused_and_the_others_are_not() {
     assert_eq!(noisy.notes.last().unwrap(), "and 70 more notes");
     let mut page = page.clone();
     page.servers[0].notes.truncate(1);
-    expect![""].assert_eq(&shown(&page));
+    expect![[r#"
+        noisy "" {} https://a.example/\u{202e}x ["two\\nlines"]
+        refused rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr... "": no reason is given
+        refused \u{1b}[2J "": be\u{7}cause
+        refused not-json "": its document is not JSON: unexpected end at byte 1
+        refused no-object "": its document is not a JSON object
+        refused twice "": its document is not JSON: duplicate member at byte 7
+        refused large "": its document has 1048584 bytes, at most 1048576 are read
+        refused a/b\u{7} "": its name is none for a server: 1 to 128 letters, digits, `.`, `_` or `-`, a letter or digit first
+        refused versioned "1\\n2": its version is longer than 255 bytes or not plain text
+        removed ["gone"] next None validator None"#]].assert_eq(&shown(&page));
 }
 
 /// A source that must not be loaded.
@@ -74,11 +93,15 @@ async fn refused(claims: &str, expected: Expect) {
 
 #[tokio::test]
 async fn claims_have_bounds() {
-    refused("spin", expect![""]).await;
-    refused("trap", expect![""]).await;
-    refused("many", expect![""]).await;
-    refused("long", expect![""]).await;
-    refused("escape", expect![""]).await;
+    refused("spin", expect!["could not say which references it answers: exceeded its CPU budget"]).await;
+    refused("trap", expect!["could not say which references it answers: failed: wasm trap: wasm `unreachable` instruction executed"]).await;
+    refused(
+        "many",
+        expect!["describes itself wrongly: it claims 65 patterns of references, at most 64 are read"],
+    )
+    .await;
+    refused("long", expect!["describes itself wrongly: it claims `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...`, which is no pattern of 1 to 1024 plain characters"]).await;
+    refused("escape", expect![[r#"describes itself wrongly: it claims `test://\u{1b}[2J`, which is no pattern of 1 to 1024 plain characters"#]]).await;
 }
 
 #[tokio::test]

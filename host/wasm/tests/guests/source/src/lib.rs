@@ -135,6 +135,7 @@ fn misbehave(what: &str, request: &Request) -> Result<Page, Failure> {
         "removed-flood" => Page { removed: vec!["a".to_owned(); 1_001], ..Page::default() },
         "huge" => page(vec![Server::new("a", "x".repeat(40 << 20))]),
         "heavy" => page(vec![plain().note("x".repeat(900 << 10)); 20]),
+        "roomy" => page(vec![Server::new("a", format!(r#"{{"a":"{}"}}"#, "x".repeat(900 << 10))); 12]),
         "same-page" => Page { next: request.cursor.clone(), ..Page::default() },
         "long-next" => Page { next: Some("x".repeat(4097)), ..Page::default() },
         "wrong" => wrong(),
