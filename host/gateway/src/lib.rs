@@ -15,6 +15,7 @@ pub mod front;
 pub mod gateway;
 pub mod interceptors;
 pub mod launch;
+pub mod oci;
 mod reload;
 pub mod secrets;
 pub mod shutdown;

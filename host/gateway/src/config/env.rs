@@ -22,6 +22,8 @@ pub struct Environment {
     pub bind_allow_writable: Vec<PathBuf>,
     /// `DOCKER_HOST`.
     pub docker_host: Option<String>,
+    /// Where Docker keeps its logins: `config.json` in `$DOCKER_CONFIG`, else in `~/.docker`.
+    pub docker_config: Option<PathBuf>,
     /// `WASMGATE_LOG`: a tracing filter.
     pub log: Option<String>,
     /// The home directory.
@@ -75,6 +77,9 @@ impl Environment {
             bind_allow,
             bind_allow_writable: paths("MCP_GATEWAY_DOCKER_BIND_ALLOW_WRITABLE_PATHS"),
             docker_host: text("DOCKER_HOST"),
+            docker_config: path("DOCKER_CONFIG")
+                .or_else(|| home.as_ref().map(|home| home.join(".docker")))
+                .map(|dir| dir.join("config.json")),
             log: text("WASMGATE_LOG"),
             cache: cache
                 .or_else(|| home.as_ref().map(|home| home.join(".cache")))
@@ -121,6 +126,9 @@ mod tests {
         ]);
         assert_eq!(env.cache, Some("/home/me/.cache/wasmgate".into()));
         assert!(env.bind_allow.ends_with(&["/srv".into(), "/data".into()]));
+        assert_eq!(env.docker_config, Some("/home/me/.docker/config.json".into()));
+        let docker = read(&[("HOME", "/home/me"), ("DOCKER_CONFIG", "/etc/d")]).docker_config;
+        assert_eq!(docker, Some("/etc/d/config.json".into()));
         assert_eq!(env.inherited, [("HOME".into(), "/home/me".into())]);
         assert!(!format!("{env:?}").contains("hunter2"));
     }
