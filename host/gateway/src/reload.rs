@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, Draft, Plugins};
+use crate::app::{self, Draft, Plugins, Renewal};
 use crate::config::{Config, Listen, Read, Request, Seen};
 use crate::document::{Diagnostic, render};
 use crate::gateway::{ConfigState, Gateway};
@@ -59,8 +59,10 @@ enum Rejected {
 /// What wakes the reload up.
 enum Wake {
     Stop,
-    /// Somebody asked for it: whatever the files hold.
+    /// Somebody asked for it: whatever the files hold, and whatever was fetched.
     Asked,
+    /// The files have changed.
+    Changed,
     /// The files may have changed.
     Look,
 }
@@ -112,14 +114,15 @@ impl Reload {
                     !current
                 }
             };
-            let wake = if changed { Wake::Asked } else { waking.next().await };
+            let wake = if changed { Wake::Changed } else { waking.next().await };
             match wake {
                 Wake::Stop => return,
                 Wake::Look => {}
-                Wake::Asked => {
+                Wake::Asked | Wake::Changed => {
+                    let renewal = if matches!(wake, Wake::Asked) { Renewal::All } else { Renewal::Missing };
                     tokio::select! {
                         () = waking.stop.cancelled() => return,
-                        () = self.reload(&waking) => {}
+                        () = self.reload(&waking, renewal) => {}
                     }
                 }
             }
@@ -127,13 +130,13 @@ impl Reload {
     }
 
     /// Reads everything anew and puts it in force when it is right.
-    async fn reload(&mut self, waking: &Waking) {
+    async fn reload(&mut self, waking: &Waking, renewal: Renewal) {
         waking.quiet().await;
-        let mut next = self.guarded_next().await;
+        let mut next = self.guarded_next(renewal).await;
         // A file that is half written is most likely whole a moment later.
         if next.is_err() || !is_current(self.seen.clone()).await {
             waking.quiet().await;
-            next = self.guarded_next().await;
+            next = self.guarded_next(Renewal::Missing).await;
         }
         match next {
             Ok((config, draft)) => self.put_in_force(config, draft),
@@ -142,14 +145,15 @@ impl Reload {
     }
 
     /// A plugin that breaks the host while it is loaded must not end all reloads to come.
-    async fn guarded_next(&mut self) -> Result<(Config, Draft), Rejected> {
+    async fn guarded_next(&mut self, renewal: Renewal) -> Result<(Config, Draft), Rejected> {
         let broken = |_| Rejected::Reading("building the new configuration broke off".to_owned());
-        AssertUnwindSafe(self.next()).catch_unwind().await.unwrap_or_else(|panic| Err(broken(panic)))
+        AssertUnwindSafe(self.next(renewal)).catch_unwind().await.unwrap_or_else(|panic| Err(broken(panic)))
     }
 
     /// Reads and builds the next generation.
-    async fn next(&mut self) -> Result<(Config, Draft), Rejected> {
+    async fn next(&mut self, renewal: Renewal) -> Result<(Config, Draft), Rejected> {
         let mut request = self.request.clone();
+        app::supply(&mut request, &mut self.plugins, renewal).await.map_err(Rejected::Build)?;
         let read = tokio::task::spawn_blocking(move || {
             let read = request.read();
             (request, read)

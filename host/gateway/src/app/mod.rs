@@ -1,14 +1,20 @@
 //! The composition root: builds every part once, in order, hands each down, runs, drains. The only module that may
 //! name all others.
 
+mod artifacts;
 mod banner;
+mod components;
 mod foreign;
+mod import;
+mod lock;
 mod outbound;
 mod plugins;
 mod probe;
 mod record;
 mod refusal;
 mod run;
+mod supply;
+mod update;
 
 use std::sync::Arc;
 
@@ -16,7 +22,7 @@ use wasmgate_core::catalog::Launch;
 use wasmgate_core::name::ServerName;
 
 use crate::catalog::Resolution;
-use crate::config::{Config, Seen};
+use crate::config::{Config, Request, Seen};
 use crate::document::{Diagnostic, render};
 use crate::egress::Egress;
 use crate::gateway::{Gateway, Generation, Unavailable};
@@ -26,11 +32,15 @@ use crate::shutdown::Tasks;
 use crate::upstream::{Identity, Pool};
 
 pub use crate::gateway::ServerState;
+pub use components::{PulledComponent, pull_component, push_component, stored};
 pub use foreign::checked_interceptor;
+pub use import::{Imported, Target, import, put};
 pub(crate) use plugins::Plugins;
 pub use plugins::check_plugins;
 pub use probe::{Probe, ready};
 pub use run::{Access, Asked, run};
+pub(crate) use supply::{Renewal, supply};
+pub use update::{Change, Update, accept, update};
 
 /// Why the gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +71,30 @@ pub fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
     // What still runs was reported by the drain; a thread stuck in a system call must not keep the program alive.
     runtime.shutdown_background();
     Ok(output)
+}
+
+/// Fetches what a request names and cannot read itself, on a runtime of its own. What cannot be fetched is reported when the
+/// request is read.
+///
+/// # Errors
+/// [`StartError`] when a catalog source that is needed cannot run.
+pub fn fetch(request: &mut Request) -> Result<(), StartError> {
+    let needs = request.needs();
+    if needs.catalogs.is_empty() {
+        return Ok(());
+    }
+    let work = async {
+        let mut plugins = Plugins::new(bare_world(), &needs.environment);
+        supply(request, &mut plugins, Renewal::Missing).await
+    };
+    block_on(work).map_err(|error| StartError::System(format!("no runtime: {error}")))?
+}
+
+/// What plugins live in where no server runs.
+fn bare_world() -> World {
+    let tasks = Tasks::new();
+    let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
+    World { launcher, egress: Egress::new(), tasks }
 }
 
 /// A gateway whose servers are on their way, and what it was made of.
@@ -122,7 +156,7 @@ async fn assemble(config: &Config, seen: &mut Seen, tasks: &Tasks) -> Result<Ass
     };
     let world =
         World { launcher: Launcher::new(launch, tasks.clone()), egress: Egress::new(), tasks: tasks.clone() };
-    let mut plugins = Plugins::new(world.clone());
+    let mut plugins = Plugins::new(world.clone(), &config.environment);
     let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
     plugins.keep(set);
     let assembled = connect(generation, world, plugins)?;

@@ -12,25 +12,31 @@ use sha2::{Digest as _, Sha256};
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{Mode, Operation, Pipeline, Remark, Stage};
 use wasmgate_wasm::{
-    Engine, EngineSettings, Grants, KnownSecrets, KvGrant, Limits, MAX_COMPONENT_BYTES, Outbound, Plugin,
-    SecretGrant, Settings, When, builtin,
+    CatalogSource, Engine, EngineSettings, Grants, HttpGrant, KnownSecrets, KvGrant, Limits, LoadError,
+    MAX_COMPONENT_BYTES, Outbound, Plugin, SecretGrant, Settings, Want, When, builtin, inspect,
 };
 
+use super::artifacts::Artifacts;
 use super::outbound::PluginHttp;
 use super::refusal::refusal;
-use super::{StartError, foreign, record};
-use crate::config::{Config, PluginConfig, PluginMode, PluginSecret, PluginSource, Seen};
+use super::supply::Source;
+use super::{StartError, bare_world, foreign, record};
+use crate::config::{
+    Config, Distribution, Environment, Needs, PluginConfig, PluginMode, PluginSecret, PluginSource, SOURCES,
+    Seen, Wanted,
+};
 use crate::document::Diagnostic;
 use crate::egress::Egress;
 use crate::interceptors::{Guarded, World};
-use crate::launch::{LaunchSettings, Launcher};
-use crate::shutdown::Tasks;
 
 /// What runs plugins in this process, and those of the generation in force.
 pub(crate) struct Plugins {
     /// Made for the first plugin: a gateway without any needs none.
     engine: Option<Engine>,
     world: World,
+    artifacts: Artifacts,
+    /// The catalog sources that were asked for so far.
+    sources: Vec<Found>,
     /// The interceptors of the command line that are no components, and what records; they never change.
     outside: Option<Vec<Arc<dyn Stage>>>,
     in_force: Vec<Loaded>,
@@ -44,6 +50,14 @@ pub(crate) struct Loaded {
     digest: [u8; 32],
     /// One for each of its roles.
     stages: Vec<Arc<dyn Stage>>,
+}
+
+/// A component that was looked at for what it answers.
+struct Found {
+    config: PluginConfig,
+    component: [u8; 32],
+    /// None when it is an interceptor.
+    source: Option<Source>,
 }
 
 /// Where a plugin comes from.
@@ -75,9 +89,7 @@ pub fn check_plugins(config: &Config) -> Vec<Diagnostic> {
     let mut config = config.clone();
     config.plugins.retain(|plugin| !matches!(plugin.from, PluginSource::Remote { .. }));
     let load = async {
-        let tasks = Tasks::new();
-        let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
-        let mut plugins = Plugins::new(World { launcher, egress: Egress::new(), tasks });
+        let mut plugins = Plugins::new(bare_world(), &config.environment);
         plugins.load(&config, &mut Seen::default()).await.map(drop)
     };
     let problem = |words: &str| vec![Diagnostic::new("plugins", words, "")];
@@ -91,8 +103,96 @@ pub fn check_plugins(config: &Config) -> Vec<Diagnostic> {
 
 impl Plugins {
     /// None yet.
-    pub(super) fn new(world: World) -> Self {
-        Self { engine: None, world, outside: None, in_force: Vec::new() }
+    pub(super) fn new(world: World, environment: &Environment) -> Self {
+        let artifacts = Artifacts::new(world.egress.clone(), environment.clone());
+        Self { engine: None, world, artifacts, sources: Vec::new(), outside: None, in_force: Vec::new() }
+    }
+
+    /// The way out that plugins and everything fetched for them share.
+    pub(super) fn egress(&self) -> Egress {
+        self.world.egress.clone()
+    }
+
+    /// The registries that components come from.
+    pub(super) fn artifacts(&self) -> Artifacts {
+        self.artifacts.clone()
+    }
+
+    /// The catalog sources among the plugins of a configuration, in its order. One that was loaded before in this form is
+    /// the same, with what it keeps.
+    ///
+    /// # Errors
+    /// [`StartError::Refused`] when a component that could be one cannot be read or run.
+    pub(crate) async fn sources(&mut self, needs: &Needs) -> Result<Vec<Source>, StartError> {
+        let able = |plugin: &&PluginConfig| match &plugin.from {
+            PluginSource::Builtin(name) => SOURCES.contains(&name.as_str()),
+            PluginSource::File(_) | PluginSource::Oci(_) => true,
+            PluginSource::Remote { .. } => false,
+        };
+        let able: Vec<PluginConfig> = needs.plugins.iter().filter(able).cloned().collect();
+        let (components, _) = self.components(&able, &needs.distribution).await?;
+        let (mut found, mut problems) = (Vec::new(), Vec::new());
+        for (plugin, component) in able.into_iter().zip(components) {
+            match self.source(&plugin, component, &needs.environment).await? {
+                Ok(source) => found.push(source),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(StartError::Refused(problems));
+        }
+        let sources = found.iter().filter_map(|found| found.source.clone()).collect();
+        self.sources = found;
+        Ok(sources)
+    }
+
+    async fn source(
+        &mut self,
+        plugin: &PluginConfig,
+        component: Result<Component, String>,
+        environment: &Environment,
+    ) -> Result<Result<Found, Diagnostic>, StartError> {
+        let Component { bytes, digest } = match component {
+            Ok(component) => component,
+            Err(words) => return Ok(Err(plugin.problem(&words, UNREADABLE.to_owned()))),
+        };
+        let same = |found: &Found| found.config == *plugin && found.component == digest;
+        if let Some(before) = self.sources.iter().position(same) {
+            return Ok(Ok(self.sources.swap_remove(before)));
+        }
+        let engine = self.engine(environment)?;
+        let mut settings = settings(plugin, Limits::of_sources());
+        if let PluginSource::Builtin(_) = &plugin.from {
+            grant_wants(&engine, &bytes, &mut settings.grants).await;
+        }
+        let found = |source| Found { config: plugin.clone(), component: digest, source };
+        Ok(match CatalogSource::load(&engine, &plugin.name, bytes, settings).await {
+            Ok(source) => {
+                let digest = with_config(&digest, plugin);
+                Ok(found(Some(Source { digest, source: Arc::new(source) })))
+            }
+            // An interceptor: it is loaded with the others.
+            Err(LoadError::WrongWorld(_)) => Ok(found(None)),
+            Err(error) => Err(refusal(plugin, &error)),
+        })
+    }
+
+    /// The components of plugins, and the files they were read from.
+    async fn components(
+        &self,
+        plugins: &[PluginConfig],
+        distribution: &Distribution,
+    ) -> Result<(Vec<Result<Component, String>>, Seen), StartError> {
+        let sources = plugins.iter().map(|plugin| plugin.from.clone()).collect();
+        let read = tokio::task::spawn_blocking(move || read_all(sources)).await;
+        let (mut components, seen) = read.map_err(|error| StartError::System(error.to_string()))?;
+        for (plugin, component) in plugins.iter().zip(&mut components) {
+            let PluginSource::Oci(reference) = &plugin.from else { continue };
+            let wanted = Wanted { reference: reference.clone(), locked: true };
+            let fetched = self.artifacts.component(&wanted, distribution).await;
+            *component = fetched.map(Component::new).map_err(|missing| missing.words());
+        }
+        Ok((components, seen))
     }
 
     /// Loads every plugin that is not off, and notes the files it was read from in `seen`. One that cannot run fails the
@@ -101,14 +201,12 @@ impl Plugins {
         let outside = self.outside(config)?;
         let named = foreign::plugins(config)?;
         let all = config.plugins.iter().chain(&named);
-        let wanted: Vec<_> = all.filter(|plugin| plugin.mode != PluginMode::Off).collect();
-        let sources = wanted.iter().map(|plugin| plugin.from.clone()).collect();
-        let read = tokio::task::spawn_blocking(move || read_all(sources)).await;
-        let (components, files) = read.map_err(|error| StartError::System(error.to_string()))?;
+        let wanted: Vec<_> = all.filter(|plugin| plugin.mode != PluginMode::Off).cloned().collect();
+        let (components, files) = self.components(&wanted, &config.distribution).await?;
         seen.extend(files);
         let mut set = Set { outside, plugins: Vec::with_capacity(wanted.len()), new: Vec::new() };
         let mut problems = Vec::new();
-        for (plugin, component) in wanted.into_iter().zip(components) {
+        for (plugin, component) in wanted.iter().zip(components) {
             match self.one(config, plugin, component).await? {
                 Ok(Known::Before(loaded)) => set.plugins.push(loaded),
                 Ok(Known::New(loaded)) => {
@@ -131,8 +229,7 @@ impl Plugins {
         let Component { bytes, mut digest } = match component {
             Ok(component) => component,
             Err(words) => {
-                let cure = "build it, or correct its `use`: relative paths start where the file is";
-                return Ok(Err(plugin.problem(&words, cure.to_owned())));
+                return Ok(Err(plugin.problem(&words, UNREADABLE.to_owned())));
             }
         };
         let remote = matches!(plugin.from, PluginSource::Remote { .. });
@@ -150,8 +247,11 @@ impl Plugins {
             let stages = foreign::remote(plugin, config, &self.world).await;
             stages.map_err(|words| plugin.problem(&words, String::new()))
         } else {
-            let engine = self.engine(config)?;
-            let mut settings = settings(plugin);
+            let engine = self.engine(&config.environment)?;
+            let mut settings = settings(plugin, Limits::default());
+            if is_source(plugin) {
+                grant_wants(&engine, &bytes, &mut settings.grants).await;
+            }
             if finds_secrets(plugin) {
                 let known = KnownSecrets::new(config.known_secrets.iter().cloned());
                 settings.grants.find_secrets =
@@ -183,17 +283,49 @@ impl Plugins {
         self.in_force = set.plugins;
     }
 
-    fn engine(&mut self, config: &Config) -> Result<Engine, StartError> {
+    /// The engine, for looking at components that are not to be run.
+    pub(super) fn engine_for(&mut self, environment: &Environment) -> Result<Engine, String> {
+        self.engine(environment).map_err(|error| error.to_string())
+    }
+
+    fn engine(&mut self, environment: &Environment) -> Result<Engine, StartError> {
         if let Some(engine) = &self.engine {
             return Ok(engine.clone());
         }
         let outbound: Arc<dyn Outbound> = Arc::new(PluginHttp(self.world.egress.clone()));
-        let cache = config.environment.cache.clone();
+        let cache = environment.cache.clone();
         let settings = EngineSettings { cache, outbound: Some(outbound) };
         let engine = Engine::new(settings).map_err(|error| StartError::System(chain(&error)))?;
         self.engine = Some(engine.clone());
         Ok(engine)
     }
+}
+
+/// What to do about a component that cannot be read.
+const UNREADABLE: &str = "build it, or correct its `use`: relative paths start where the file is";
+
+/// Whether it is one of the bundled catalog sources.
+fn is_source(plugin: &PluginConfig) -> bool {
+    matches!(&plugin.from, PluginSource::Builtin(name) if SOURCES.contains(&name.as_str()))
+}
+
+/// What comes with the program may have what it asks for, besides what is written.
+async fn grant_wants(engine: &Engine, bytes: &Bytes, grants: &mut Grants) {
+    let Ok(seen) = inspect(engine, bytes.clone()).await else { return };
+    for want in seen.descriptor.wants {
+        match want {
+            Want::Http(origin) => grants.http.push(HttpGrant { origin, private: false }),
+            Want::Kv => grants.kv = grants.kv.or(Some(KvGrant::default())),
+            Want::Clock => grants.clock = true,
+            Want::Random | Want::Labels | Want::FindSecrets | Want::Secret(_) => {}
+        }
+    }
+}
+
+/// A component's digest and that of its configuration: the same question may have another answer.
+fn with_config(component: &[u8; 32], plugin: &PluginConfig) -> [u8; 32] {
+    let hasher = Sha256::new_with_prefix(component);
+    hasher.chain_update(plugin.config.to_string()).finalize().into()
 }
 
 /// A component's digest and that of all secrets the gateway knows.
@@ -217,6 +349,12 @@ struct Component {
     digest: [u8; 32],
 }
 
+impl Component {
+    fn new(bytes: Bytes) -> Self {
+        Self { digest: Sha256::digest(&bytes).into(), bytes }
+    }
+}
+
 fn read_all(sources: Vec<PluginSource>) -> (Vec<Result<Component, String>>, Seen) {
     let mut seen = Seen::default();
     let read = sources.iter().map(|from| {
@@ -225,10 +363,10 @@ fn read_all(sources: Vec<PluginSource>) -> (Vec<Result<Component, String>>, Seen
                 .map(Bytes::from_static)
                 .ok_or_else(|| format!("is not bundled: there is no `{name}`")),
             PluginSource::File(path) => read_noted(path, &mut seen),
-            PluginSource::Oci(reference) => Err(format!("cannot be fetched yet from {reference}")),
-            PluginSource::Remote { .. } => Ok(Bytes::new()),
+            // Fetched afterwards, or asked when it is used.
+            PluginSource::Oci(_) | PluginSource::Remote { .. } => Ok(Bytes::new()),
         }?;
-        Ok(Component { digest: Sha256::digest(&bytes).into(), bytes })
+        Ok(Component::new(bytes))
     });
     (read.collect(), seen)
 }
@@ -254,8 +392,7 @@ fn read(path: &Path) -> Result<Bytes, String> {
     Ok(std::fs::read(path).map_err(unreadable)?.into())
 }
 
-fn settings(plugin: &PluginConfig) -> Settings {
-    let defaults = Limits::default();
+fn settings(plugin: &PluginConfig, defaults: Limits) -> Settings {
     let size = |written: Option<u64>, default| match written {
         Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
         None => default,

@@ -18,7 +18,7 @@ use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Pipeline;
 
 use super::{Assembled, Plugins, StartError, assemble, close, connect};
-use crate::config::{Config, Seen};
+use crate::config::{Config, Environment, Seen};
 use crate::egress::{Egress, Reach};
 use crate::gateway::{CallError, ClientFacts, Event, Generation, Request, ServerState, View};
 use crate::interceptors::World;
@@ -83,7 +83,7 @@ impl Probe {
             page: usize::MAX,
             pipeline: Pipeline::default(),
         };
-        let assembled = connect(generation, world.clone(), Plugins::new(world))?;
+        let assembled = connect(generation, world.clone(), Plugins::new(world, &Environment::default()))?;
         assembled.gateway.until_settled().await;
         Ok(Self { assembled, tasks, view: View::One(name) })
     }

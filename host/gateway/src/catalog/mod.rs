@@ -10,6 +10,7 @@ mod entry;
 pub mod file;
 mod mount;
 mod poci;
+pub mod publish;
 mod refusal;
 mod remote;
 pub mod report;

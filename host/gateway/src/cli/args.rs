@@ -9,7 +9,7 @@ use url::Url;
 use super::Failed;
 use crate::app::{self, Probe, ServerState};
 use crate::catalog::report::Report;
-use crate::config::{Config, Environment, Flags, Request, ServerFlags};
+use crate::config::{Config, Environment, Flags, Needs, Request, ServerFlags};
 use crate::document::units::{BadQuantity, Memory};
 use crate::document::{Diagnostic, render};
 use crate::telemetry;
@@ -153,6 +153,32 @@ impl Reached {
     }
 }
 
+/// The configuration file alone, for commands that start nothing.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ConfigFile {
+    /// The configuration file, for its plugins and registries [default: wasmgate.yaml where it exists].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// What it says of plugins and registries.
+    pub(super) fn needs(&self) -> Needs {
+        self.request().needs()
+    }
+
+    /// What to read.
+    pub(super) fn request(&self) -> Request {
+        Request::new(self.config.clone(), Flags::default())
+    }
+}
+
+/// Runs work that talks to registries. Log lines go to stderr from `warn` on.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
+    telemetry::start(Some(Environment::read().log.as_deref().unwrap_or("warn")));
+    app::block_on(work).map_err(|error| Failed::Work(format!("no runtime: {error}")))?
+}
+
 fn runtime(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
     app::block_on(work).map_err(|error| Failed::Work(format!("no runtime: {error}")))?
 }
@@ -160,8 +186,9 @@ fn runtime(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed>
 impl Sources {
     /// The configuration that the flags, the file and the environment make.
     pub(super) fn load(&self, flags: Flags) -> Result<Config, Failed> {
-        let read = self.request(flags).read();
-        read.config.map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))
+        let mut request = self.request(flags);
+        fetch(&mut request)?;
+        request.read().config.map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))
     }
 
     /// What to read for it.
@@ -170,9 +197,11 @@ impl Sources {
     }
 
     /// What is wrong with what they name.
-    pub(super) fn check(&self, foreign: &Interceptors) -> Report {
+    pub(super) fn check(&self, foreign: &Interceptors) -> Result<Report, Failed> {
         let interceptors = foreign.interceptors.clone();
-        self.request(Flags { interceptors, ..Flags::default() }).validate(app::check_plugins)
+        let mut request = self.request(Flags { interceptors, ..Flags::default() });
+        fetch(&mut request)?;
+        Ok(request.validate(app::check_plugins))
     }
 
     fn flags(&self) -> ServerFlags {
@@ -195,6 +224,11 @@ impl Sources {
             long_lived: self.long_lived,
         }
     }
+}
+
+/// What the request names and cannot read itself.
+pub(super) fn fetch(request: &mut Request) -> Result<(), Failed> {
+    app::fetch(request).map_err(|error| Failed::Usage(error.to_string()))
 }
 
 /// Diagnostics as the terminal shows them.

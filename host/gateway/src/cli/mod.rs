@@ -10,6 +10,7 @@ mod plugin;
 mod run;
 mod server;
 mod tools;
+mod update;
 mod validate;
 
 use std::process::ExitCode;
@@ -30,7 +31,7 @@ enum Command {
     Run(run::Run),
     /// Check catalogs and configuration without starting anything.
     Validate(validate::Validate),
-    /// Look at servers.
+    /// Look at servers, and bring them here.
     #[command(subcommand)]
     Server(server::Server),
     /// Look at tools and call one.
@@ -39,6 +40,8 @@ enum Command {
     /// Write, look at and try out plugins.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
+    /// Look where the tags of the configuration lead now, and take it over.
+    Update(update::Update),
     /// A small MCP server over stdio, for the demo catalog.
     #[command(hide = true)]
     DemoServer(demo::DemoServer),
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Server(server) => server.run(),
         Command::Tools(tools) => tools.run(),
         Command::Plugin(plugin) => plugin.run(),
+        Command::Update(update) => update.run(),
         Command::DemoServer(demo) => demo.run(),
     };
     match done {

@@ -1,7 +1,10 @@
 //! The one place that writes to the terminal: results on stdout, everything else on stderr.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::oci::{Progress, Step};
 
 /// Prints a result. A reader that went away (`| head`) is no failure.
 pub(super) fn print(text: &str) {
@@ -18,6 +21,21 @@ pub(super) fn print_json<T: serde::Serialize>(value: &T) {
 pub(super) fn note(text: &str) {
     let mut err = std::io::stderr().lock();
     let _closed = writeln!(err, "{text}");
+}
+
+/// Shows on a terminal how transfers go on; nothing elsewhere, where lines would pile up.
+pub(super) fn progress() -> Option<Progress> {
+    if !std::io::stderr().is_terminal() {
+        return None;
+    }
+    Some(Arc::new(|step: &Step| {
+        let percent = (step.done * 100).checked_div(step.total).unwrap_or(100);
+        let end = if step.done >= step.total { "\n" } else { "\r" };
+        let mut err = std::io::stderr().lock();
+        let _closed =
+            write!(err, "\x1b[K{} {percent:>3} % of {} KiB{end}", step.reference, step.total.div_ceil(1024));
+        let _closed = err.flush();
+    }))
 }
 
 /// Says what went wrong and gives the exit code.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 
 use super::Failed;
-use super::args::{Bundled, Interceptors, Sources, wording};
+use super::args::{Bundled, Interceptors, Sources, fetch, wording};
 use crate::app::{self, Access, Asked};
 use crate::config::{Environment, Flags, ListenFlags, Read, Record, Transport};
 use crate::telemetry;
@@ -59,6 +59,7 @@ impl Run {
         };
         telemetry::start(Environment::read().log.as_deref());
         let mut request = self.sources.request(flags);
+        fetch(&mut request)?;
         let Read { config, seen } = request.read();
         let config = config.map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))?;
         let access = access(config.listen.allow_unauthenticated, &config.environment)?;

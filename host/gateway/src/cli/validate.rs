@@ -18,7 +18,7 @@ pub(super) struct Validate {
 
 impl Validate {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let report = self.sources.check(&self.foreign);
+        let report = self.sources.check(&self.foreign)?;
         if self.json {
             output::print_json(&report);
         } else {

@@ -30,6 +30,8 @@ pub struct Environment {
     pub home: Option<PathBuf>,
     /// Where compiled plugins may be kept: `$XDG_CACHE_HOME/wasmgate`, else `~/.cache/wasmgate`.
     pub cache: Option<PathBuf>,
+    /// Where artifacts are kept: `$XDG_DATA_HOME/wasmgate`, else `~/.local/share/wasmgate`.
+    pub data: Option<PathBuf>,
     /// The working directory; `/` when there is none.
     pub directory: PathBuf,
     /// This program.
@@ -67,6 +69,7 @@ impl Environment {
         bind_allow.extend::<Vec<_>>(paths("MCP_GATEWAY_DOCKER_BIND_ALLOWED_PATHS"));
         let home = path("HOME").filter(|path| path.is_absolute());
         let cache = path("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+        let data = path("XDG_DATA_HOME").filter(|path| path.is_absolute());
         let secret = |(name, value): (&OsString, &OsString)| {
             Some((name.to_str()?.to_owned(), SecretString::from(value.to_str()?.to_owned())))
         };
@@ -83,6 +86,9 @@ impl Environment {
             log: text("WASMGATE_LOG"),
             cache: cache
                 .or_else(|| home.as_ref().map(|home| home.join(".cache")))
+                .map(|root| root.join("wasmgate")),
+            data: data
+                .or_else(|| home.as_ref().map(|home| home.join(".local/share")))
                 .map(|root| root.join("wasmgate")),
             home,
             directory: PathBuf::from("/"),

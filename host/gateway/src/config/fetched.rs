@@ -71,6 +71,35 @@ pub struct Missing {
     pub message: String,
     /// What to do.
     pub cure: String,
+    /// Whether it may be there later.
+    pub lasts: Lasts,
+}
+
+/// Whether a failure is an answer or the lack of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasts {
+    /// Nobody could be asked: what was known before still counts.
+    ForNow,
+    /// Somebody said no.
+    ForGood,
+}
+
+impl Missing {
+    /// Nobody could be asked.
+    pub fn for_now(message: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { message: message.into(), cure: cure.into(), lasts: Lasts::ForNow }
+    }
+
+    /// Message and cure in one.
+    pub fn words(&self) -> String {
+        let Self { message, cure, .. } = self;
+        if cure.is_empty() { message.clone() } else { format!("{message} ({cure})") }
+    }
+
+    /// Somebody said no.
+    pub fn for_good(message: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { message: message.into(), cure: cure.into(), lasts: Lasts::ForGood }
+    }
 }
 
 impl Fetched {
@@ -79,9 +108,14 @@ impl Fetched {
         self.0.insert(reference.to_owned(), supply);
     }
 
-    /// Whether a catalog of this reference is here, or is known to be missing.
-    pub fn has(&self, reference: &str) -> bool {
-        self.0.contains_key(reference)
+    /// The catalog of a reference, if it is here.
+    pub fn good(&self, reference: &str) -> Option<&Supply> {
+        self.0.get(reference)?.as_ref().ok()
+    }
+
+    /// Forgets what could not be fetched, so that it is asked for again.
+    pub fn forget_missing(&mut self) {
+        self.0.retain(|_, supply| supply.is_ok());
     }
 
     /// The catalog of a reference, if it was asked for.

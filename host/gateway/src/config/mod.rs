@@ -29,11 +29,13 @@ use wasmgate_core::index::Naming;
 use wasmgate_core::name::ServerName;
 
 pub use env::Environment;
-pub use fetched::{Distribution, Fetched, Missing, Needs, Supply, Wanted};
+pub use fetched::{Distribution, Fetched, Lasts, Missing, Needs, Supply, Wanted};
 pub use flags::{Flags, ListenFlags, Record, ServerFlags, Transport};
 pub use grants::{PluginGrants, PluginSecret};
 pub use listen::{Address, At, HOST, Listen, PORT};
-pub use plugins::{BUILTIN, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, When, Written};
+pub use plugins::{
+    BUILTIN, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, SOURCES, When, Written,
+};
 pub use seen::Seen;
 
 use crate::catalog::report::Report;
@@ -134,6 +136,7 @@ impl Request {
             source: &source,
         };
         let mut plugins = plugins::plugins(raw.plugins, &inputs, &mut Vec::new());
+        plugins::add_sources(&mut plugins);
         plugins.retain(|plugin| plugin.mode != PluginMode::Off);
         Needs { catalogs, plugins, distribution, environment: parts.environment }
     }

@@ -19,6 +19,9 @@ use crate::secrets::{Secrets, Wanted};
 /// ([`wasmgate_wasm::BUILT_IN`]) are on where they are configured.
 pub const BUILTIN: &[&str] = &["block-secrets", "log-calls"];
 
+/// The catalog sources that come with the program: there when a reference asks for them, unless they are switched off.
+pub const SOURCES: &[&str] = &["official-registry", "toolhive-registry"];
+
 /// One plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PluginConfig {
@@ -175,6 +178,19 @@ pub(super) fn plugins(
         }
     }
     plugins
+}
+
+/// The bundled catalog sources that the file does not mention, after all others: what it does mention wins.
+pub(super) fn add_sources(plugins: &mut Vec<PluginConfig>) {
+    let bundled_here = |name: &&&str| wasmgate_wasm::builtin(name).is_some();
+    let mentioned = |name: &str| plugins.iter().any(|plugin| plugin.name == name);
+    let missing: Vec<_> = SOURCES
+        .iter()
+        .filter(bundled_here)
+        .filter(|name| !mentioned(name))
+        .map(|name| bundled(name))
+        .collect();
+    plugins.extend(missing);
 }
 
 fn bundled(name: &str) -> PluginConfig {

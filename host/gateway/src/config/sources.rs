@@ -102,7 +102,7 @@ impl Reader {
         }
         match self.fetched.of(reference).cloned() {
             Some(Ok(supply)) => self.keep(supply.catalog(reference)),
-            Some(Err(Missing { message, cure })) => {
+            Some(Err(Missing { message, cure, .. })) => {
                 self.problems.push(Diagnostic::new(reference, message, cure));
                 None
             }

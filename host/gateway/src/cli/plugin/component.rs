@@ -11,13 +11,21 @@ use crate::app;
 use crate::config::Environment;
 use crate::telemetry;
 
-/// The bytes of a file, or of a plugin that comes with the program.
+/// The bytes of a file, of a plugin that comes with the program, or of one in a registry.
 pub(super) fn bytes(from: &str) -> Result<Bytes, Failed> {
     if let Some(name) = from.strip_prefix("builtin:") {
         let names = || BUILT_IN.iter().map(|plugin| plugin.name).collect::<Vec<_>>().join(", ");
         return builtin(name).map(Bytes::from_static).ok_or_else(|| {
             Failed::Usage(format!("no plugin `{name}` is bundled; bundled are: {}", names()))
         });
+    }
+    if from.starts_with("oci://") {
+        let reference = super::push::reference(from)?;
+        let needs = super::super::args::ConfigFile::default().needs();
+        let pulled = async { app::pull_component(&needs, &reference, None).await };
+        let pulled =
+            block_on(async { pulled.await.map_err(|words| Failed::Work(format!("{from}: {words}"))) })?;
+        return Ok(pulled.bytes);
     }
     let unreadable = |error: std::io::Error| Failed::Usage(format!("{from} cannot be read: {error}"));
     let size = std::fs::metadata(Path::new(from)).map_err(unreadable)?.len();

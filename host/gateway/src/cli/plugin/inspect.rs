@@ -11,8 +11,8 @@ use super::component;
 /// Say what a component is, sees and wants. Nothing of it runs but `describe`, without any capability.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Inspect {
-    /// The component: a file, or `builtin:NAME`.
-    #[arg(value_name = "FILE|builtin:NAME")]
+    /// The component: a file, `builtin:NAME` or `oci://REFERENCE`.
+    #[arg(value_name = "FILE|builtin:NAME|oci://REFERENCE")]
     component: String,
     /// How to print it.
     #[arg(long, default_value = "text")]

@@ -2,7 +2,10 @@
 
 mod component;
 mod inspect;
+mod ls;
 mod new;
+mod pull;
+mod push;
 mod replay;
 mod template;
 mod test;
@@ -18,6 +21,12 @@ pub(super) enum Plugin {
     Inspect(inspect::Inspect),
     /// Run a component on recorded messages.
     Test(test::Test),
+    /// Push a component to a registry.
+    Push(push::Push),
+    /// Pull a component from a registry.
+    Pull(pull::Pull),
+    /// List the plugins of this machine.
+    Ls(ls::Ls),
 }
 
 impl Plugin {
@@ -26,6 +35,9 @@ impl Plugin {
             Self::New(new) => new.run(),
             Self::Inspect(inspect) => inspect.run(),
             Self::Test(test) => test.run(),
+            Self::Push(push) => push.run(),
+            Self::Pull(pull) => pull.run(),
+            Self::Ls(ls) => ls.run(),
         }
     }
 }

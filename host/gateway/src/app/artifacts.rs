@@ -1,0 +1,167 @@
+//! Artifacts of registries as this program uses them: which digest a reference of the configuration stands for, whether it
+//! may be used, and what is in it.
+//!
+//! The order is fixed: the lock file says the digest, or the registry does; then the signature policy is asked about that
+//! digest; then that digest is pulled. Nothing is compiled, read or run before.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use wasmgate_wasm::MAX_COMPONENT_BYTES;
+
+use super::lock::{Lock, Locked};
+use super::plugins::chain;
+use crate::config::{Distribution, Environment, Missing, Wanted};
+use crate::egress::Egress;
+use crate::oci::artifact::DockerKind;
+use crate::oci::{Artifact, Freshness, Most, OciError, Pulled, Reference, Registry, Settings, Store};
+
+/// The largest catalog that is read, in bytes.
+const LARGEST_DOCUMENT: u64 = 32 << 20;
+
+/// The registries, with the store of this machine in front. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Artifacts {
+    egress: Egress,
+    environment: Arc<Environment>,
+    /// Opened when first needed, for the registries that are spoken plain http with.
+    opened: Arc<Mutex<Option<Opened>>>,
+}
+
+/// What was opened, and for what.
+struct Opened {
+    insecure: Vec<String>,
+    registry: Registry,
+}
+
+impl Artifacts {
+    /// Nothing is opened yet.
+    pub(crate) fn new(egress: Egress, environment: Environment) -> Self {
+        Self { egress, environment: Arc::new(environment), opened: Arc::default() }
+    }
+
+    /// The registries of a configuration.
+    ///
+    /// # Errors
+    /// When the store of this machine cannot be used.
+    pub(crate) fn registry(&self, distribution: &Distribution) -> Result<Registry, Missing> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let insecure = &distribution.insecure;
+        if let Some(open) = opened.as_ref().filter(|open| open.insecure == *insecure) {
+            return Ok(open.registry.clone());
+        }
+        let root = self.environment.data.as_ref().map(|data| data.join("oci")).ok_or_else(|| {
+            Missing::for_good("cannot be kept: there is no home directory", "set HOME or XDG_DATA_HOME")
+        })?;
+        let store = Store::open(root).map_err(|error| Missing::for_good(chain(&error), ""))?;
+        let settings = Settings {
+            insecure: distribution.insecure.clone(),
+            docker_config: self.environment.docker_config.clone(),
+            ..Settings::default()
+        };
+        let registry = Registry::new(self.egress.clone(), store, settings);
+        *opened = Some(Opened { insecure: insecure.clone(), registry: registry.clone() });
+        Ok(registry)
+    }
+
+    /// The catalog, server or profile that a reference stands for.
+    pub(crate) async fn document(
+        &self,
+        wanted: &Wanted,
+        distribution: &Distribution,
+    ) -> Result<(DockerKind, Bytes), Missing> {
+        let artifact = self.artifact(wanted, distribution, Most::bytes(LARGEST_DOCUMENT)).await?;
+        let (kind, document) =
+            artifact.document().map_err(|error| Missing::for_good(format!("cannot be read: {error}"), ""))?;
+        Ok((kind, document.clone()))
+    }
+
+    /// The component that a reference stands for.
+    pub(crate) async fn component(
+        &self,
+        wanted: &Wanted,
+        distribution: &Distribution,
+    ) -> Result<Bytes, Missing> {
+        let most = Most::bytes((MAX_COMPONENT_BYTES as u64) + LARGEST_CONFIG);
+        let artifact = self.artifact(wanted, distribution, most).await?;
+        let layout =
+            artifact.wasm().map_err(|error| Missing::for_good(format!("cannot be read: {error}"), ""))?;
+        Ok(layout.wasm.clone())
+    }
+
+    async fn artifact(
+        &self,
+        wanted: &Wanted,
+        distribution: &Distribution,
+        most: Most,
+    ) -> Result<Artifact, Missing> {
+        let registry = self.registry(distribution)?;
+        let reference = Reference::parse(&wanted.reference)
+            .map_err(|error| Missing::for_good(format!("is not a reference: {error}"), ""))?;
+        let floating = reference.digest().is_none() && !reference.is_local() && wanted.locked;
+        let (Some(path), true) = (&distribution.lock, floating) else {
+            return self
+                .pull(&registry, &reference, Freshness::Check, most)
+                .await
+                .map(|pulled| pulled.artifact);
+        };
+        let mut lock = read_lock(path).await?;
+        if let Some(known) = lock.of(&wanted.reference) {
+            let digest = known.digest.parse().map_err(|_| broken(path, &wanted.reference))?;
+            let pinned = reference.pinned(digest);
+            return self
+                .pull(&registry, &pinned, Freshness::Cached, most)
+                .await
+                .map(|pulled| pulled.artifact);
+        }
+        if distribution.frozen {
+            let message = "is not in wasmgate.lock, and `--locked` was asked for";
+            return Err(Missing::for_good(message, "run `wasmgate update`, look at it, and keep the file"));
+        }
+        let pulled = self.pull(&registry, &reference, Freshness::Check, most).await?;
+        let found =
+            BTreeMap::from([(wanted.reference.clone(), Locked { digest: pulled.digest.to_string() })]);
+        let noted = tokio::task::spawn_blocking(move || lock.note(found)).await;
+        match noted {
+            Ok(Ok(())) => Ok(pulled.artifact),
+            Ok(Err(error)) => Err(Missing::for_good(format!("cannot be locked: {}", chain(&error)), "")),
+            Err(error) => Err(Missing::for_good(error.to_string(), "")),
+        }
+    }
+
+    /// Resolved, allowed, pulled: in this order.
+    async fn pull(
+        &self,
+        registry: &Registry,
+        reference: &Reference,
+        freshness: Freshness,
+        most: Most,
+    ) -> Result<Pulled, Missing> {
+        registry.pull(reference, freshness, most).await.map_err(|error| missing(&error))
+    }
+}
+
+/// Of a component's artifact, besides the component.
+const LARGEST_CONFIG: u64 = 1 << 20;
+
+async fn read_lock(path: &std::path::Path) -> Result<Lock, Missing> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || Lock::read(Some(&path))).await;
+    let read = read.map_err(|error| Missing::for_good(error.to_string(), ""))?;
+    read.map_err(|error| Missing::for_good(format!("cannot be looked up: {}", chain(&error)), ""))
+}
+
+fn broken(path: &std::path::Path, reference: &str) -> Missing {
+    let message = format!("has no digest in {}", path.display());
+    Missing::for_good(
+        message,
+        format!("remove the line of `{reference}`, and `wasmgate update` writes it anew"),
+    )
+}
+
+/// An error of a registry, to be read after the reference.
+pub(crate) fn missing(error: &OciError) -> Missing {
+    let message = format!("cannot be had: {}", chain(error));
+    if error.is_unreachable() { Missing::for_now(message, "") } else { Missing::for_good(message, "") }
+}

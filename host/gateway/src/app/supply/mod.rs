@@ -1,0 +1,198 @@
+//! Fetching what a configuration names and cannot read itself: catalogs from registries, from catalog sources and over
+//! https. What was fetched before serves where the network does not; nothing here decides what runs.
+
+mod kept;
+mod source;
+mod web;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+
+use wasmgate_wasm::{CatalogSource, SourcePage};
+
+use self::kept::{Answer, Kept, Question};
+use super::StartError;
+use super::artifacts::Artifacts;
+use super::plugins::Plugins;
+use crate::config::{Distribution, Fetched, Lasts, Missing, Needs, Request, Supply, Wanted};
+use crate::egress::Egress;
+use crate::oci::artifact::DockerKind;
+
+/// Whether what is already here is good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// It is: only what is missing is fetched.
+    Missing,
+    /// It is asked for again; where that fails, it stays.
+    All,
+}
+
+/// A catalog source of this configuration.
+#[derive(Clone)]
+pub(crate) struct Source {
+    /// Of the component and its configuration: whose answers these are.
+    pub(crate) digest: [u8; 32],
+    pub(crate) source: Arc<CatalogSource>,
+}
+
+/// Makes a request complete: afterwards it can be read.
+///
+/// # Errors
+/// [`StartError`] when a catalog source that is needed cannot run. What cannot be fetched is reported by the request.
+pub(crate) async fn supply(
+    request: &mut Request,
+    plugins: &mut Plugins,
+    renewal: Renewal,
+) -> Result<(), StartError> {
+    let before = request.fetched().clone();
+    request.supply(match renewal {
+        Renewal::All => Fetched::default(),
+        Renewal::Missing => {
+            let mut here = before.clone();
+            here.forget_missing();
+            here
+        }
+    });
+    let asked = request.clone();
+    let needs = tokio::task::spawn_blocking(move || asked.needs()).await;
+    let needs = needs.map_err(|error| StartError::System(error.to_string()))?;
+    let mut fetched = request.fetched().clone();
+    if !needs.catalogs.is_empty() {
+        let sources = plugins.sources(&needs).await?;
+        let supplier = Supplier::new(&needs, sources, plugins);
+        for (reference, supply) in supplier.all(&needs.catalogs).await {
+            fetched.put(&reference, or_before(supply, &before, &reference));
+        }
+    }
+    request.supply(fetched);
+    Ok(())
+}
+
+/// What cannot be had again stays as it was.
+fn or_before(supply: Result<Supply, Missing>, before: &Fetched, reference: &str) -> Result<Supply, Missing> {
+    match (supply, before.good(reference)) {
+        (Err(missing), Some(before)) => {
+            tracing::warn!(%reference, error = missing.message, "what was fetched before is used");
+            Ok(before.clone())
+        }
+        (supply, _) => supply,
+    }
+}
+
+/// One configuration's ways to get catalogs.
+pub(crate) struct Supplier {
+    egress: Egress,
+    artifacts: Artifacts,
+    distribution: Distribution,
+    sources: Vec<Source>,
+    kept: Kept,
+}
+
+impl Supplier {
+    pub(crate) fn new(needs: &Needs, sources: Vec<Source>, plugins: &Plugins) -> Self {
+        Self {
+            egress: plugins.egress(),
+            artifacts: plugins.artifacts(),
+            distribution: needs.distribution.clone(),
+            sources,
+            kept: Kept::new(needs.environment.cache.as_deref().map(Path::new)),
+        }
+    }
+
+    /// All of them, a few at a time.
+    async fn all(&self, wanted: &[Wanted]) -> Vec<(String, Result<Supply, Missing>)> {
+        let each = wanted.iter().map(async |wanted| (wanted.reference.clone(), self.one(wanted).await));
+        each.collect::<FuturesOrdered<_>>().collect().await
+    }
+
+    async fn one(&self, wanted: &Wanted) -> Result<Supply, Missing> {
+        let reference = &*wanted.reference;
+        if reference.starts_with("oci://") {
+            return self.artifact(wanted).await;
+        }
+        if let Some(source) = self.claiming(reference) {
+            return self
+                .remembered(reference, &source.digest, async |before| {
+                    source::fetch(&source.source, reference, before).await
+                })
+                .await;
+        }
+        if reference.starts_with("https://") || reference.starts_with("http://") {
+            return self
+                .remembered(reference, b"web", async |before| {
+                    web::fetch(&self.egress, reference, before).await
+                })
+                .await;
+        }
+        Err(self.unclaimed(reference))
+    }
+
+    /// The source that answers a reference: the first in the order of the configuration.
+    pub(crate) fn claiming(&self, reference: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.source.claims_reference(reference))
+    }
+
+    pub(crate) fn unclaimed(&self, reference: &str) -> Missing {
+        let claims = self.sources.iter().flat_map(|source| source.source.claims()).take(20);
+        let known = claims.map(String::as_str).chain(["oci://*", "https://*"]).collect::<Vec<_>>().join(", ");
+        let message = "is nothing that a catalog source of this configuration answers".to_owned();
+        let scheme = reference.split_once("://").map_or(reference, |(scheme, _)| scheme);
+        let cure = format!("`{scheme}` is not among {known}; add a plugin that answers it");
+        Missing::for_good(message, cure)
+    }
+
+    /// The answer of now, laid over the last good one; or the last good one.
+    async fn remembered(
+        &self,
+        reference: &str,
+        answerer: &[u8],
+        fetch: impl AsyncFnOnce(Option<&Answer>) -> Result<Answer, Missing>,
+    ) -> Result<Supply, Missing> {
+        let question = Question { reference, answerer };
+        let before = self.kept.find(question);
+        match fetch(before.as_ref()).await {
+            Ok(answer) => {
+                if before.as_ref() != Some(&answer) {
+                    self.kept.keep(question, &answer);
+                }
+                Ok(answer.supply())
+            }
+            Err(missing) => match before {
+                Some(before) if missing.lasts == Lasts::ForNow => {
+                    let asked = if before.asked.is_empty() { "earlier" } else { &before.asked };
+                    tracing::warn!(%reference, error = missing.message, %asked, "what was fetched before is used");
+                    Ok(before.supply())
+                }
+                _ => Err(missing),
+            },
+        }
+    }
+
+    /// A catalog or profile is read as it is; a server in the registry's own format is a catalog source's to read.
+    async fn artifact(&self, wanted: &Wanted) -> Result<Supply, Missing> {
+        let (kind, document) = self.artifacts.document(wanted, &self.distribution).await?;
+        if kind != DockerKind::Server {
+            let text = String::from_utf8(document.into());
+            let text = text.map_err(|_| Missing::for_good("holds a document that is not text", ""))?;
+            return Ok(Supply { text, ..Supply::default() });
+        }
+        let inline = inline(&document);
+        let source = self.claiming(&inline).ok_or_else(|| self.unclaimed("data:application/json"))?;
+        Ok(source::fetch(&source.source, &inline, None).await?.supply())
+    }
+}
+
+/// The first page of a reference, as one command wants it.
+pub(crate) async fn first_page(source: &CatalogSource, reference: &str) -> Result<SourcePage, Missing> {
+    source::first_page(source, reference).await
+}
+
+/// A document as a reference that holds it.
+pub(crate) fn inline(document: &[u8]) -> String {
+    format!("data:application/json;base64,{}", STANDARD.encode(document))
+}

@@ -1,0 +1,81 @@
+//! A catalog that a web server hands out: one text over https.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http::header::{ACCEPT, ETAG, IF_NONE_MATCH, USER_AGENT};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use tokio::time::timeout;
+
+use super::kept::Answer;
+use crate::config::{Lasts, Missing};
+use crate::egress::{Egress, EgressError, Reach};
+
+/// The largest catalog that is read, in bytes.
+const LARGEST: usize = 32 << 20;
+/// For the whole exchange.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Fetches a catalog, or finds that `before` is still right.
+pub(super) async fn fetch(egress: &Egress, url: &str, before: Option<&Answer>) -> Result<Answer, Missing> {
+    match timeout(PATIENCE, exchange(egress, url, before)).await {
+        Ok(done) => done,
+        Err(_) => Err(Missing::for_now(
+            format!("has not answered within {} s", PATIENCE.as_secs()),
+            "try again later",
+        )),
+    }
+}
+
+async fn exchange(egress: &Egress, url: &str, before: Option<&Answer>) -> Result<Answer, Missing> {
+    let mut request = Request::get(url)
+        .header(ACCEPT, "application/yaml, application/json, text/yaml, text/plain")
+        .header(USER_AGENT, concat!("wasmgate/", env!("CARGO_PKG_VERSION")));
+    if let Some(validator) = before.and_then(|before| before.validator.as_deref()) {
+        request = request.header(IF_NONE_MATCH, validator);
+    }
+    let request = request.body(Full::<Bytes>::default());
+    let request = request.map_err(|_| Missing::for_good("is not an address", "write `https://host/path`"))?;
+    // The operator wrote the address: it may be a private one.
+    let response = egress.send(Reach::Named, request).await;
+    let response = response.map_err(|error| match error {
+        EgressError::Refused(refused) => Missing::for_good(format!("cannot be fetched: {refused}"), ""),
+        other => Missing::for_now(format!("cannot be fetched: {other}"), "check the address"),
+    })?;
+    let status = response.status();
+    if let (304, Some(before)) = (status.as_u16(), before) {
+        return Ok(before.clone());
+    }
+    if status.is_redirection() {
+        let to = response.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or("elsewhere");
+        return Err(Missing::for_good(
+            format!("redirects to {}", printable(to)),
+            "write that address, if you trust it",
+        ));
+    }
+    if !status.is_success() {
+        let message = format!("answers with status {status}");
+        let passing = status.is_server_error() || status.as_u16() == 429;
+        let lasts = if passing { Lasts::ForNow } else { Lasts::ForGood };
+        return Err(Missing { message, cure: "check the address".to_owned(), lasts });
+    }
+    let validator = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+    let body = match Limited::new(response.into_body(), LARGEST).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(Missing::for_good(
+                format!("has more than {} MiB", LARGEST >> 20),
+                "that is no catalog",
+            ));
+        }
+        Err(_) => return Err(Missing::for_now("broke off", "try again")),
+    };
+    let text =
+        String::from_utf8(body.into()).map_err(|_| Missing::for_good("is not text", "check the address"))?;
+    Ok(Answer { text: Some(text), validator, ..Answer::default() })
+}
+
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
+}
