@@ -9,11 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
-use url::Url;
+use secrecy::{ExposeSecret, SecretString};
+
+mod hidden;
 
 use crate::json::Json;
 use crate::name::ServerName;
+
+pub use hidden::{Argument, RemoteUrl};
 
 /// One server, ready to start.
 #[derive(Debug, Clone)]
@@ -60,6 +63,23 @@ pub enum Launch {
     Tools(Vec<ContainerTool>),
 }
 
+impl Launch {
+    /// What `Debug` hides of it, in a fixed order.
+    pub fn secrets(&self) -> Vec<&str> {
+        let (env, words): (Vec<&EnvVar>, &[Argument]) = match self {
+            Self::Container(container) => (container.env.iter().collect(), &container.command),
+            Self::Process(process) => (process.env.iter().collect(), &process.args),
+            Self::Tools(tools) => (tools.iter().flat_map(|tool| &tool.env).collect(), &[]),
+            Self::Remote(remote) => {
+                let urls = remote.urls.iter().filter(|url| url.is_secret()).map(|url| url.expose().as_str());
+                return remote.headers.iter().map(|(_, value)| value.expose_secret()).chain(urls).collect();
+            }
+        };
+        let words = words.iter().filter_map(Argument::secret).map(ExposeSecret::expose_secret);
+        env.into_iter().map(|var| var.value.expose_secret()).chain(words).collect()
+    }
+}
+
 /// A tool that is one container per call: its arguments make the command line, its stdout is the result.
 #[derive(Clone)]
 pub struct ContainerTool {
@@ -102,7 +122,7 @@ pub struct Container {
     /// Image reference, as Docker resolves it.
     pub image: String,
     /// Arguments after the image; empty keeps the image's own command.
-    pub command: Vec<String>,
+    pub command: Vec<Argument>,
     /// Environment.
     pub env: Vec<EnvVar>,
     /// Mounts, as typed values: no flag can be smuggled through one.
@@ -123,6 +143,39 @@ pub struct Container {
     pub writable_root: bool,
     /// When its image is pulled.
     pub pull: Pull,
+    /// What else sets it apart from the hardened default.
+    pub extras: Extras,
+}
+
+/// What few containers ask for. The last three weaken what holds a container in; the operator has granted them by the time
+/// they stand here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// In place of the image's own entry point; empty keeps that one.
+    pub entrypoint: Vec<String>,
+    /// Absolute working directory, in place of the image's own.
+    pub workdir: Option<String>,
+    /// Size of `/dev/shm` in bytes; `None` is the default of `launch`.
+    pub shm_size: Option<u64>,
+    /// Absolute paths that are memory and writable, besides `/tmp`.
+    pub tmpfs: Vec<String>,
+    /// All capabilities and devices of the machine.
+    pub privileged: bool,
+    /// Capabilities, without the `CAP_` before their names.
+    pub capabilities: Vec<String>,
+    /// Devices of the machine.
+    pub devices: Vec<Device>,
+}
+
+/// A device of the machine that a container may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its path on the machine, below `/dev`.
+    pub host: String,
+    /// Its path in the container, below `/dev`.
+    pub container: String,
+    /// What may be done with it: some of `r`, `w` and `m`.
+    pub access: String,
 }
 
 /// Something mounted into a container.
@@ -152,6 +205,8 @@ pub enum Network {
     None,
     /// The engine's default network.
     Default,
+    /// The machine's own, with everything that listens on it. Needs the operator's grant.
+    Host,
 }
 
 /// How a container is spoken to.
@@ -193,7 +248,7 @@ pub struct Process {
     /// The program, looked up in the gateway's `PATH` when it has no slash.
     pub program: String,
     /// Its arguments, never through a shell.
-    pub args: Vec<String>,
+    pub args: Vec<Argument>,
     /// Its whole environment besides `PATH`, `HOME`, `LANG` and `TMPDIR`.
     pub env: Vec<EnvVar>,
     /// Working directory; `None` keeps the gateway's.
@@ -204,7 +259,7 @@ pub struct Process {
 #[derive(Debug, Clone)]
 pub struct Remote {
     /// One or more equivalent addresses; never empty.
-    pub urls: Vec<Url>,
+    pub urls: Vec<RemoteUrl>,
     /// Which HTTP transport it speaks.
     pub transport: RemoteTransport,
     /// Headers sent with every request, by lower-case name. Values are never printed.

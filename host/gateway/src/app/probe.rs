@@ -62,7 +62,7 @@ impl Probe {
             name: name.clone(),
             about: About::default(),
             launch: Launch::Remote(Remote {
-                urls: vec![url],
+                urls: vec![url.into()],
                 transport: RemoteTransport::StreamableHttp,
                 headers: token.into_iter().map(bearer).collect(),
                 private_allowed: true,

@@ -1,15 +1,35 @@
 //! Arguments from templates: how many there are is decided by the catalog and by lists, never by what a text contains.
 
+use secrecy::SecretString;
 use serde_json::Value as Json;
+use wasmgate_core::catalog::Argument;
 
 use super::mount::Binds;
-use super::refusal::Refusal;
 use super::template::{Piece, Template, Value, to_text};
 use super::vars::{Bit, split};
+use super::{Refusal, Resolution};
 use crate::document::Text;
 
-/// Looks up `$VAR` in an argument; an error refuses the entry.
-pub(super) type Vars<'a> = dyn Fn(&str) -> Result<String, Refusal> + 'a;
+/// Looks up `$VAR` in an argument; an error stops the entry.
+pub(super) type Vars<'a> = dyn Fn(&str) -> Result<Filled, Resolution> + 'a;
+
+/// What stands for a variable, or an argument on its way.
+#[derive(Default)]
+pub(super) struct Filled {
+    /// The text.
+    pub(super) text: String,
+    /// Whether a secret is in it.
+    pub(super) secret: bool,
+}
+
+impl Filled {
+    fn argument(self) -> Argument {
+        match self.secret {
+            true => Argument::Secret(SecretString::from(self.text)),
+            false => Argument::Plain(self.text),
+        }
+    }
+}
 
 /// Evaluates a command line: one argument per template, or one per element where a template is a single list.
 ///
@@ -20,7 +40,7 @@ pub(super) fn arguments(
     root: &Json,
     vars: &Vars<'_>,
     binds: &Binds,
-) -> Result<Vec<String>, Refusal> {
+) -> Result<Vec<Argument>, Resolution> {
     let mut argv = Vec::new();
     for Text(text) in templates {
         let template = Template::parse(text);
@@ -29,11 +49,11 @@ pub(super) fn arguments(
         match pieces.as_slice() {
             [Piece::Value(Value::List(items))] => {
                 for item in items {
-                    argv.push(checked(&placed(item, binds), &named())?);
+                    argv.push(checked(&placed(item, binds), &named())?.into());
                 }
             }
-            [Piece::Value(value)] => argv.push(checked(&placed(value, binds), &named())?),
-            many => argv.push(joined(many, vars, &named())?),
+            [Piece::Value(value)] => argv.push(checked(&placed(value, binds), &named())?.into()),
+            many => argv.push(joined(many, vars, &named())?.argument()),
         }
     }
     Ok(argv)
@@ -56,43 +76,54 @@ pub(super) fn listed(template: &str, root: &Json) -> Result<Option<Vec<String>>,
 fn placed(value: &Value, binds: &Binds) -> Value {
     match value {
         Value::Path(text) => Value::Path(binds.absolute(text)),
+        Value::Flagged(flag, value) => Value::Flagged(flag.clone(), Box::new(placed(value, binds))),
         other => other.clone(),
     }
 }
 
-fn joined(pieces: &[Piece], vars: &Vars<'_>, named: &str) -> Result<String, Refusal> {
-    let mut out = String::new();
+fn joined(pieces: &[Piece], vars: &Vars<'_>, named: &str) -> Result<Filled, Resolution> {
+    let mut out = Filled::default();
     for piece in pieces {
         match piece {
-            Piece::Literal(text) => out.push_str(&expanded(text, vars)?),
-            Piece::Value(value) if out.is_empty() => out.push_str(&checked(value, named)?),
-            Piece::Value(value) => out.push_str(&plain(&value.to_inline_text(), named)?),
+            Piece::Literal(text) => {
+                for bit in split(text) {
+                    match bit {
+                        Bit::Text(text) => out.text.push_str(text),
+                        Bit::Var(name) => {
+                            let Filled { text, secret } = vars(name)?;
+                            if out.text.is_empty() {
+                                starts_no_option(&text, &format!("${name}"))?;
+                            }
+                            out.secret |= secret;
+                            out.text.push_str(&plain(&text, &format!("${name}"))?);
+                        }
+                    }
+                }
+            }
+            Piece::Value(value) if out.text.is_empty() => out.text.push_str(&checked(value, named)?),
+            Piece::Value(value) => out.text.push_str(&plain(&value.to_inline_text(), named)?),
         }
     }
     Ok(out)
 }
 
-/// Replaces the variables in what a catalog wrote.
-///
-/// # Errors
-/// Those of `vars`.
-pub(super) fn expanded(text: &str, vars: &Vars<'_>) -> Result<String, Refusal> {
-    let bit = |bit: &Bit<'_>| match bit {
-        Bit::Text(text) => Ok((*text).to_owned()),
-        Bit::Var(name) => vars(name),
-    };
-    split(text).iter().map(bit).collect()
-}
-
-/// A value that begins an argument: text must not start an option. Numbers and booleans cannot be one.
+/// A value that begins an argument: text must not start an option. Numbers and booleans cannot be one, and a flag is the
+/// catalog's own.
 fn checked(value: &Value, named: &str) -> Result<String, Refusal> {
     let text = to_text(&[Piece::Value(value.clone())]);
-    if !matches!(value, Value::Plain(_)) && text.starts_with('-') {
-        return Err(Refusal::new(format!(
-            "the value of `{named}` starts with `-` and would become an option of the server's command: change it under `config`"
-        )));
+    if !matches!(value, Value::Plain(_) | Value::Written(_) | Value::Flagged(..)) {
+        starts_no_option(&text, named)?;
     }
     plain(&text, named)
+}
+
+fn starts_no_option(text: &str, named: &str) -> Result<(), Refusal> {
+    match text.starts_with('-') {
+        true => Err(Refusal::new(format!(
+            "the value of `{named}` starts with `-` and would become an option of the server's command: change it under `config`"
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn plain(text: &str, named: &str) -> Result<String, Refusal> {
@@ -109,10 +140,20 @@ mod tests {
 
     use super::*;
 
-    fn run(templates: &[&str], root: Json) -> Result<Vec<String>, Refusal> {
+    /// Secret arguments in double brackets.
+    fn run(templates: &[&str], root: Json) -> Result<Vec<String>, String> {
         let templates: Vec<_> = templates.iter().map(|text| Text((*text).to_owned())).collect();
         let binds = Binds { home: Some("/home/me".into()), ..Binds::default() };
-        arguments(&templates, &root, &|name| Ok(format!("<{name}>")), &binds)
+        let var = |name: &str| match name {
+            "DASH" => Ok(Filled { text: "-rf".to_owned(), secret: false }),
+            _ => Ok(Filled { text: format!("<{name}>"), secret: name.starts_with("SECRET") }),
+        };
+        let shown = |argument: &Argument| match argument.secret() {
+            Some(_) => format!("[[{}]]", argument.expose()),
+            None => argument.to_string(),
+        };
+        let argv = arguments(&templates, &root, &var, &binds).map_err(|halt| halt.reason())?;
+        Ok(argv.iter().map(shown).collect())
     }
 
     #[test]
@@ -127,9 +168,48 @@ mod tests {
     fn a_value_cannot_start_an_option() {
         for template in ["{{k}}", "{{k}}tail", "{{none}}{{k}}", "{{l|into}}"] {
             let refused = run(&[template], json!({"k": "--rm", "l": ["a", "-x"]})).unwrap_err();
-            assert!(refused.0.contains("would become an option"), "{template}: {refused}");
+            assert!(refused.contains("would become an option"), "{template}: {refused}");
         }
+        assert!(run(&["$DASH"], json!({})).unwrap_err().contains("the value of `$DASH` starts with"));
+        assert_eq!(run(&["x$DASH"], json!({})).unwrap(), ["x-rf"]);
         assert_eq!(run(&["--flag={{k}}"], json!({"k": "-x"})).unwrap(), ["--flag=-x"]);
+    }
+
+    #[test]
+    fn options_and_flags_come_and_go_with_their_values() {
+        let templates = [
+            "{{s.port|option:--port|into}}",
+            "{{s.tag|option:--tag=|into}}",
+            "{{s.dir|volume-target|option:--dir=|into}}",
+            "{{s.v|flag:--verbose|into}}",
+            "end",
+        ];
+        assert_eq!(run(&templates, json!({"s": {}})).unwrap(), ["end"]);
+        assert_eq!(run(&templates, json!({"s": {"port": null, "tag": "", "v": false}})).unwrap(), ["end"]);
+        let all = json!({"s": {"port": 80, "tag": ["a b", "-c"], "dir": "~/d", "v": "true"}});
+        assert_eq!(
+            run(&templates, all).unwrap(),
+            ["--port", "80", "--tag=a b", "--tag=-c", "--dir=/home/me/d", "--verbose", "end"]
+        );
+        let list = json!({"s": {"port": ["x", "", "y"]}});
+        assert_eq!(run(&templates, list).unwrap(), ["--port", "x", "--port", "y", "end"]);
+        let refused = run(&templates, json!({"s": {"port": "--evil"}})).unwrap_err();
+        assert!(refused.contains("the value of `s.port` starts with `-`"), "{refused}");
+        assert_eq!(run(&["{{s.v|or:8|option:-p}}"], json!({})).unwrap(), ["-p", "8"]);
+    }
+
+    #[test]
+    fn an_argument_with_a_secret_is_marked() {
+        assert_eq!(
+            run(&["a", "--key=$SECRET_A", "$SECRET_B"], json!({})).unwrap(),
+            ["a", "[[--key=<SECRET_A>]]", "[[<SECRET_B>]]"]
+        );
+    }
+
+    #[test]
+    fn what_is_escaped_is_literal() {
+        let text = r#"{"cost": "$5 {{x}} ${Y}"}"#;
+        assert_eq!(run(&[&crate::catalog::template::literal(text)], json!({"x": 1})).unwrap(), [text]);
     }
 
     proptest! {

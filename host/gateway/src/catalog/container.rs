@@ -1,14 +1,13 @@
 //! What runs on this machine: an entry's container, or its process.
 
-use std::path::PathBuf;
-
-use wasmgate_core::catalog::{Container, ContainerTransport, Network, Process};
+use wasmgate_core::catalog::{Argument, Container, ContainerTransport, Network, Process};
 
 use super::argv::arguments;
 use super::entry::{ProcessEntry, Transport};
+use super::grants::Wants;
 use super::mount::mounts;
 use super::scope::Scope;
-use super::{Binds, Entry, Inputs, Options, Refusal, Resolution};
+use super::{Binds, Entry, Inputs, Options, Refusal, Resolution, extras};
 
 /// The name by which an operator's process entry means this very program.
 const OURSELVES: &str = "wasmgate";
@@ -26,27 +25,33 @@ pub(super) fn build(
     plain_image(image)?;
     let options = &entry.options;
     let (scope, env) = scope.environment(&[&entry.env])?;
+    let mut wants = Wants::default();
     let command = options.command.as_deref().unwrap_or_default();
+    let command = arguments(command, &scope.root, &|name| scope.word(name), binds)?;
+    wants.arguments(&command);
     let volumes = mounts(options.volumes.as_deref().unwrap_or_default(), &scope.root, binds)?;
-    granted(&volumes.outside, &volumes.unwritable)?;
-    let network = if options.disable_network == Some(true) { Network::None } else { Network::Default };
+    wants.mounts(volumes.outside, volumes.unwritable);
+    let (network, extras) = extras::read(options, &scope, &mut wants)?;
+    let transport = transport(options, &network)?;
+    wants.settle(scope.server.as_str(), scope.grants)?;
     let limits = &options.limits;
     if limits.cpus.is_some_and(|cpus| !(cpus.is_finite() && cpus > 0.0)) {
         return Err(Refusal::new("its `cpus` is not a number above 0").into());
     }
     Ok(Container {
         image: image.to_owned(),
-        command: arguments(command, &scope.root, &|name| scope.public(name, "command line"), binds)?,
+        command,
         env,
         mounts: volumes.mounts,
         user: user(options, &scope)?,
-        transport: transport(options, &network)?,
+        transport,
         network,
         extra_hosts: hosts(options)?,
         memory: limits.memory.map(|memory| memory.0),
         cpus: limits.cpus,
         writable_root: limits.writable_root.unwrap_or_default(),
         pull: limits.pull.map_or_else(Default::default, Into::into),
+        extras,
     })
 }
 
@@ -68,11 +73,16 @@ pub(super) fn process(
         });
     }
     let (scope, env) = scope.environment(&[&process.env, &entry.env])?;
-    let mut argv =
-        arguments(&process.command, &scope.root, &|name| scope.public(name, "command line"), inputs.binds)?
-            .into_iter();
-    let program = argv.next().filter(|program| !program.is_empty());
+    let argv = arguments(&process.command, &scope.root, &|name| scope.word(name), inputs.binds)?;
+    let mut wants = Wants::default();
+    wants.arguments(&argv);
+    let mut argv = argv.into_iter();
+    let program = argv.next().filter(|program| !program.expose().is_empty());
     let program = program.ok_or_else(|| Refusal::new("its `process.command` names no program"))?;
+    let Argument::Plain(program) = program else {
+        return Err(Refusal::new("the program of its `process.command` would be a secret").into());
+    };
+    wants.settle(scope.server.as_str(), scope.grants)?;
     let program = match inputs.executable {
         Some(path) if program == OURSELVES => path.to_string_lossy().into_owned(),
         _ => program,
@@ -87,21 +97,6 @@ pub(super) fn plain_image(image: &str) -> Result<(), Refusal> {
         true => Err(Refusal::new(format!("`{image}` is not an image reference"))),
         false => Ok(()),
     }
-}
-
-pub(super) fn granted(outside: &[PathBuf], unwritable: &[PathBuf]) -> Result<(), Resolution> {
-    let (paths, what, key) = match (outside, unwritable) {
-        ([], []) => return Ok(()),
-        ([], paths) => (paths, "it wants to write to", "allowWritable"),
-        (paths, _) => (paths, "it wants to mount", "allow"),
-    };
-    let shown = |left: &str, right: &str| {
-        paths.iter().map(|path| format!("{left}{}{right}", path.display())).collect::<Vec<_>>().join(", ")
-    };
-    Err(Resolution::NeedsGrant {
-        what: format!("{what} {}", shown("`", "`")),
-        hint: format!("set `binds.{key}: [{}]` in wasmgate.yaml", shown("", "")),
-    })
 }
 
 fn user(options: &Options, scope: &Scope<'_>) -> Result<Option<String>, Refusal> {

@@ -95,6 +95,9 @@ pub struct SecretEntry {
     /// Whether the server needs it; Docker has no such key and neither have most catalogs.
     #[serde(default)]
     pub required: Option<bool>,
+    /// What it is, for whoever has to get it.
+    #[serde(default)]
+    pub description: Option<String>,
 }
 
 /// `oauth:` of an entry.
@@ -144,6 +147,44 @@ pub struct Options {
     /// Limits and timing (ours).
     #[serde(flatten)]
     pub limits: Limits,
+    /// What few containers ask for (ours).
+    #[serde(flatten)]
+    pub extras: ExtrasEntry,
+}
+
+/// The part of [`Options`] that few containers ask for. All of it ours, and named as in Docker's Compose files.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ExtrasEntry {
+    /// In place of the image's working directory.
+    pub workdir: Option<Text>,
+    /// In place of the image's entry point.
+    pub entrypoint: Option<Vec<Text>>,
+    /// `none`, `default` or `host`; the latter needs the operator's grant.
+    pub network: Option<NetworkEntry>,
+    /// All capabilities and devices; needs the operator's grant.
+    pub privileged: Option<bool>,
+    /// Capabilities; each needs the operator's grant.
+    pub cap_add: Option<Vec<Text>>,
+    /// `/dev/x[:/dev/y][:rwm]`; each needs the operator's grant.
+    pub devices: Option<Vec<Text>>,
+    /// Size of `/dev/shm`.
+    pub shm_size: Option<Memory>,
+    /// Paths that are memory, besides `/tmp`.
+    pub tmpfs: Option<Vec<Text>>,
+}
+
+/// `network:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkEntry {
+    /// Nothing.
+    None,
+    /// The engine's default network.
+    #[serde(alias = "bridge")]
+    Default,
+    /// The machine's own.
+    Host,
 }
 
 /// The part of [`Options`] that is about resources, timing and protocol. All of it ours.
@@ -268,12 +309,14 @@ impl From {
 impl Options {
     /// These options, with what `over` says in place of what they say.
     pub fn overlaid(self, over: Self) -> Self {
+        // The two say the same thing in two ways: one of them replaces both.
+        let network = over.extras.network.is_some() || over.disable_network.is_some();
         Self {
             command: over.command.or(self.command),
             volumes: over.volumes.or(self.volumes),
             extra_hosts: over.extra_hosts.or(self.extra_hosts),
             user: over.user.or(self.user),
-            disable_network: over.disable_network.or(self.disable_network),
+            disable_network: if network { over.disable_network } else { self.disable_network },
             long_lived: over.long_lived.or(self.long_lived),
             prefix: over.prefix.or(self.prefix),
             transport: over.transport.or(self.transport),
@@ -287,6 +330,16 @@ impl Options {
                 protocol: over.limits.protocol.or(self.limits.protocol),
                 deadlines: over.limits.deadlines.or(self.limits.deadlines),
                 required: over.limits.required.or(self.limits.required),
+            },
+            extras: ExtrasEntry {
+                workdir: over.extras.workdir.or(self.extras.workdir),
+                entrypoint: over.extras.entrypoint.or(self.extras.entrypoint),
+                network: if network { over.extras.network } else { self.extras.network },
+                privileged: over.extras.privileged.or(self.extras.privileged),
+                cap_add: over.extras.cap_add.or(self.extras.cap_add),
+                devices: over.extras.devices.or(self.extras.devices),
+                shm_size: over.extras.shm_size.or(self.extras.shm_size),
+                tmpfs: over.extras.tmpfs.or(self.extras.tmpfs),
             },
         }
     }

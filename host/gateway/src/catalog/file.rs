@@ -14,7 +14,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value as Json;
 use wasmgate_core::name::ServerName;
 
-use super::{Catalog, Entry, Listed, Origin, Refusal};
+use super::{Catalog, Entry, Grants, Listed, Origin, Refusal};
 use crate::document::{Diagnostic, Source, Spanned};
 
 /// Reads a catalog.
@@ -56,7 +56,14 @@ impl Catalog {
                 let entry = entry.map_err(|what| {
                     Refusal::new(format!("the catalog's entry at line {line} cannot be read: {what}"))
                 });
-                self.servers.push(Listed { name, origin, entry, tools: item.tools, values: item.values });
+                self.servers.push(Listed {
+                    name,
+                    origin,
+                    entry,
+                    tools: item.tools,
+                    values: item.values,
+                    grants: Grants::default(),
+                });
             }
             Err(bad) => self.warnings.push(format!("the entry at line {line} is left out: {bad}")),
         }

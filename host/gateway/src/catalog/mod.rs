@@ -7,7 +7,9 @@
 mod argv;
 mod container;
 mod entry;
+mod extras;
 pub mod file;
+mod grants;
 mod mount;
 mod poci;
 pub mod publish;
@@ -29,9 +31,11 @@ use std::collections::BTreeMap;
 use wasmgate_core::name::ServerName;
 
 pub use entry::{
-    DeadlinesEntry, Entry, From, Limits, OauthEntry, Options, ProcessEntry, ProtocolEntry, PullEntry,
-    RemoteEntry, SecretEntry, Transport,
+    DeadlinesEntry, Entry, ExtrasEntry, From, Limits, NetworkEntry, OauthEntry, Options, ProcessEntry,
+    ProtocolEntry, PullEntry, RemoteEntry, SecretEntry, Transport,
 };
+pub(crate) use extras::said;
+pub use grants::{Grant, Grants};
 pub use mount::{Binds, SHARED};
 pub use refusal::Refusal;
 pub use resolve::{Inputs, Resolution, resolve};
@@ -71,6 +75,8 @@ pub struct Listed {
     pub tools: Option<Vec<String>>,
     /// Values that came with it (profiles carry some); the operator's own win.
     pub values: serde_json::Map<String, serde_json::Value>,
+    /// What the operator lets it have of this machine.
+    pub grants: Grants,
 }
 
 /// A catalog, read.

@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wasmgate_core::catalog::{Container, ContainerTool, ContainerTransport, Network};
+use wasmgate_core::catalog::{Argument, Container, ContainerTool, ContainerTransport, Extras, Network};
 use wasmgate_core::json::Json;
 
 use super::argv::{arguments, listed};
-use super::container::{granted, plain_image, plain_user};
+use super::container::{plain_image, plain_user};
+use super::grants::Wants;
 use super::mount::mounts;
 use super::scope::Scope;
-use super::{Binds, Entry, Refusal, Resolution};
+use super::{Binds, Entry, Grants, Refusal, Resolution, extras};
 use crate::document::Text;
 
 /// One of `tools:`.
@@ -54,6 +55,9 @@ pub(super) fn build(
     binds: &Binds,
 ) -> Result<Vec<ContainerTool>, Resolution> {
     let (_, env) = scope.environment(&[&entry.env])?;
+    let mut wants = Wants::default();
+    let place = extras::read(&entry.options, scope, &mut wants)?;
+    wants.settle(scope.server.as_str(), scope.grants)?;
     let tools: Result<Vec<_>, Refusal> = entry
         .tools
         .iter()
@@ -66,9 +70,9 @@ pub(super) fn build(
             Ok(ContainerTool {
                 name: tool.name.clone(),
                 definition: Json::of(&definition(tool)),
-                written: format!("{written} {:?} {:?}", entry.options.limits, entry.options.disable_network),
+                written: format!("{written} {:?} {place:?}", entry.options.limits),
                 env: env.clone(),
-                prepare: prepare(run, entry, binds),
+                prepare: prepare(run, entry, place.clone(), binds),
             })
         })
         .collect();
@@ -88,17 +92,23 @@ fn definition(tool: Tool) -> Value {
     definition
 }
 
-fn prepare(run: Run, entry: &Entry, binds: &Binds) -> wasmgate_core::catalog::Prepare {
+fn prepare(
+    run: Run,
+    entry: &Entry,
+    (network, extras): (Network, Extras),
+    binds: &Binds,
+) -> wasmgate_core::catalog::Prepare {
     let binds = binds.clone();
     let limits = entry.options.limits.clone();
-    let network = if entry.options.disable_network == Some(true) { Network::None } else { Network::Default };
     Arc::new(move |given: &Json| {
         let root: Value = given.deserialize().map_err(|error| error.to_string())?;
         let volumes = mounts(&run.volumes, &root, &binds).map_err(|refusal| refusal.to_string())?;
-        granted(&volumes.outside, &volumes.unwritable).map_err(|halt| halt.reason())?;
+        let mut wants = Wants::default();
+        wants.mounts(volumes.outside, volumes.unwritable);
+        wants.settle("", &Grants::All).map_err(|halt| halt.reason())?;
         Ok(Container {
             image: run.image.clone(),
-            command: command(&run.command, &root, &binds).map_err(|refusal| refusal.to_string())?,
+            command: command(&run.command, &root, &binds).map_err(|halt| halt.reason())?,
             env: Vec::new(),
             mounts: volumes.mounts,
             user: plain_user(run.user.as_ref().map(|user| user.0.clone()).unwrap_or_default())
@@ -110,21 +120,22 @@ fn prepare(run: Run, entry: &Entry, binds: &Binds) -> wasmgate_core::catalog::Pr
             cpus: limits.cpus,
             writable_root: limits.writable_root.unwrap_or_default(),
             pull: limits.pull.map_or_else(Default::default, Into::into),
+            extras: extras.clone(),
         })
     })
 }
 
-fn command(templates: &[Text], root: &Value, binds: &Binds) -> Result<Vec<String>, Refusal> {
+fn command(templates: &[Text], root: &Value, binds: &Binds) -> Result<Vec<Argument>, Resolution> {
     let no_variables =
-        |name: &str| Err(Refusal::new(format!("`${name}` means nothing in the command of a tool")));
+        |name: &str| Err(Refusal::new(format!("`${name}` means nothing in the command of a tool")).into());
     let mut argv = Vec::new();
     for template in templates {
         let some = match listed(&template.0, root)? {
-            Some(elements) => elements,
+            Some(elements) => elements.into_iter().map(Argument::Plain).collect(),
             None => arguments(std::slice::from_ref(template), root, &no_variables, binds)?,
         };
         // What the call left out is one empty text, and no argument.
-        if some != [""] {
+        if !matches!(some.as_slice(), [one] if one.expose().is_empty()) {
             argv.extend(some);
         }
     }
@@ -138,7 +149,8 @@ mod tests {
     #[track_caller]
     fn check(templates: &[&str], root: Value, expected: &[&str]) {
         let templates: Vec<_> = templates.iter().map(|text| Text((*text).to_owned())).collect();
-        assert_eq!(command(&templates, &root, &Binds::default()).unwrap(), expected);
+        let argv = command(&templates, &root, &Binds::default()).unwrap();
+        assert_eq!(argv.iter().map(Argument::expose).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -151,6 +163,6 @@ mod tests {
     #[test]
     fn a_text_starts_no_option() {
         let refused = command(&[Text("{{url}}".into())], &json!({"url": "--config=/x"}), &Binds::default());
-        assert!(refused.unwrap_err().0.contains("would become an option"));
+        assert!(refused.unwrap_err().reason().contains("would become an option"));
     }
 }

@@ -1,12 +1,12 @@
 //! Somebody else's server: its URLs and headers.
 //!
 //! Unlike Docker's gateway, `{{...}}` is evaluated in both, an empty `transport_type` means streamable HTTP, and a secret may
-//! stand in a header but not in a URL, which logs and `plan` show.
+//! also stand in the path or query of a URL, or be the whole of it; what is shown of such a URL is its host.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
-use wasmgate_core::catalog::{Remote, RemoteTransport};
+use wasmgate_core::catalog::{Remote, RemoteTransport, RemoteUrl};
 
 use super::entry::{From, RemoteEntry};
 use super::scope::Scope;
@@ -104,8 +104,8 @@ fn headers(entry: &RemoteEntry, scope: &Scope<'_>) -> Result<Vec<(String, Secret
     Ok(headers)
 }
 
-fn url(written: &str, scope: &Scope<'_>) -> Result<Url, Refusal> {
-    let mut text = String::new();
+fn url(written: &str, scope: &Scope<'_>) -> Result<RemoteUrl, Resolution> {
+    let (mut text, mut secret) = (String::new(), false);
     for piece in Template::parse(written).evaluate(&scope.root) {
         match piece {
             Piece::Value(value) => put(&mut text, &value.to_text(), written)?,
@@ -113,7 +113,17 @@ fn url(written: &str, scope: &Scope<'_>) -> Result<Url, Refusal> {
                 for bit in split(&literal) {
                     match bit {
                         Bit::Text(literal) => text.push_str(literal),
-                        Bit::Var(name) => put(&mut text, &scope.public(name, "URL")?, written)?,
+                        Bit::Var(name) => {
+                            let filled = scope.word(name)?;
+                            if filled.secret && in_authority(&text) == Some(true) {
+                                return Err(Refusal::new(format!(
+                                    "`${name}` would put a secret into the host of its URL, which is no secret"
+                                ))
+                                .into());
+                            }
+                            secret |= filled.secret;
+                            put(&mut text, &filled.text, written)?;
+                        }
                     }
                 }
             }
@@ -125,21 +135,22 @@ fn url(written: &str, scope: &Scope<'_>) -> Result<Url, Refusal> {
     if !web || !url.username().is_empty() || url.password().is_some() {
         return Err(Refusal::new(format!(
             "its URL `{written}` is not an http or https address without a user name"
-        )));
+        ))
+        .into());
     }
     if url.scheme() == "http" && !scope.origin.is_operator() {
         return Err(Refusal::new(format!(
             "its URL `{written}` is plain http, which only your own files may name"
-        )));
+        ))
+        .into());
     }
-    Ok(url)
+    Ok(if secret { RemoteUrl::secret(url) } else { url.into() })
 }
 
 /// Puts a value where it stands: whole at the start, a plain host in the authority, escaped after it. So it can choose neither
 /// the host (unless it is all the catalog wrote there) nor a further parameter.
 fn put(text: &mut String, value: &str, written: &str) -> Result<(), Refusal> {
-    let authority = text.split_once("://").map(|(_, rest)| !rest.contains(['/', '?', '#']));
-    match authority {
+    match in_authority(text) {
         None if text.is_empty() => text.push_str(value),
         Some(false) => text.extend(utf8_percent_encode(value, PLAIN)),
         Some(true) if value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':')) => {
@@ -152,4 +163,9 @@ fn put(text: &mut String, value: &str, written: &str) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether what follows `text` would be part of its host; none before there is a scheme.
+fn in_authority(text: &str) -> Option<bool> {
+    text.split_once("://").map(|(_, rest)| !rest.contains(['/', '?', '#']))
 }

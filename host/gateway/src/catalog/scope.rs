@@ -3,11 +3,12 @@
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value as Json;
 use wasmgate_core::catalog::EnvVar;
+use wasmgate_core::name::ServerName;
 
-use super::argv::expanded;
+use super::argv::Filled;
 use super::template::{Piece, Template, to_text};
 use super::vars::{Bit, split};
-use super::{Entry, Listed, Origin, Refusal, Resolution};
+use super::{Entry, Grants, Listed, Origin, Refusal, Resolution, SecretEntry};
 use crate::document::EnvList;
 use crate::secrets::{Secrets, Wanted, variable};
 
@@ -24,6 +25,10 @@ pub(super) struct Var {
 
 /// Everything an entry may read.
 pub(super) struct Scope<'a> {
+    /// Whose scope it is.
+    pub server: &'a ServerName,
+    /// What that server is granted.
+    pub grants: &'a Grants,
     /// Values for `{{...}}`.
     pub root: Json,
     /// Secrets and logins that were found, in the entry's order.
@@ -44,9 +49,10 @@ pub(super) struct Gathered<'a> {
 }
 
 /// Looks up the secrets and logins an entry declares.
-pub(super) fn gather<'a>(listed: &Listed, entry: &Entry, secrets: &'a Secrets) -> Gathered<'a> {
+pub(super) fn gather<'a>(listed: &'a Listed, entry: &Entry, secrets: &'a Secrets) -> Gathered<'a> {
     let trusted = listed.origin.is_operator();
-    let scope = Scope { root: Json::Null, vars: Vec::new(), origin: listed.origin, token: None, secrets };
+    let (server, grants, origin) = (&listed.name, &listed.grants, listed.origin);
+    let scope = Scope { server, grants, root: Json::Null, vars: Vec::new(), origin, token: None, secrets };
     let mut gathered = Gathered { scope, missing: Vec::new(), login: None };
     let providers = entry.oauth.iter().flat_map(|oauth| &oauth.providers);
     for provider in providers {
@@ -66,9 +72,8 @@ pub(super) fn gather<'a>(listed: &Listed, entry: &Entry, secrets: &'a Secrets) -
             Some(value) => gathered.scope.push(&secret.env, value, true),
             None if secret.required == Some(false) || gathered.scope.var(&secret.env).is_some() => {}
             None => {
-                gathered
-                    .missing
-                    .push((secret.name.clone(), where_to_set(&secret.name, &secret.env, trusted)));
+                let hint = where_to_set(&secret.name, &secret.env, trusted) + &about(secret);
+                gathered.missing.push((secret.name.clone(), hint));
             }
         }
     }
@@ -79,6 +84,21 @@ fn where_to_set(name: &str, env: &str, trusted: bool) -> String {
     let env = if trusted && !env.is_empty() { env.to_owned() } else { variable(name) };
     format!("`{name}=...` in a file of `secrets`, or the variable `{env}`")
 }
+
+/// What the entry says about a secret, in brackets and not too long for a line.
+fn about(secret: &SecretEntry) -> String {
+    let words = secret.description.iter().flat_map(|text| text.split_whitespace());
+    let words: Vec<String> = words.map(|word| word.chars().filter(|c| !c.is_control()).collect()).collect();
+    let text = words.join(" ");
+    match text.char_indices().nth(DESCRIPTION) {
+        _ if text.is_empty() => text,
+        Some((end, _)) => format!(" ({}...)", text.get(..end).unwrap_or_default()),
+        None => format!(" ({text})"),
+    }
+}
+
+/// Characters of a description that are shown.
+const DESCRIPTION: usize = 120;
 
 impl<'a> Gathered<'a> {
     /// `; and the secret ...`, for whoever has something else to say first.
@@ -156,6 +176,18 @@ impl Scope<'_> {
             Ok(Some(var)) => Ok(var.value.expose_secret().to_owned()),
             Ok(None) | Err(_) => Ok(String::new()),
         }
+    }
+
+    /// A variable of a command line: unknown ones are empty, as with Docker.
+    ///
+    /// # Errors
+    /// Those of [`Scope::lookup`].
+    pub(super) fn word(&self, name: &str) -> Result<Filled, Resolution> {
+        let var = self.lookup(name)?;
+        Ok(var.map_or_else(Filled::default, |var| Filled {
+            text: var.value.expose_secret().to_owned(),
+            secret: var.secret,
+        }))
     }
 
     /// The server's environment: declared secrets, then `env` in order; later ones win and empty ones are left out.
@@ -241,7 +273,13 @@ impl Scope<'_> {
     /// A text with templates and variables that is public, such as a user.
     pub(super) fn public_text(&self, written: &str, place: &str) -> Result<String, Refusal> {
         match Template::parse(written).evaluate(&self.root).as_slice() {
-            [Piece::Literal(literal)] => expanded(literal, &|name| self.public(name, place)),
+            [Piece::Literal(literal)] => {
+                let bit = |bit: &Bit<'_>| match bit {
+                    Bit::Text(text) => Ok((*text).to_owned()),
+                    Bit::Var(name) => self.public(name, place),
+                };
+                split(literal).iter().map(bit).collect()
+            }
             pieces => Ok(to_text(pieces)),
         }
     }

@@ -6,6 +6,9 @@
 //! `mount_as:/path[:ro]`; unknown ones are passed over, lone braces are dropped
 //! (those of `${VAR}` are not), a missing key is the empty text.
 //!
+//! Ours: `option:--port` gives the flag and the value as two arguments, `option:--port=` as one, both nothing where there is
+//! no value; `flag:--verbose` gives the flag where the value is true; `{{'text'}}` is that text, braces and all.
+//!
 //! Where Docker's gateway (v0.43) does something else:
 //! - **typed scalars**: a number or boolean alone in an argument is its text, not `<int Value>`;
 //! - **single pass**: `$VAR` is expanded in what the catalog wrote, never in a value put there;
@@ -37,6 +40,8 @@ enum Filter {
     Volume,
     VolumeTarget,
     MountAs { target: String, option: Option<String> },
+    Option(String),
+    Flag(String),
 }
 
 /// What a term evaluates to.
@@ -52,6 +57,10 @@ pub(super) enum Value {
     List(Vec<Self>),
     /// A mount, made by `volume` or `mount_as`.
     Mount(Mounted),
+    /// A flag that the catalog wrote.
+    Written(String),
+    /// A flag that the catalog wrote, up to its `=`, and the value after it.
+    Flagged(String, Box<Self>),
 }
 
 /// A mount as a filter made it: parts, not text.
@@ -81,16 +90,16 @@ impl Template {
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             if let Some((inside, after)) = term(rest) {
-                parts.push(parse_term(inside));
+                match parse_term(inside) {
+                    Part::Literal(text) => add_literal(&mut parts, &text),
+                    part => parts.push(part),
+                }
                 rest = after;
             } else if matches!(first, '{' | '}') {
                 rest = rest.get(1..).unwrap_or_default();
             } else {
                 let (literal, after) = rest.split_at(literal_end(rest));
-                match parts.last_mut() {
-                    Some(Part::Literal(before)) => before.push_str(literal),
-                    _ => parts.push(Part::Literal(literal.to_owned())),
-                }
+                add_literal(&mut parts, literal);
                 rest = after;
             }
         }
@@ -121,7 +130,8 @@ impl Value {
     /// The value as one text; a list as its elements joined by commas.
     pub(super) fn to_text(&self) -> String {
         match self {
-            Self::Text(text) | Self::Plain(text) | Self::Path(text) => text.clone(),
+            Self::Text(text) | Self::Plain(text) | Self::Path(text) | Self::Written(text) => text.clone(),
+            Self::Flagged(flag, value) => format!("{flag}{}", value.to_text()),
             Self::List(items) => items.iter().map(Self::to_text).collect::<Vec<_>>().join(","),
             Self::Mount(mount) => {
                 let option = mount.option.as_ref().map(|option| format!(":{option}")).unwrap_or_default();
@@ -145,7 +155,7 @@ impl Value {
         match self {
             Self::Text(text) | Self::Path(text) => text.is_empty(),
             Self::List(items) => items.is_empty(),
-            Self::Plain(_) | Self::Mount(_) => false,
+            Self::Plain(_) | Self::Mount(_) | Self::Written(_) | Self::Flagged(..) => false,
         }
     }
 
@@ -203,10 +213,35 @@ fn term(text: &str) -> Option<(&str, &str)> {
 }
 
 fn parse_term(inside: &str) -> Part {
+    let quoted = inside.trim().strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
+    if let Some(text) = quoted {
+        return Part::Literal(text.to_owned());
+    }
     let (path, filters) = inside.split_once('|').map_or((inside, None), |(path, rest)| (path, Some(rest)));
     let path = path.split('.').map(|step| step.trim().to_owned()).collect();
     let filters = filters.into_iter().flat_map(|text| text.split('|')).filter_map(Filter::parse).collect();
     Part::Term { path, filters }
+}
+
+fn add_literal(parts: &mut Vec<Part>, text: &str) {
+    match parts.last_mut() {
+        Some(Part::Literal(before)) => before.push_str(text),
+        _ => parts.push(Part::Literal(text.to_owned())),
+    }
+}
+
+/// The template that is this text and nothing else.
+pub(super) fn literal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '$' => out.push_str("$$"),
+            '{' => out.push_str("{{'{'}}"),
+            '}' => out.push_str("{{'}'}}"),
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 fn dig(root: &Json, path: &[String]) -> Value {
@@ -252,6 +287,8 @@ impl Filter {
             ("volume", None) => Some(Self::Volume),
             ("volume-target", None) => Some(Self::VolumeTarget),
             ("or", Some(default)) => Some(Self::or(default)),
+            ("option", Some(flag)) if !flag.is_empty() => Some(Self::Option(flag.to_owned())),
+            ("flag", Some(flag)) if !flag.is_empty() => Some(Self::Flag(flag.to_owned())),
             ("mount_as", Some(path)) => {
                 let (target, option) = path.split_once(':').map_or((path, None), |(at, how)| (at, Some(how)));
                 Some(Self::MountAs { target: target.to_owned(), option: option.map(str::to_owned) })
@@ -284,7 +321,21 @@ impl Filter {
                 let first = Self::First.apply(value);
                 mounted(first, |_| target.clone(), option.clone())
             }
+            Self::Option(flag) => {
+                Value::List(value.into_list().into_iter().flat_map(|one| option(flag, one)).collect())
+            }
+            Self::Flag(flag) if value.to_text() == "true" => Value::List(vec![Value::Written(flag.clone())]),
+            Self::Flag(_) => Value::List(Vec::new()),
         }
+    }
+}
+
+/// A flag with its value: one argument where the flag ends in `=`, else two; none without a value.
+fn option(flag: &str, value: Value) -> Vec<Value> {
+    match flag.ends_with('=') {
+        _ if value.is_empty() => Vec::new(),
+        true => vec![Value::Flagged(flag.to_owned(), Box::new(value))],
+        false => vec![Value::Written(flag.to_owned()), value],
     }
 }
 
@@ -328,6 +379,7 @@ mod tests {
     fn show(value: &Value) -> String {
         match value {
             Value::Text(text) | Value::Path(text) => format!("{text:?}"),
+            Value::Written(_) | Value::Flagged(..) => format!("!{}", value.to_text()),
             Value::Plain(text) => text.clone(),
             Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
             Value::Mount(_) => format!("<{}>", value.to_text()),
@@ -412,6 +464,26 @@ mod tests {
                 proptest::prop_assert_eq!(to_text(&pieces), text);
             }
         }
+    }
+
+    #[test]
+    fn options_and_flags() {
+        check("{{k|option:--port|into}}", json!({"k": 80}), "[!--port 80]");
+        check("{{k|option:--port=}}", json!({"k": "a=b"}), "[!--port=a=b]");
+        check("{{k|option:-p}}", json!({"k": ["x", "", null]}), r#"[!-p "x"]"#);
+        check("{{k|option:-p}}", json!({}), "[]");
+        check("{{k|option: }}", json!({"k": "v"}), r#""v""#);
+        check("{{k|flag:--v|into}}", json!({"k": true}), "[!--v]");
+        for off in [json!({}), json!({"k": false}), json!({"k": "yes"}), json!({"k": null})] {
+            check("{{k|flag:--v|into}}", off, "[]");
+        }
+    }
+
+    #[test]
+    fn quoted_text_is_itself() {
+        check("a{{'{'}}b{{ '}' }}", json!({}), r#""a{b}""#);
+        check("{{'{{k'}}", json!({"k": "v"}), r#""{{k""#);
+        check(&literal(r#"{"a": "{{k}}"}"#), json!({"k": "v"}), r#""{\"a\": \"{{k}}\"}""#);
     }
 
     #[test]

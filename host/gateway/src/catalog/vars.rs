@@ -1,5 +1,6 @@
 //! `$VAR` and `${VAR}` in what a catalog wrote, by Go's `os.Expand` rules (which Docker's gateway uses): `$` before a
-//! letter, digit, underscore or one of `*#$@!?-` names a variable, `${}` vanishes, any other `$` stays.
+//! letter, digit, underscore or one of `*#@!?-` names a variable, `${}` vanishes, any other `$` stays. `$$` is a `$` (where
+//! Docker's gateway, which has no way to write one, puts nothing).
 
 /// A stretch of text or the name of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub(super) fn split(text: &str) -> Vec<Bit<'_>> {
             bits.push(Bit::Text(before));
         }
         match bit {
+            Some("$") => bits.push(Bit::Text("$")),
             Some(name) if !name.is_empty() => bits.push(Bit::Var(name)),
             Some(_) => {}
             None => bits.push(Bit::Text("$")),
@@ -82,7 +84,8 @@ mod tests {
         check("$A$B", "<A><B>");
         check("a$", "a$");
         check("a$ b", "a$ b");
-        check("$$x", "<$>x");
+        check("$$x", "$x");
+        check("$$$x$$", "$<x>$");
         check("$1x", "<1>x");
         check("${}x", "x");
         check("${x", "x");

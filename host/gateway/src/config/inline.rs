@@ -2,9 +2,10 @@
 
 use wasmgate_core::name::ServerName;
 
-use super::raw::{RawNetwork, RawProcess, RawRemote, RawServer};
+use super::raw::{RawProcess, RawRemote, RawServer};
 use crate::catalog::{
-    Entry, From, Limits, Listed, Merged, Options, Origin, ProcessEntry, Refusal, RemoteEntry, SecretEntry,
+    Entry, ExtrasEntry, From, Grant, Grants, Limits, Listed, Merged, Options, Origin, ProcessEntry, Refusal,
+    RemoteEntry, SecretEntry, said,
 };
 use crate::document::{Diagnostic, Source, Spanned, closest};
 
@@ -29,6 +30,7 @@ pub(super) fn add(
         let cure = "keep one of `image`, `process`, `remote` and `url`".to_owned();
         return Err(at("says more than one way to start it".to_owned(), cure));
     }
+    let grants = grants(name, &raw.grants, source)?;
     let tools = raw.tools.clone();
     let options = options(&raw);
     let own = entry(raw);
@@ -40,6 +42,7 @@ pub(super) fn add(
             let message = "no catalog has it, and nothing says how to start it".to_owned();
             return Err(at(message, format!("add `image`, `process`, `remote` or `url`{near}")));
         };
+        before.grants.extend(grants.into_iter().chain(said(&options)));
         overlay(before, own, options, tools);
     } else {
         let entry = Entry { options, ..own };
@@ -54,10 +57,25 @@ pub(super) fn add(
             entry: Ok::<_, Refusal>(Box::new(entry)),
             tools,
             values: serde_json::Map::new(),
+            grants: Grants::All,
         };
         merged.servers.insert(server.clone(), listed);
     }
     Ok(server)
+}
+
+/// The grants of a server, read.
+///
+/// # Errors
+/// At the first that is none.
+fn grants(server: &str, written: &[Spanned<String>], source: &Source<'_>) -> Result<Vec<Grant>, Diagnostic> {
+    let read = |grant: &Spanned<String>| {
+        Grant::read(&grant.value).map_err(|cure| {
+            let message = format!("server `{server}`: `{}` is not a grant", grant.value);
+            source.at(&grant.referenced, &grant.value, message, cure)
+        })
+    };
+    written.iter().map(read).collect()
 }
 
 fn overlay(listed: &mut Listed, own: Entry, options: Options, tools: Option<Vec<String>>) {
@@ -84,6 +102,7 @@ fn entry(raw: RawServer) -> Entry {
         name: secret.name,
         env: secret.env,
         required: secret.required,
+        description: secret.description,
     };
     Entry {
         title: raw.title,
@@ -96,13 +115,12 @@ fn entry(raw: RawServer) -> Entry {
 }
 
 fn options(raw: &RawServer) -> Options {
-    let network = raw.network.map(|network| network == RawNetwork::None);
     Options {
         command: raw.command.clone(),
         volumes: raw.volumes.clone(),
         extra_hosts: raw.extra_hosts.clone(),
         user: raw.user.clone(),
-        disable_network: raw.disable_network.or(network),
+        disable_network: raw.disable_network,
         long_lived: raw.long_lived,
         prefix: raw.prefix.clone(),
         transport: raw.transport,
@@ -116,6 +134,16 @@ fn options(raw: &RawServer) -> Options {
             protocol: raw.protocol,
             deadlines: raw.deadlines,
             required: raw.required,
+        },
+        extras: ExtrasEntry {
+            workdir: raw.workdir.clone(),
+            entrypoint: raw.entrypoint.clone(),
+            network: raw.network,
+            privileged: raw.privileged,
+            cap_add: raw.cap_add.clone(),
+            devices: raw.devices.clone(),
+            shm_size: raw.shm_size,
+            tmpfs: raw.tmpfs.clone(),
         },
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, de};
 use serde_json::{Map, Value as Json};
 
 use super::raw_plugins::RawPlugins;
-use crate::catalog::{DeadlinesEntry, ProtocolEntry, PullEntry, Transport, Values};
+use crate::catalog::{DeadlinesEntry, NetworkEntry, ProtocolEntry, PullEntry, Transport, Values};
 use crate::document::units::Memory;
 use crate::document::{EnvList, Source, Spanned, Text, closest};
 
@@ -124,7 +124,7 @@ pub(super) struct RawServer {
     pub(super) volumes: Option<Vec<Text>>,
     pub(super) extra_hosts: Option<Vec<Text>>,
     pub(super) user: Option<Text>,
-    pub(super) network: Option<RawNetwork>,
+    pub(super) network: Option<NetworkEntry>,
     pub(super) disable_network: Option<bool>,
     pub(super) long_lived: Option<bool>,
     pub(super) prefix: Option<String>,
@@ -138,14 +138,15 @@ pub(super) struct RawServer {
     pub(super) protocol: Option<ProtocolEntry>,
     pub(super) deadlines: Option<DeadlinesEntry>,
     pub(super) required: Option<bool>,
-}
-
-/// `network:` of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum RawNetwork {
-    None,
-    Default,
+    pub(super) workdir: Option<Text>,
+    pub(super) entrypoint: Option<Vec<Text>>,
+    pub(super) privileged: Option<bool>,
+    pub(super) cap_add: Option<Vec<Text>>,
+    pub(super) devices: Option<Vec<Text>>,
+    pub(super) shm_size: Option<Memory>,
+    pub(super) tmpfs: Option<Vec<Text>>,
+    /// What a catalog's server may have of this machine.
+    pub(super) grants: Vec<Spanned<String>>,
 }
 
 /// `process:` of a server: `[program, argument, ...]`, or with `cwd` and `env`.
@@ -174,6 +175,8 @@ pub(super) struct RawSecret {
     pub(super) env: String,
     #[serde(default)]
     pub(super) required: Option<bool>,
+    #[serde(default)]
+    pub(super) description: Option<String>,
 }
 
 /// `enable:`.

@@ -148,7 +148,7 @@ struct World {
 
 fn generation(site: &Site, page: usize, stages: Vec<Arc<dyn Stage>>) -> Generation {
     let remote = Remote {
-        urls: vec![site.url.clone()],
+        urls: vec![site.url.clone().into()],
         transport: RemoteTransport::StreamableHttp,
         headers: Vec::new(),
         private_allowed: true,

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use wasmgate_core::catalog::{
-    About, Container, ContainerTransport, Deadlines, Launch, Network, Process, Protocol, Pull, Server,
-    ToolFilter,
+    About, Container, ContainerTransport, Deadlines, Extras, Launch, Network, Process, Protocol, Pull,
+    Server, ToolFilter,
 };
 use wasmgate_core::json::Json;
 use wasmgate_core::name::{BadName, ServerName};
@@ -34,7 +34,7 @@ impl Program {
     pub(super) fn shell(name: &str, line: &str, launcher: &Launcher, tasks: &Tasks) -> Result<Self, BadName> {
         let process = Process {
             program: "/bin/sh".to_owned(),
-            args: vec!["-c".to_owned(), line.to_owned()],
+            args: vec!["-c".into(), line.into()],
             env: Vec::new(),
             cwd: None,
         };
@@ -50,7 +50,7 @@ impl Program {
     ) -> Result<Self, BadName> {
         let container = Container {
             image: image.to_owned(),
-            command: args.to_vec(),
+            command: args.iter().map(|word| word.as_str().into()).collect(),
             env: Vec::new(),
             mounts: Vec::new(),
             user: None,
@@ -61,6 +61,7 @@ impl Program {
             cpus: None,
             writable_root: false,
             pull: Pull::Missing,
+            extras: Extras::default(),
         };
         Self::new(name, Launch::Container(container), (launcher, tasks), PULL)
     }

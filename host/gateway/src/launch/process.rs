@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use secrecy::ExposeSecret as _;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
-use wasmgate_core::catalog::Process;
+use wasmgate_core::catalog::{Argument, Process};
 use wasmgate_core::name::ServerName;
 
 use super::instance::Owner;
@@ -54,7 +54,7 @@ pub(super) fn start(
     let said = child.stderr.take().ok_or_else(lost)?;
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).ok_or_else(lost)?;
 
-    let stderr = Stderr::new(name, &process.env);
+    let stderr = Stderr::new(name, &process.env, &process.args);
     let (input, stdin) = stdin::closable(Box::new(input), tasks);
     let channel = Channel::Stdio { input: Box::new(input), output: Box::new(output) };
     let (instance, owner) = Instance::pair(channel, tasks);
@@ -72,7 +72,10 @@ fn command(process: &Process, base: &BaseEnv) -> Result<Command, LaunchError> {
         }
         command.current_dir(path);
     }
-    command.args(&process.args).env_clear().envs(base.0.iter().map(|(name, value)| (name, value)));
+    command
+        .args(process.args.iter().map(Argument::expose))
+        .env_clear()
+        .envs(base.0.iter().map(|(name, value)| (name, value)));
     command.envs(process.env.iter().map(|var| (&var.name, var.value.expose_secret())));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // The group is what is signalled, so that what the child starts ends with it.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tracing::Level;
-use wasmgate_core::catalog::EnvVar;
+use wasmgate_core::catalog::{Argument, EnvVar};
 use wasmgate_core::name::ServerName;
 
 /// Collects what one instance says. Clones share it.
@@ -32,9 +32,9 @@ struct State {
 }
 
 impl Stderr {
-    /// Starts empty. Values of `env` that are long enough to be a secret are never shown.
-    pub(super) fn new(server: &ServerName, env: &[EnvVar]) -> Self {
-        let secrets = env.iter().map(|var| &var.value);
+    /// Starts empty. Values of `env` that are long enough to be a secret are never shown, nor are secret arguments.
+    pub(super) fn new(server: &ServerName, env: &[EnvVar], args: &[Argument]) -> Self {
+        let secrets = env.iter().map(|var| &var.value).chain(args.iter().filter_map(Argument::secret));
         let secrets =
             secrets.filter(|value| value.expose_secret().len() >= SHORTEST_SECRET).cloned().collect();
         Self { server: server.clone(), secrets, state: Arc::default() }
@@ -157,7 +157,11 @@ mod tests {
     fn stderr(env: &[(&str, &str)]) -> Stderr {
         let env: Vec<EnvVar> =
             env.iter().map(|(name, value)| EnvVar { name: (*name).into(), value: (*value).into() }).collect();
-        Stderr::new(&ServerName::new("s").unwrap(), &env)
+        Stderr::new(
+            &ServerName::new("s").unwrap(),
+            &env,
+            &["--key=".into(), Argument::Secret("battery staple".into())],
+        )
     }
 
     #[track_caller]
@@ -174,6 +178,7 @@ mod tests {
         check("a\u{202e}b\r\nc\td".as_bytes(), "a\u{fffd}b\nc\td");
         check(b"bad \xff byte", "bad \u{fffd} byte");
         check(b"token is correct horse, mode is fast", "token is [redacted], mode is fast");
+        check(b"--key= battery staple", "--key= [redacted]");
     }
 
     #[test]

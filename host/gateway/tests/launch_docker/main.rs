@@ -28,8 +28,8 @@ use tokio::sync::OnceCell;
 use wasmgate::launch::{BindPolicy, Channel, Input, Instance, LaunchSettings, Launcher, Output, Progress};
 use wasmgate::shutdown::Tasks;
 use wasmgate_core::catalog::{
-    About, Container, ContainerTransport, Deadlines, EnvVar, Launch, Mount, MountSource, Network, Protocol,
-    Pull, Server, ToolFilter,
+    About, Container, ContainerTransport, Deadlines, EnvVar, Extras, Launch, Mount, MountSource, Network,
+    Protocol, Pull, Server, ToolFilter,
 };
 use wasmgate_core::name::ServerName;
 
@@ -111,6 +111,7 @@ impl Bench {
             cpus: None,
             writable_root: false,
             pull: Pull::Never,
+            extras: Extras::default(),
         };
         let tasks = Tasks::new();
         let settings = LaunchSettings { gateway: "test".to_owned(), ..LaunchSettings::default() };
@@ -336,7 +337,7 @@ async fn a_container_that_serves_http_is_ready_when_started() {
     let Some(mut bench) = Bench::new("t-http").await else { return };
     bench.container.network = Network::Default;
     bench.container.transport = ContainerTransport::StreamableHttp { port: 8080, path: "/mcp".to_owned() };
-    bench.container.command = ["serve", "8080", "700"].map(str::to_owned).into();
+    bench.container.command = ["serve", "8080", "700"].map(Into::into).into();
     let mut instance = bench.start().await;
     let Some(Channel::Http { url, .. }) = instance.take_channel() else { panic!("no url") };
     assert_eq!((url.host_str(), url.path()), (Some("127.0.0.1"), "/mcp"));
@@ -352,11 +353,11 @@ async fn a_container_that_serves_http_is_ready_when_started() {
     let exit = instance.stop(PATIENT).await;
     assert_eq!(exit.last_stderr, "will serve on 8080");
 
-    bench.container.command = ["fail", "no licence", "3"].map(str::to_owned).into();
+    bench.container.command = ["fail", "no licence", "3"].map(Into::into).into();
     let expected = "it ended with exit code 3 before it listened: cannot go on: no licence";
     assert_eq!(bench.refused().await, ("ended_early", expected.to_owned()));
 
-    bench.container.command = ["serve", "9999", "0"].map(str::to_owned).into();
+    bench.container.command = ["serve", "9999", "0"].map(Into::into).into();
     bench.deadlines.initialize = Duration::from_secs(1);
     let expected = "nothing listened on its port 8080 within 1 s: will serve on 9999";
     assert_eq!(bench.refused().await, ("not_listening", expected.to_owned()));

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use secrecy::ExposeSecret as _;
-use wasmgate_core::catalog::{Launch, Server};
+use wasmgate_core::catalog::{Extras, Launch, Server};
 use wasmgate_core::json::Json;
 
 use super::World;
-use crate::catalog::{Origin, Resolution, file, resolve};
+use crate::catalog::{Grant, Grants, Origin, Resolution, file, resolve};
 use crate::document::Source;
 
 #[track_caller]
@@ -19,6 +19,20 @@ fn check(entry: &str, world: &World, expected: Expect) {
 #[track_caller]
 fn check_from(origin: Origin, entry: &str, world: &World, expected: Expect) {
     let catalog = file::read(&Source { file: "c", text: entry }, origin).unwrap();
+    expected.assert_eq(&shown(&catalog, world));
+}
+
+/// As if wasmgate.yaml granted these to every server.
+#[track_caller]
+fn check_granted(grants: &[&str], entry: &str, world: &World, expected: Expect) {
+    let mut catalog = file::read(&Source { file: "c", text: entry }, Origin::File).unwrap();
+    for listed in &mut catalog.servers {
+        listed.grants = Grants::Only(grants.iter().map(|grant| Grant::read(grant).unwrap()).collect());
+    }
+    expected.assert_eq(&shown(&catalog, world));
+}
+
+fn shown(catalog: &crate::catalog::Catalog, world: &World) -> String {
     let mut shown = String::new();
     for listed in &catalog.servers {
         match resolve(listed, &world.inputs()) {
@@ -26,7 +40,7 @@ fn check_from(origin: Origin, entry: &str, world: &World, expected: Expect) {
             other => writeln!(shown, "{} {}: {}", listed.name, other.status(), other.reason()).unwrap(),
         }
     }
-    expected.assert_eq(&shown);
+    shown
 }
 
 /// Every setting that is not its default, secrets included: these are made up.
@@ -47,13 +61,16 @@ fn settings(server: &Server) -> String {
             ] {
                 writeln!(out, "  {key}: {value}").unwrap();
             }
+            if c.extras != Extras::default() {
+                writeln!(out, "  extras: {:?}", c.extras).unwrap();
+            }
         }
         Launch::Process(p) => {
             writeln!(out, "  process: {:?} {:?} in {:?}\n  env: {}", p.program, p.args, p.cwd, env(&p.env))
                 .unwrap();
         }
         Launch::Remote(r) => {
-            let urls: Vec<_> = r.urls.iter().map(url::Url::as_str).collect();
+            let urls: Vec<_> = r.urls.iter().map(|url| url.expose().as_str()).collect();
             writeln!(out, "  remote: {urls:?} {:?} private {}", r.transport, r.private_allowed).unwrap();
             for (name, value) in &r.headers {
                 writeln!(out, "  header: {name}: {}", value.expose_secret()).unwrap();
@@ -465,4 +482,97 @@ registry:
           call: alpine/curl ["-s", "https://example.com/a b"] None
     "#]],
     );
+}
+
+const WISHES: &str = "
+registry:
+  wishes:
+    image: x
+    secrets: [{name: a.key, env: KEY, description: 'From the  settings page.'}]
+    command: [serve, '--key=$KEY', '{{wishes.port|option:--port|into}}', '{{wishes.debug|flag:--debug|into}}']
+    entrypoint: [/bin/serve]
+    workdir: /srv/{{wishes.dir}}
+    network: host
+    privileged: true
+    capAdd: [CAP_NET_ADMIN, sys_time]
+    devices: ['/dev/snd', '/dev/ttyUSB0:/dev/modem:rw']
+    shmSize: 1g
+    tmpfs: [/run, /var/cache/x]
+    volumes: ['/opt/data:/data', '/opt/out:/out:rw']
+    config: [{name: wishes, properties: {port: {type: integer, default: 80}, dir: {type: string, default: app}, debug: {type: boolean}}}]
+";
+
+#[test]
+fn what_needs_consent_is_all_said_at_once() {
+    let world = World::new("", &[("a.key", "s3cret")]);
+    check(WISHES, &world, expect![[r#""#]]);
+    let some = &["privileged", "hostNetwork", "capability:NET_ADMIN", "device:/dev/snd"];
+    check_granted(some, WISHES, &world, expect![[r#""#]]);
+    let all = &[
+        "privileged",
+        "hostNetwork",
+        "capability:NET_ADMIN",
+        "capability:SYS_TIME",
+        "device:/dev/snd",
+        "device:/dev/ttyUSB0",
+        "secretArguments",
+    ];
+    let mut world = world;
+    world.binds.allow.push("/opt/data".into());
+    world.binds.allow_writable.push("/opt/out".into());
+    world.values = World::new("wishes: {debug: true}", &[]).values;
+    check_granted(all, WISHES, &world, expect![[r#""#]]);
+    check(WISHES, &World::default(), expect![[r#""#]]);
+}
+
+#[test]
+fn what_few_containers_ask_for_is_typed() {
+    let entry = "
+registry:
+  both: {image: x, disableNetwork: true, network: host}
+  relative: {image: x, workdir: srv}
+  options: {image: x, tmpfs: ['/run:exec']}
+  device: {image: x, devices: ['/etc/passwd']}
+  up: {image: x, devices: ['/dev/../etc/passwd']}
+  capability: {image: x, capAdd: ['ALL --privileged']}
+  secret: {image: x, secrets: [{name: a.key, env: KEY}], entrypoint: ['$KEY']}
+  isolated: {image: x, network: none}
+  unknown: {image: x, network: my-net}
+";
+    check(entry, &World::new("", &[("a.key", "s3cret")]), expect![[r#""#]]);
+}
+
+#[test]
+fn secrets_in_arguments_and_addresses() {
+    let entry = "
+registry:
+  box: {image: x, command: ['$KEY'], secrets: [{name: a.key, env: KEY}]}
+  path: {remote: {url: 'https://mcp.example.com/s/${KEY}/mcp?t=$KEY'}, secrets: [{name: a.key, env: KEY}]}
+  whole: {remote: {url: '$URL'}, secrets: [{name: a.url, env: URL}]}
+  host: {remote: {url: 'https://${KEY}.example.com/'}, secrets: [{name: a.key, env: KEY}]}
+  program: {process: {command: ['$KEY']}, secrets: [{name: a.key, env: KEY}]}
+  process: {process: {command: [serve, --key, '$KEY']}, secrets: [{name: a.key, env: KEY}]}
+";
+    let world = World::new("", &[("a.key", "s3/cret"), ("a.url", "https://h.example/secret")]);
+    check_granted(&["secretArguments"], entry, &world, expect![[r#""#]]);
+    let catalog = file::read(&Source { file: "c", text: entry }, Origin::File).unwrap();
+    for name in ["path", "whole"] {
+        let listed = catalog.servers.iter().find(|listed| listed.name.as_str() == name).unwrap();
+        let Resolution::Ready(server) = resolve(listed, &world.inputs()) else { panic!("{name}") };
+        let shown = format!("{server:?}");
+        assert!(shown.contains("/[secret]") && !shown.contains("s3"), "{shown}");
+    }
+}
+
+#[test]
+fn choices_and_defaults() {
+    let entry = "
+registry:
+  s:
+    image: x
+    env: [{name: MODE, value: '{{s.mode}}'}, {name: LEVEL, value: '{{s.level}}'}]
+    config: [{name: s, properties: {mode: {type: string, enum: [fast, safe], default: safe}, level: {type: integer, enum: [1, 2]}, sorts: {type: array, items: {type: string, enum: [a, b]}, format: filepath}}}]
+";
+    check(entry, &World::new("s: {level: '2', sorts: [a]}", &[]), expect![[r#""#]]);
+    check(entry, &World::new("s: {level: 3, mode: slow, sorts: [a, c]}", &[]), expect![[r#""#]]);
 }

@@ -68,7 +68,7 @@ fn server(name: ServerName, remote: &Remote, wall: Duration) -> Server {
         ("authorization".to_owned(), SecretString::from(format!("Bearer {}", token.expose_secret())))
     };
     let address = Address {
-        urls: vec![remote.url.clone()],
+        urls: vec![remote.url.clone().into()],
         transport: RemoteTransport::StreamableHttp,
         headers: remote.token.iter().map(bearer).collect(),
         private_allowed: true,

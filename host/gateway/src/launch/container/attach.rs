@@ -53,7 +53,7 @@ mod tests {
             let err = |message: &'static str| Ok(LogOutput::StdErr { message: message.into() });
             futures_util::stream::iter([out("{\"a\""), err("war"), out(":1}\n"), err("ning\n")])
         };
-        let stderr = || Stderr::new(&ServerName::new("s").unwrap(), &[]);
+        let stderr = || Stderr::new(&ServerName::new("s").unwrap(), &[], &[]);
 
         let (pipe, mut reader) = tokio::io::duplex(1024);
         let said = stderr();

@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, PortBinding,
-    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, DeviceMapping, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
+    PortBinding, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
-use wasmgate_core::catalog::{Container, ContainerTransport, Network};
+use wasmgate_core::catalog::{Argument, Container, ContainerTransport, Device, Network};
 use wasmgate_core::name::ServerName;
 
 use crate::launch::Limits;
@@ -32,10 +32,14 @@ pub(super) struct Placement<'a> {
 /// What the engine is asked to create. The environment is in it: never print it.
 pub(super) fn create_body(container: &Container, placement: Placement<'_>) -> ContainerCreateBody {
     let stdio = container.transport == ContainerTransport::Stdio;
-    let port = port(&container.transport);
+    // On the machine's own network there is nothing to publish.
+    let port = port(&container.transport).filter(|_| container.network != Network::Host);
+    let extras = &container.extras;
     let mut body = ContainerCreateBody {
         image: Some(container.image.clone()),
-        cmd: Some(container.command.clone()).filter(|command| !command.is_empty()),
+        cmd: Some(words(&container.command)).filter(|command| !command.is_empty()),
+        entrypoint: Some(extras.entrypoint.clone()).filter(|entrypoint| !entrypoint.is_empty()),
+        working_dir: extras.workdir.clone(),
         env: Some(
             container.env.iter().map(|var| format!("{}={}", var.name, var.value.expose_secret())).collect(),
         ),
@@ -55,7 +59,7 @@ pub(super) fn create_body(container: &Container, placement: Placement<'_>) -> Co
     let mut labels = placement.labels.clone();
     body.host_config = Some(host_config(container, placement));
     labels.insert(SERVER.to_owned(), server);
-    labels.insert(DEFINITION.to_owned(), definition(&body));
+    labels.insert(DEFINITION.to_owned(), definition(container, &body));
     body.labels = Some(labels);
     body
 }
@@ -76,33 +80,39 @@ pub(super) fn key(port: u16) -> String {
 fn host_config(container: &Container, placement: Placement<'_>) -> HostConfig {
     let limits = placement.limits;
     let memory = i64::try_from(container.memory.unwrap_or(limits.memory)).unwrap_or(i64::MAX);
-    let over_tmp = placement.mounts.iter().any(|mount| mount.target.as_deref() == Some("/tmp"));
-    let tmpfs = (!over_tmp).then(|| HashMap::from([("/tmp".to_owned(), TMP.to_owned())]));
-    let networked = container.network == Network::Default;
-    let published =
-        port(&container.transport).map(|port| HashMap::from([(key(port), Some(vec![loopback()]))]));
+    let extras = &container.extras;
+    let mounted = |path: &str| placement.mounts.iter().any(|mount| mount.target.as_deref() == Some(path));
+    let memory_files = ["/tmp"].into_iter().chain(extras.tmpfs.iter().map(String::as_str));
+    let memory_files =
+        memory_files.filter(|path| !mounted(path)).map(|path| (path.to_owned(), TMP.to_owned()));
+    let tmpfs: HashMap<_, _> = memory_files.collect();
+    let networked = container.network != Network::None;
+    let published = port(&container.transport).filter(|_| container.network != Network::Host);
+    let published = published.map(|port| HashMap::from([(key(port), Some(vec![loopback()]))]));
     HostConfig {
         // The exit code and the reason are read first; removal is ours.
         auto_remove: Some(false),
         init: Some(true),
-        privileged: Some(false),
+        privileged: Some(extras.privileged),
         ipc_mode: Some("private".to_owned()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
         cap_drop: Some(vec!["ALL".to_owned()]),
-        cap_add: Some(Vec::new()),
+        cap_add: Some(extras.capabilities.clone()),
+        devices: Some(extras.devices.iter().map(device).collect())
+            .filter(|devices: &Vec<_>| !devices.is_empty()),
         security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
         readonly_rootfs: Some(!container.writable_root),
-        tmpfs,
+        tmpfs: Some(tmpfs).filter(|tmpfs| !tmpfs.is_empty()),
         memory: Some(memory),
         memory_swap: Some(memory),
         nano_cpus: Some((container.cpus.unwrap_or(limits.cpus) * 1e9) as i64),
         pids_limit: Some(limits.pids),
         oom_score_adj: Some(500),
         ulimits: Some(vec![ulimit("nofile", 1024), ulimit("core", 0)]),
-        shm_size: Some(16 * 1024 * 1024),
+        shm_size: Some(extras.shm_size.map_or(SHM, |size| i64::try_from(size).unwrap_or(i64::MAX))),
         // Attaching still works; nothing of what is said lands on the engine's disk.
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
-        network_mode: Some(if networked { "default" } else { "none" }.to_owned()),
+        network_mode: Some(network(&container.network).to_owned()),
         extra_hosts: Some(container.extra_hosts.clone()).filter(|hosts| networked && !hosts.is_empty()),
         port_bindings: published,
         restart_policy: Some(RestartPolicy {
@@ -114,6 +124,26 @@ fn host_config(container: &Container, placement: Placement<'_>) -> HostConfig {
     }
 }
 
+fn network(network: &Network) -> &'static str {
+    match network {
+        Network::None => "none",
+        Network::Default => "default",
+        Network::Host => "host",
+    }
+}
+
+fn device(device: &Device) -> DeviceMapping {
+    DeviceMapping {
+        path_on_host: Some(device.host.clone()),
+        path_in_container: Some(device.container.clone()),
+        cgroup_permissions: Some(device.access.clone()),
+    }
+}
+
+fn words(command: &[Argument]) -> Vec<String> {
+    command.iter().map(|word| word.expose().to_owned()).collect()
+}
+
 fn ulimit(name: &str, limit: i64) -> ResourcesUlimits {
     ResourcesUlimits { name: Some(name.to_owned()), soft: Some(limit), hard: Some(limit) }
 }
@@ -123,11 +153,13 @@ fn loopback() -> PortBinding {
     PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) }
 }
 
-/// A hash that is the same for the same settings. Values of the environment are left out: a hash of a short secret
-/// tells the secret.
-fn definition(body: &ContainerCreateBody) -> String {
+/// A hash that is the same for the same settings. Values of the environment and secret arguments are left out: a hash of
+/// a short secret tells the secret.
+fn definition(container: &Container, body: &ContainerCreateBody) -> String {
     let names = body.env.iter().flatten().map(|var| var.split('=').next().unwrap_or_default().to_owned());
-    let public = ContainerCreateBody { env: Some(names.collect()), labels: None, ..body.clone() };
+    let shown = |argument: &Argument| argument.to_string();
+    let cmd = body.cmd.as_ref().map(|_| container.command.iter().map(shown).collect());
+    let public = ContainerCreateBody { env: Some(names.collect()), cmd, labels: None, ..body.clone() };
     let mut value = serde_json::to_value(public).unwrap_or_default();
     value.sort_all_objects();
     let mut text = String::from("sha256:");
@@ -140,6 +172,7 @@ fn definition(body: &ContainerCreateBody) -> String {
 
 /// A user that exists nowhere, so it owns nothing.
 const NOBODY: &str = "65532:65532";
+const SHM: i64 = 16 * 1024 * 1024;
 const TMP: &str = "rw,noexec,nosuid,nodev,size=64m";
 
 #[cfg(test)]

@@ -88,6 +88,7 @@ impl Containers {
             return Err(LaunchError::NoNetwork);
         }
         // Before anything slow, so that what can never start says so at once.
+        container.extras.tmpfs.iter().try_for_each(|path| check_target(path))?;
         let mounts = self.mounts(&server.name, &container.mounts).await?;
         let docker = self.engine.connect().await?;
         self.images.ensure(&docker, &image, container.pull, progress).await?;
@@ -111,7 +112,7 @@ impl Containers {
             name: self.name(&server.name),
             transport: container.transport.clone(),
             listening: server.deadlines.initialize,
-            stderr: Stderr::new(&server.name, &container.env),
+            stderr: Stderr::new(&server.name, &container.env, &container.command),
             tasks: self.tasks.clone(),
         };
         let (ready, started) = oneshot::channel();

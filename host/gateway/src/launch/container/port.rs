@@ -14,8 +14,13 @@ use wasmgate_core::catalog::{ContainerTransport, RemoteTransport};
 use super::create;
 use crate::launch::Channel;
 
-/// The port of this machine's loopback that leads to the container's `port`.
+/// The port of this machine's loopback that leads to the container's `port`, which is that very port where both share a
+/// network.
 pub(super) fn published(container: &ContainerInspectResponse, port: u16) -> Option<SocketAddr> {
+    let shared = container.host_config.as_ref().and_then(|host| host.network_mode.as_deref()) == Some("host");
+    if shared {
+        return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
     let ports = container.network_settings.as_ref()?.ports.as_ref()?;
     let bindings = ports.get(&create::key(port))?.as_ref()?;
     let number = bindings.iter().find_map(|binding| binding.host_port.as_ref()?.parse().ok())?;

@@ -10,7 +10,12 @@ const PATIENT: Duration = Duration::from_secs(20);
 
 fn process(script: &str) -> Process {
     let args = vec!["-c".to_owned(), script.to_owned()];
-    Process { program: "sh".to_owned(), args, env: Vec::new(), cwd: None }
+    Process {
+        program: "sh".to_owned(),
+        args: args.into_iter().map(Into::into).collect(),
+        env: Vec::new(),
+        cwd: None,
+    }
 }
 
 fn base() -> BaseEnv {

@@ -62,7 +62,7 @@ async fn open_remote(
     let headers =
         configured(&remote.headers, &shared.identity).map_err(|error| unusable(&error.to_string()))?;
     let others = if remote.urls.len() > 1 { Others::Some } else { Others::None };
-    let way = Way { others, ..way(shared, reach, url, headers)? };
+    let way = Way { others, ..way(shared, reach, url.expose(), headers)? };
     open_http(shared, server, way, remote.transport, None).await
 }
 

@@ -15,7 +15,7 @@ use crate::upstream::{Answer, Fault, State};
 
 fn remote(site: &Site) -> Server {
     let remote = Remote {
-        urls: vec![site.url.clone()],
+        urls: vec![site.url.clone().into()],
         transport: RemoteTransport::StreamableHttp,
         headers: vec![("x-key".into(), "secret".to_owned().into())],
         private_allowed: true,
@@ -337,8 +337,12 @@ async fn a_remote_that_cannot_be_reached_says_why() {
     let mut gone = remote(&site);
     if let (Launch::Remote(public), Launch::Remote(gone)) = (&mut public.launch, &mut gone.launch) {
         public.private_allowed = false;
-        public.urls[0].set_scheme("https").unwrap();
-        gone.urls[0].set_port(Some(1)).unwrap();
+        let mut url = site.url.clone();
+        url.set_scheme("https").unwrap();
+        public.urls = vec![url.into()];
+        let mut url = site.url.clone();
+        url.set_port(Some(1)).unwrap();
+        gone.urls = vec![url.into()];
     }
     for (server, words) in
         [(public, "`127.0.0.1` is a loopback address"), (gone, "no connection: Connection refused")]
@@ -359,7 +363,7 @@ async fn an_unreachable_address_makes_way_for_the_next() {
     if let Launch::Remote(remote) = &mut server.launch {
         let mut gone = site.url.clone();
         gone.set_port(Some(1)).unwrap();
-        remote.urls.insert(0, gone);
+        remote.urls.insert(0, gone.into());
     }
     let pool = pool(vec![server]);
     until(&pool, |status| status.state == State::Ready).await;

@@ -35,7 +35,7 @@ for line in sys.stdin:
 "#;
 
 fn process(name: &str, program: &str, args: &[&str]) -> Server {
-    let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let args = args.iter().map(|arg| (*arg).into()).collect();
     let process = Process { program: program.into(), args, env: Vec::new(), cwd: None };
     super::server(name, Launch::Process(process))
 }

@@ -10,7 +10,7 @@ use crate::upstream::{Answer, Fault, State};
 
 fn remote(site: &Site) -> Server {
     let remote = Remote {
-        urls: vec![site.url.clone()],
+        urls: vec![site.url.clone().into()],
         transport: RemoteTransport::Sse,
         headers: vec![("x-key".into(), "secret".to_owned().into())],
         private_allowed: true,

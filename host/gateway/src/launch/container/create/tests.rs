@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 use secrecy::SecretString;
-use wasmgate_core::catalog::{About, Deadlines, EnvVar, Launch, Protocol, Pull, Server, ToolFilter};
+use wasmgate_core::catalog::{About, Deadlines, EnvVar, Extras, Launch, Protocol, Pull, Server, ToolFilter};
 
 use super::*;
 
@@ -21,6 +21,7 @@ pub(in crate::launch::container) fn entry() -> Container {
         cpus: None,
         writable_root: false,
         pull: Pull::Missing,
+        extras: Extras::default(),
     }
 }
 
@@ -130,7 +131,7 @@ fn an_entry_that_asks_for_nothing_gets_the_hardened_profile() {
 #[expect(clippy::too_many_lines, reason = "one golden text")]
 fn an_entry_that_asks_gets_what_it_asks_and_nothing_else() {
     let mut asks = entry();
-    asks.command = vec!["serve".to_owned(), "--privileged".to_owned()];
+    asks.command = vec!["serve".into(), "--privileged".into()];
     asks.env = vec![env("TOKEN", "s3cret")];
     asks.user = Some("0".to_owned());
     asks.extra_hosts = vec!["db:10.0.0.9".to_owned()];
@@ -253,4 +254,46 @@ fn the_definition_changes_with_the_settings_and_not_with_secrets() {
     assert_ne!(plain, definition(|c| c.env = vec![env("OTHER", "one")]));
     assert_ne!(plain, definition(|c| c.image = "mcp/time:2".to_owned()));
     assert_ne!(plain, definition(|c| c.writable_root = true));
+}
+
+#[test]
+fn what_was_granted_takes_effect_and_nothing_else_does() {
+    let plain = body(&entry(), Vec::new());
+    let mut asks = entry();
+    asks.network = Network::Host;
+    asks.transport = ContainerTransport::StreamableHttp { port: 8080, path: "/mcp".to_owned() };
+    asks.command = vec!["--key".into(), Argument::Secret("s3cret".into())];
+    asks.extras = Extras {
+        entrypoint: vec!["/bin/serve".to_owned(), "now".to_owned()],
+        workdir: Some("/srv".to_owned()),
+        shm_size: Some(1 << 30),
+        tmpfs: vec!["/run".to_owned()],
+        privileged: true,
+        capabilities: vec!["NET_ADMIN".to_owned()],
+        devices: vec![Device {
+            host: "/dev/snd".to_owned(),
+            container: "/dev/audio".to_owned(),
+            access: "rw".to_owned(),
+        }],
+    };
+    let asked = body(&asks, Vec::new());
+    let mut changes = String::new();
+    for (at, values) in
+        [("", (&plain, &asked)), ("HostConfig.", (&plain["HostConfig"], &asked["HostConfig"]))]
+    {
+        let (plain, asked) = (values.0.as_object().unwrap(), values.1.as_object().unwrap());
+        assert!(plain.keys().all(|key| asked.contains_key(key)), "nothing is taken away");
+        for (key, value) in asked.iter().filter(|(key, value)| plain.get(*key) != Some(value)) {
+            if !["HostConfig", "Labels"].contains(&key.as_str()) {
+                writeln!(changes, "{at}{key}: {value}").unwrap();
+            }
+        }
+    }
+    expect![[r#""#]].assert_eq(&changes);
+    let definition = |key: &str| {
+        let mut asks = asks.clone();
+        asks.command = vec!["--key".into(), Argument::Secret(key.into())];
+        body(&asks, Vec::new())["Labels"][DEFINITION].clone()
+    };
+    assert_eq!(definition("s3cret"), definition("other"), "a hash of a short secret tells the secret");
 }
