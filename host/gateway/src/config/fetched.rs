@@ -11,7 +11,7 @@ use wasmgate_core::name::ServerName;
 
 use super::env::Environment;
 use super::plugins::PluginConfig;
-use crate::catalog::{self, Catalog, Listed, Origin, Refusal};
+use crate::catalog::{self, Catalog, Grants, Listed, Origin, Refusal};
 use crate::document::{Diagnostic, Source};
 
 /// What a configuration needs before it can be read.
@@ -150,6 +150,7 @@ fn refused(name: ServerName, reason: &str) -> Listed {
         entry: Err(Refusal::new(reason)),
         tools: None,
         values: serde_json::Map::new(),
+        grants: Grants::default(),
     }
 }
 

@@ -81,6 +81,14 @@ pub enum LaunchError {
         /// As the entry spells it.
         image: String,
     },
+    /// The operator's policy does not let the image be run.
+    #[error("image {image} may not be run: {said}")]
+    ImageRefused {
+        /// The reference as the entry spells it.
+        image: String,
+        /// Why.
+        said: String,
+    },
     /// The image is not there and may not be pulled.
     #[error("image {image} is not on this machine and its entry says `pull: never`: pull it first")]
     ImageMissing {
@@ -177,6 +185,7 @@ impl LaunchError {
             }
             Self::ImageName { .. } => "image_invalid",
             Self::ImageMissing { .. } => "image_missing",
+            Self::ImageRefused { .. } => "image_refused",
             Self::Pull { fault: PullFault::NotFound, .. } => "image_not_found",
             Self::Pull { fault: PullFault::Denied, .. } => "image_denied",
             Self::Pull { fault: PullFault::Unreachable, .. } => "registry_unreachable",

@@ -15,6 +15,7 @@ use crate::shutdown::Tasks;
 mod binds; // which host paths a container may see
 mod container; // bollard
 mod error;
+mod guard; // which images may be run
 mod identity; // whose containers are whose
 mod instance; // what the user holds, what the owner holds
 mod process; // tokio
@@ -23,6 +24,7 @@ mod stdin;
 
 pub use binds::BindPolicy;
 pub use error::{LaunchError, PullFault};
+pub use guard::{Admission, Admitted, AnyImage, ImageGuard};
 pub use instance::{Exit, Instance};
 
 use container::Containers;
@@ -131,6 +133,11 @@ impl Launcher {
     /// Changes which paths of this machine the containers started from now on may see.
     pub fn allow(&self, binds: BindPolicy) {
         self.containers.allow(binds);
+    }
+
+    /// Changes which images may be run from now on.
+    pub fn guard(&self, guard: Box<dyn ImageGuard>) {
+        self.containers.guard(guard);
     }
 
     /// Removes the containers that dead gateways of this machine left, and says how many. Containers of gateways that

@@ -16,6 +16,7 @@ use wasmgate_core::catalog::{self, Container, ContainerTransport, MountSource, N
 use wasmgate_core::name::ServerName;
 
 use super::binds::BindPolicy;
+use super::guard::{Admitted, AnyImage, ImageGuard};
 use super::identity::{Identity, MARK, SERVER};
 use super::stderr::Stderr;
 use super::{Instance, LaunchError, Limits, Progress};
@@ -45,6 +46,8 @@ pub(super) struct Containers {
     identity: Arc<Identity>,
     /// Changes with the configuration.
     binds: Arc<ArcSwap<BindPolicy>>,
+    /// Likewise.
+    guard: Arc<ArcSwap<Box<dyn ImageGuard>>>,
     limits: Limits,
     tasks: Tasks,
 }
@@ -65,6 +68,7 @@ impl Containers {
             images,
             identity: Arc::new(Identity::of(gateway)),
             binds: Arc::new(ArcSwap::from_pointee(binds)),
+            guard: Arc::new(ArcSwap::from_pointee(Box::new(AnyImage))),
             limits,
             tasks,
         }
@@ -75,6 +79,22 @@ impl Containers {
         self.binds.store(Arc::new(binds));
     }
 
+    /// Which images may be run from now on.
+    pub(super) fn guard(&self, guard: Box<dyn ImageGuard>) {
+        self.guard.store(Arc::new(guard));
+    }
+
+    /// The image that is run: as named, or pinned to the content that was looked at.
+    async fn admitted(&self, named: &str) -> Result<Reference, LaunchError> {
+        let refused = |said: String| LaunchError::ImageRefused { image: named.to_owned(), said };
+        let guard = self.guard.load_full();
+        let image = match guard.admit(named).await.map_err(refused)? {
+            Admitted::AsNamed => named.to_owned(),
+            Admitted::Pinned(pinned) => pinned,
+        };
+        Reference::parse(&image).ok_or(LaunchError::ImageName { image })
+    }
+
     /// Makes the image be there, then the container run.
     pub(super) async fn start(
         &self,
@@ -82,7 +102,7 @@ impl Containers {
         container: &Container,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Instance, LaunchError> {
-        let image = Reference::parse(&container.image)
+        Reference::parse(&container.image)
             .ok_or_else(|| LaunchError::ImageName { image: container.image.clone() })?;
         if container.transport != ContainerTransport::Stdio && container.network == Network::None {
             return Err(LaunchError::NoNetwork);
@@ -91,9 +111,11 @@ impl Containers {
         container.extras.tmpfs.iter().try_for_each(|path| check_target(path))?;
         let mounts = self.mounts(&server.name, &container.mounts).await?;
         let docker = self.engine.connect().await?;
+        let image = self.admitted(&container.image).await?;
         self.images.ensure(&docker, &image, container.pull, progress).await?;
         progress(Progress::Starting);
-        self.run(docker, server, container, mounts).await
+        let container = Container { image: image.as_str().to_owned(), ..container.clone() };
+        self.run(docker, server, &container, mounts).await
     }
 
     async fn run(
