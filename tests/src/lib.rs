@@ -17,6 +17,7 @@ pub mod http;
 pub mod mcp;
 pub mod peers;
 pub mod process;
+pub mod registry;
 pub mod remote;
 
 pub use gateway::{Gateway, Running, gateway};
