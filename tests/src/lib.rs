@@ -18,6 +18,7 @@ pub mod mcp;
 pub mod official;
 pub mod peers;
 pub mod process;
+pub mod registry;
 pub mod remote;
 
 pub use gateway::{Gateway, Running, gateway};

@@ -63,7 +63,7 @@ fn what_is_no_reference_says_what_is_wrong() {
     refused("user@ghcr.io/a", "64 lower-case");
     refused("ghcr.io/a@sha256:abc", "64 lower-case");
     refused(&format!("ghcr.io/a@sha512:{}", "a".repeat(128)), "`sha512`");
-    refused("[::1/a", "not a host name");
+    refused("[::1/a", "not a port");
     refused("[zz]:1/a", "not an IPv6 address");
     refused(&format!("ghcr.io/{}", "a/".repeat(200)), "longer than 255");
     refused("ghcr.io/\u{e9}", "cannot be part");

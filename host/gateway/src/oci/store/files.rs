@@ -69,7 +69,7 @@ pub(super) fn sweep_leftovers(dir: &Path, old: Duration) {
 }
 
 /// The files of a directory; none when it cannot be read.
-pub(super) fn listing(dir: &Path) -> impl Iterator<Item = PathBuf> {
+pub(super) fn listing(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()))
 }
 
