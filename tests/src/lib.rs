@@ -13,6 +13,7 @@ pub mod build;
 pub mod catalog;
 pub mod docker;
 pub mod gateway;
+pub mod home;
 pub mod http;
 pub mod mcp;
 pub mod official;

@@ -11,6 +11,7 @@ mod catalogs;
 mod cli;
 mod containers;
 mod demo;
+mod distribution;
 mod faults;
 mod foreign;
 mod languages;

@@ -85,9 +85,9 @@ fn entry(name: &str, held: &Held) -> String {
 }
 
 impl Kept {
-    /// Below the cache directory; nothing is kept without one.
-    pub(super) fn new(cache: Option<&Path>) -> Self {
-        Self { directory: cache.map(|cache| cache.join("sources")) }
+    /// Beside the artifacts; nothing is kept without a place.
+    pub(super) fn new(data: Option<&Path>) -> Self {
+        Self { directory: data.map(|data| data.join("sources")) }
     }
 
     /// The last good answer. A file that cannot be read is none.

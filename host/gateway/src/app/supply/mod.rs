@@ -5,7 +5,6 @@ mod kept;
 mod source;
 mod web;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -100,7 +99,7 @@ impl Supplier {
             artifacts: plugins.artifacts(),
             distribution: needs.distribution.clone(),
             sources,
-            kept: Kept::new(needs.environment.cache.as_deref().map(Path::new)),
+            kept: Kept::new(needs.environment.data.as_deref()),
         }
     }
 
@@ -110,7 +109,8 @@ impl Supplier {
         each.collect::<FuturesOrdered<_>>().collect().await
     }
 
-    async fn one(&self, wanted: &Wanted) -> Result<Supply, Missing> {
+    /// One catalog.
+    pub(crate) async fn one(&self, wanted: &Wanted) -> Result<Supply, Missing> {
         let reference = &*wanted.reference;
         if reference.starts_with("oci://") {
             return self.artifact(wanted).await;
