@@ -156,19 +156,13 @@ impl Store {
         Ok(reference)
     }
 
-    /// Keeps what was pulled or pushed. What a reference led to the last time a registry could be asked stays dated then.
-    pub(super) fn keep_as(
-        &self,
-        reference: &Reference,
-        artifact: &Artifact,
-        asked: bool,
-    ) -> Result<(), StoreError> {
-        let known = self.resolution(reference).filter(|known| known.digest == artifact.digest);
-        let entry = self.keep(reference, artifact)?;
-        match known {
-            Some(known) if !asked => self.write_entry(&Entry { when: known.when, ..entry }),
-            _ => Ok(()),
+    /// Sees to it that a reference leads to an artifact that is here.
+    pub(super) fn name(&self, reference: &Reference, artifact: &Artifact) -> Result<(), StoreError> {
+        let known = self.resolution(reference);
+        if known.is_some_and(|known| known.digest == artifact.digest && !known.kind.is_empty()) {
+            return Ok(());
         }
+        self.keep(reference, artifact).map(drop)
     }
 
     /// Keeps bytes that a reference leads to and that are no artifact of their own: a list of referrers.
@@ -182,14 +176,10 @@ impl Store {
 
     /// Notes that a registry says a tag leads to this digest, whether or not it was pulled yet.
     pub(super) fn note(&self, reference: &Reference, digest: Digest) -> Result<(), StoreError> {
+        let known = self.resolution(reference).filter(|known| known.digest == digest);
+        let (kind, size) = known.map(|known| (known.kind, known.size)).unwrap_or_default();
         let reference = reference.clone();
-        self.write_entry(&Entry {
-            reference,
-            digest,
-            when: seconds_since_1970(),
-            kind: String::new(),
-            size: 0,
-        })
+        self.write_entry(&Entry { reference, digest, when: seconds_since_1970(), kind, size })
     }
 
     /// Everything in the store that has a name, by name.

@@ -8,7 +8,7 @@
     reason = "a test reads its own environment and spawns its peers' tasks"
 )]
 
-#[expect(dead_code, reason = "shared with the integration suite, which uses the rest")]
+#[expect(dead_code, unreachable_pub, reason = "shared with the integration suite, which uses the rest")]
 #[path = "../../../../tests/src/registry.rs"]
 mod registry;
 
@@ -163,7 +163,7 @@ async fn faults_that_pass_are_waited_out() {
         return;
     }
     let registry = registry::registry().await;
-    let failing = faulty(&registry.address, |_, before| match before % 3 {
+    let failing = faulty(&registry.address, |_, before| match before % 4 {
         0 => Some(Fault::Status(429, &[("Retry-After", "0")])),
         1 => Some(Fault::Status(500, &[])),
         _ => None,

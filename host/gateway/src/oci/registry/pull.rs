@@ -16,7 +16,7 @@ use crate::oci::manifest::{
     DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Manifest, ManifestError, OCI_INDEX, OCI_MANIFEST,
 };
 use crate::oci::reference::Reference;
-use crate::oci::store::Entry;
+use crate::oci::store::{Entry, Store};
 use crate::oci::transport::{Answer, Attempts, Message, Wanted};
 
 impl Registry {
@@ -44,6 +44,7 @@ impl Registry {
             let _alone = self.flight(reference).await;
             let Resolved { digest, stale } = self.settle(reference, freshness).await?;
             let stored = self.in_store(move |store| store.artifact(digest)).await?;
+            let is_here = stored.is_some();
             let artifact = match stored {
                 Some(artifact) => artifact,
                 None if reference.is_local() => return Err(OciError::NotImported(reference.to_string())),
@@ -54,8 +55,11 @@ impl Registry {
             };
             check(reference, &artifact.manifest, most)?;
             let (named, kept) = (reference.clone(), artifact.clone());
+            let keep = move |store: &Store| {
+                if is_here { store.name(&named, &kept) } else { store.keep(&named, &kept).map(drop) }
+            };
             if !reference.is_local() {
-                self.keep_if_possible(move |store| store.keep_as(&named, &kept, !stale)).await;
+                self.keep_if_possible(keep).await;
             }
             Ok(Pulled { digest, artifact, stale })
         };

@@ -36,7 +36,7 @@ impl Registry {
                 self.list_referrer(reference, subject, artifact).await?;
             }
             let (named, kept) = (reference.clone(), artifact.clone());
-            self.keep_if_possible(move |store| store.keep_as(&named, &kept, true)).await;
+            self.keep_if_possible(move |store| store.keep(&named, &kept).map(drop)).await;
             Ok(artifact.digest)
         };
         self.within(reference, work).await
