@@ -2,13 +2,14 @@
 //!
 //! [`verify`] is pure: a digest, what was found with it ([`Evidence`]), whose signature is wanted ([`Signer`]) and whom
 //! to believe ([`TrustRoot`]) give [`Verified`] or the reasons why not. [`Policy`] says which artifacts need it.
-//! [`evidence`] fetches what a registry has; nothing else here touches the world. What a registry sends is hostile
+//! [`fetch`] gets what a registry has; nothing else here touches the world. What a registry sends is hostile
 //! until a signature says otherwise: every size is bounded, every word shown is cleaned.
 //!
 //! Not here: the trust root's own updates (TUF); the file is the operator's.
 
 mod check;
 pub mod evidence;
+mod fetch;
 mod glob;
 mod key;
 mod log;
@@ -27,6 +28,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+pub use fetch::fetch;
 pub use glob::Glob;
 pub use key::{KeyError, PublicKey};
 pub use policy::{Clearance, Demand, Outcome, Pattern, PatternError, Policy, Rule, Unsigned};

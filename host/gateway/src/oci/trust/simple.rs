@@ -80,7 +80,8 @@ impl SimpleSigning {
             }
         };
         let entries: Vec<Json> = self.bundle.as_deref().map(entry).transpose()?.into_iter().collect();
-        let stamp = self.timestamp.as_deref().map(from_str::<Stamp>).transpose().map_err(Reason::unreadable)?;
+        let stamp =
+            self.timestamp.as_deref().map(from_str::<Stamp>).transpose().map_err(Reason::unreadable)?;
         let stamps: Vec<Json> =
             stamp.into_iter().map(|stamp| json!({ "signedTimestamp": stamp.stamp })).collect();
         from_value(json!({

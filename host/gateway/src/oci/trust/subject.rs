@@ -69,6 +69,13 @@ impl Subject {
     }
 }
 
+impl From<crate::oci::Digest> for Subject {
+    fn from(digest: crate::oci::Digest) -> Self {
+        let raw = bytes_of(&digest.hex()).unwrap_or_default();
+        Self { algorithm: HashAlgorithm::Sha2256, raw, manifest: None }
+    }
+}
+
 /// The bytes that small hex digits stand for.
 pub(super) fn bytes_of(hex: &str) -> Option<Vec<u8>> {
     let nibble = |c: &u8| match c {
