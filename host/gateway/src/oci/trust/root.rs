@@ -19,6 +19,7 @@ struct Ready {
     verifier: Verifier,
     logs: Keyring,
     counted: [usize; 4],
+    names_logs: bool,
     certificate_logs: bool,
 }
 
@@ -56,8 +57,8 @@ impl TrustRoot {
             root.ctlogs.len(),
             root.timestamp_authorities.len(),
         ];
-        let certificate_logs = !root.ctlogs.is_empty();
-        Ok(Self(Arc::new(Ready { verifier, logs, counted, certificate_logs })))
+        let (names_logs, certificate_logs) = (!root.tlogs.is_empty(), !root.ctlogs.is_empty());
+        Ok(Self(Arc::new(Ready { verifier, logs, counted, names_logs, certificate_logs })))
     }
 
     /// The public instance of Sigstore, as it was when this program was built.
@@ -79,7 +80,7 @@ impl TrustRoot {
 
     /// Whether it names a transparency log: then every keyless signature has to be in one.
     pub(super) fn names_logs(&self) -> bool {
-        !self.0.logs.is_empty()
+        self.0.names_logs
     }
 
     /// Whether it names a certificate log: then every certificate has to be in one.
