@@ -10,7 +10,7 @@ use wasmgate_tests::build;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("catalog", &["oci", "document", "secrets"]),
     ("cli", &["app", "config", "catalog", "oci", "document", "demo", "cases"]),
-    ("config", &["catalog", "document", "secrets"]),
+    ("config", &["catalog", "oci", "document", "secrets"]),
     ("front", &["gateway"]),
     ("secrets", &["document"]),
     ("gateway", &["upstream"]),

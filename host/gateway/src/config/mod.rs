@@ -15,6 +15,7 @@ mod raw;
 mod raw_plugins;
 mod seen;
 mod select;
+mod signatures;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use plugins::{
     BUILTIN, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, SOURCES, When, Written,
 };
 pub use seen::Seen;
+pub use signatures::{PUBLIC, RawSignatures, Signatures};
 
 use crate::catalog::report::Report;
 use crate::catalog::{Binds, Inputs, Merged, Resolution, Values, resolve};

@@ -3,7 +3,7 @@
 //! A [`Reference`] names something in a registry, a [`Digest`] names bytes. [`Registry`] moves artifacts between
 //! registries and the [`Store`] on this machine, which several processes share. An [`Artifact`] is a manifest with all its
 //! bytes, every one of them checked against its digest. What is in an artifact (catalogs, components) is its reader's
-//! business, as is whether its signature is good.
+//! business; whether its signature is good, [`trust`] says.
 //!
 //! Rules: the OCI distribution spec 1.1, the OCI image spec 1.1, and Docker's habits where users rely on them (names,
 //! `config.json`). Every transfer goes through [`crate::egress`].
@@ -18,6 +18,7 @@ mod reference;
 mod registry;
 mod store;
 mod transport; // one request: deadlines, redirects, retries
+pub mod trust; // who signed an artifact
 
 pub use self::artifact::Artifact;
 pub use self::digest::{Digest, NotADigest};
