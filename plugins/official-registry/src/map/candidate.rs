@@ -138,8 +138,9 @@ pub(super) fn choose<'s>(
                 for (other, reason) in &refused {
                     entry.note(format!("not taken: {}: {}", other.shown(), reason.0));
                 }
-                for other in candidates.iter().skip(at + 1) {
-                    entry.note(format!("also offered: {}", other.shown()));
+                let others: Vec<_> = candidates.iter().skip(at + 1).map(|other| other.shown()).collect();
+                if !others.is_empty() {
+                    entry.note(format!("also offered: {}", others.join(", ")));
                 }
                 return Ok((entry, *candidate));
             }

@@ -3,7 +3,7 @@
 use catalog_entry::{Entry, Piece, Text};
 
 use super::Reason;
-use super::input::{Reading, secret};
+use super::input::{Part, Reading, described, parts, secret};
 use crate::model::Input;
 
 /// Adds the variables to the entry.
@@ -28,6 +28,10 @@ pub(super) fn one(entry: &mut Entry, name: &str, input: &Input, reading: Reading
         entry.secret(name, secret(input, input.required));
         return Ok(());
     }
+    if let Some(secret) = whole_secret(input) {
+        entry.secret(name, secret);
+        return Ok(());
+    }
     let text = reading.text(entry, name, input);
     if input.secret && text.literal().is_some() {
         entry.note(format!("the value of the secret `{name}` is published with the server"));
@@ -37,6 +41,14 @@ pub(super) fn one(entry: &mut Entry, name: &str, input: &Input, reading: Reading
     }
     unset(entry, name, &text);
     Ok(())
+}
+
+/// The secret that a value is, where it is one variable and nothing else: delivered as it is, without a second name.
+fn whole_secret(input: &Input) -> Option<catalog_entry::Secret> {
+    let [Part::Name(name)] = parts(input.value.as_deref()?, &input.variables)[..] else { return None };
+    let variable =
+        input.variables.get(name).filter(|variable| variable.secret && variable.value.is_none())?;
+    Some(secret(&described(variable, input), variable.required || input.required))
 }
 
 /// A variable that is missing from a longer value leaves a gap, which is for people to know.

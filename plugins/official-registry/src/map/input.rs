@@ -99,7 +99,7 @@ impl Reading {
 }
 
 /// A variable, with the description of what it stands in where it has none.
-fn described(variable: &Input, input: &Input) -> Input {
+pub(super) fn described(variable: &Input, input: &Input) -> Input {
     let own = !variable.description.is_empty();
     let description = if own { &variable.description } else { &input.description };
     Input { description: description.clone(), ..variable.clone() }

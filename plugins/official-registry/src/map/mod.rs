@@ -27,7 +27,7 @@ use candidate::Candidate;
 
 /// What an operator decides about the mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// In which order forms of a server are preferred; those that are not listed come after.
     pub(crate) prefer: Vec<Preference>,
     /// The image that npm packages run in.
@@ -48,26 +48,30 @@ impl Default for Settings {
 
 /// A server as a catalog has it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Imported {
+pub(crate) struct Imported {
     /// Its name in catalogs.
-    pub name: String,
+    pub(crate) name: String,
+    /// Its name in the registry.
+    pub(crate) registry_name: String,
     /// Its version; empty where it has none.
-    pub version: String,
+    pub(crate) version: String,
     /// The entry, its members sorted.
-    pub document: Json,
+    pub(crate) document: Json,
     /// What people should know.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// A server that cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// Its name, as the registry spells it; may be empty.
-    pub name: String,
+    pub(crate) name: String,
     /// Its version; empty where it has none.
-    pub version: String,
+    pub(crate) version: String,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
+    /// Whether the registry has deleted it.
+    pub(crate) deleted: bool,
 }
 
 /// Maps one server: server.json alone, or wrapped as the registry's answers and Docker's artifacts have it
@@ -75,7 +79,7 @@ pub struct Refused {
 ///
 /// # Errors
 /// [`Refused`], with a reason that a person understands.
-pub fn import(document: &Json, settings: &Settings) -> Result<Imported, Refused> {
+pub(crate) fn import(document: &Json, settings: &Settings) -> Result<Imported, Refused> {
     let root = Node::root(document);
     let wrapped = root.member("server");
     let node = if wrapped.is_there() { wrapped } else { root };
@@ -84,13 +88,14 @@ pub fn import(document: &Json, settings: &Settings) -> Result<Imported, Refused>
         name: server.name.clone(),
         version: server.version.clone(),
         reason: reason.0,
+        deleted: false,
     };
     let name = checked_name(&server).map_err(refused)?;
-    let status = status(root, node).map_err(refused)?;
+    let status = status(root, node).map_err(|reason| Refused { deleted: true, ..refused(reason) })?;
     let entry = about(Entry::new(&name), &server, status);
     let (entry, chosen) = candidate::choose(&server, settings, &entry).map_err(refused)?;
     let (document, notes) = finish(entry, chosen);
-    Ok(Imported { name, version: server.version, document, notes })
+    Ok(Imported { name, registry_name: server.name, version: server.version, document, notes })
 }
 
 fn checked_name(server: &Server) -> Result<String, Reason> {

@@ -6,12 +6,18 @@ use super::*;
 
 #[test]
 fn images() {
-    check(&with_package(json!({"identifier": "docker.io/acme/x:1"})), &expect![[r#"
+    check(
+        &with_package(json!({"identifier": "docker.io/acme/x:1"})),
+        &expect![[r#"
         image: "docker.io/acme/x:1"
-    "#]]);
-    check(&with_package(json!({"identifier": "acme/x", "version": "1.2"})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &with_package(json!({"identifier": "acme/x", "version": "1.2"})),
+        &expect![[r#"
         image: "acme/x:1.2"
-    "#]]);
+    "#]],
+    );
     check(
         &with_package(
             json!({"identifier": "acme/x", "version": "1.2", "registryBaseUrl": "https://ghcr.io"}),
@@ -20,15 +26,21 @@ fn images() {
             image: "ghcr.io/acme/x:1.2"
         "#]],
     );
-    check(&with_package(json!({"identifier": "acme/x"})), &expect![[r#"
+    check(
+        &with_package(json!({"identifier": "acme/x"})),
+        &expect![[r#"
         image: "acme/x"
         note: its image has no tag: whatever is `latest` runs
-    "#]]);
-    check(&with_package(json!({"identifier": "ghcr.io/Acme/X:1", "version": "2"})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &with_package(json!({"identifier": "ghcr.io/Acme/X:1", "version": "2"})),
+        &expect![[r#"
         image: "ghcr.io/acme/x:1"
         note: its image says which it is; the version `2` beside it does not count
         note: the image's path `Acme/X` is written in small letters, as registries have it
-    "#]]);
+    "#]],
+    );
     check(
         &with_package(
             json!({"identifier": "docker.io/mcp/x:sha256:d9dc2f44f4f624bdc5fb5817abc74f6244dd40b2d03036380cd6253eff374ae5"}),
@@ -38,15 +50,24 @@ fn images() {
             note: the image `docker.io/mcp/x:sha256:d9dc2f44f4f624bdc5fb5817abc74f6244dd40b2d03036380cd6253eff374ae5` is taken as `docker.io/mcp/x@sha256:d9dc2f44f4f624bdc5fb5817abc74f6244dd40b2d03036380cd6253eff374ae5`
         "#]],
     );
-    check(&with_package(json!({"identifier": "a b"})), &expect![[r#"
+    check(
+        &with_package(json!({"identifier": "a b"})),
+        &expect![[r#"
         refused: its package cannot be run: `a b` is not the reference of an image
-    "#]]);
-    check(&with_package(json!({"identifier": "--rm"})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &with_package(json!({"identifier": "--rm"})),
+        &expect![[r#"
         refused: its package cannot be run: `--rm` is not the reference of an image
-    "#]]);
-    check(&with_package(json!({"identifier": "acme/x", "version": "not a tag"})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &with_package(json!({"identifier": "acme/x", "version": "not a tag"})),
+        &expect![[r#"
         refused: its package cannot be run: the version `not a tag` of its image is neither a tag nor a digest
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -100,12 +121,18 @@ fn npm() {
             refused: its package cannot be run: the version `1.x` of its package is a range or no version
         "#]],
     );
-    check(&with_package(json!({"registryType": "npm", "identifier": "-x"})), &expect![[r#"
+    check(
+        &with_package(json!({"registryType": "npm", "identifier": "-x"})),
+        &expect![[r#"
         refused: its package cannot be run: `-x` is not the name of an npm package
-    "#]]);
-    check(&with_package(json!({"registryType": "npm", "identifier": "a/b"})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &with_package(json!({"registryType": "npm", "identifier": "a/b"})),
+        &expect![[r#"
         refused: its package cannot be run: `a/b` is not the name of an npm package
-    "#]]);
+    "#]],
+    );
     check(
         &with_package(
             json!({"registryType": "npm", "identifier": "x", "registryBaseUrl": "http://npm.acme.example"}),
@@ -348,31 +375,52 @@ fn containers_that_serve_http() {
             refused: its package cannot be run: it wants the header `X-A`, and containers are sent none
         "#]],
     );
-    check(&with_package(json!({"transport": {"type": "websocket"}})), &expect![[r#"
+    check(
+        &with_package(json!({"transport": {"type": "websocket"}})),
+        &expect![[r#"
         refused: its package cannot be run: its transport `websocket` is none of MCP's
-    "#]]);
-    check(&with_package(json!({"transport": {"type": "sse"}})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &with_package(json!({"transport": {"type": "sse"}})),
+        &expect![[r#"
         refused: its package cannot be run: its transport is HTTP and it says no URL
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_is_not_run() {
-    check(&with_package(json!({"registryType": "mcpb"})), &expect![[r#"
+    check(
+        &with_package(json!({"registryType": "mcpb"})),
+        &expect![[r#"
         refused: its package cannot be run: bundles (mcpb) are not run here: they are programs for this machine, not for a container
-    "#]]);
-    check(&with_package(json!({"registryType": "nuget"})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &with_package(json!({"registryType": "nuget"})),
+        &expect![[r#"
         refused: its package cannot be run: packages of NuGet are not run here: no image is set up for `dnx`
-    "#]]);
-    check(&with_package(json!({"registryType": "cargo"})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &with_package(json!({"registryType": "cargo"})),
+        &expect![[r#"
         refused: its package cannot be run: packages of crates.io are not run here: they would have to be compiled first
-    "#]]);
-    check(&with_package(json!({"registryType": "apt"})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &with_package(json!({"registryType": "apt"})),
+        &expect![[r#"
         refused: its package cannot be run: packages of the kind `apt` are not known here
-    "#]]);
-    check(&with_package(json!({"registryType": ""})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &with_package(json!({"registryType": ""})),
+        &expect![[r#"
         refused: its package cannot be run: it does not say what kind of package it is
-    "#]]);
+    "#]],
+    );
     check(
         &with_package(
             json!({"fileSha256": "fe333e598595000ae021bd27117db32ec69af6987f507ba7a63c90638ff633ce"}),
@@ -381,9 +429,12 @@ fn what_is_not_run() {
             refused: its package cannot be run: it comes with a sha256 that has to be checked, and an image is no file to check
         "#]],
     );
-    check(&server(json!({})), &expect![[r#"
+    check(
+        &server(json!({})),
+        &expect![[r#"
         refused: it names neither a package nor a remote, so there is nothing to run
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -395,11 +446,7 @@ fn the_first_that_can_be_run_is_taken() {
         ),
         &expect![[r#"
             image: "a/b:1"
-            note: also offered: oci package `a/b:1` over SSE
-            note: also offered: remote `https://h.example/mcp`
-            note: also offered: remote `https://h.example/sse`
-            note: also offered: npm package `x@1.0.0`
-            note: also offered: mcpb package `https://h/x.mcpb`
+            note: also offered: oci package `a/b:1` over SSE, remote `https://h.example/mcp`, remote `https://h.example/sse`, npm package `x@1.0.0`, mcpb package `https://h/x.mcpb`
         "#]],
     );
     check(
@@ -409,8 +456,7 @@ fn the_first_that_can_be_run_is_taken() {
         &expect![[r#"
             remote: {"transport_type":"streamable-http","url":"https://h.example/mcp"}
             note: not taken: oci package `a b`: `a b` is not the reference of an image
-            note: also offered: remote `https://h.example/sse`
-            note: also offered: npm package `x@1.0.0`
+            note: also offered: remote `https://h.example/sse`, npm package `x@1.0.0`
         "#]],
     );
     check(
@@ -444,9 +490,12 @@ fn status() {
             refused: it is deleted in the registry: Use y.
         "#]],
     );
-    check(&server(json!({"status": "deleted"})), &expect![[r#"
+    check(
+        &server(json!({"status": "deleted"})),
+        &expect![[r#"
         refused: it is deleted in the registry
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

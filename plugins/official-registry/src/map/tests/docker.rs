@@ -18,7 +18,6 @@ fn environment() {
             env: {"name":"E","value":"5"}
             image: "docker.io/acme/x:1"
             secrets: {"env":"K","name":"io-github-acme-x.K","required":true}
-            note: `K` is set twice; the first counts
         "#]],
     );
     check(

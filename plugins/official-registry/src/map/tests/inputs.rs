@@ -189,9 +189,12 @@ fn sloppy_lists() {
             note: `A` is set twice; the first counts
         "#]],
     );
-    check(&with_package(json!({"environmentVariables": [{"name": "A B", "value": "1"}]})), &expect![[r#"
+    check(
+        &with_package(json!({"environmentVariables": [{"name": "A B", "value": "1"}]})),
+        &expect![[r#"
         refused: its package cannot be run: `A B` cannot name a variable of an environment
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

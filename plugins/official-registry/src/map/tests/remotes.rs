@@ -41,26 +41,35 @@ fn urls() {
             remote: {"transport_type":"streamable-http","url":"https://h.example/{{io-github-acme-x.undeclared}}/%24x"}
         "#]],
     );
-    check(&server(json!({"remotes": [{"type": "http", "url": "https://h.example/mcp"}]})), &expect![[r#"
+    check(
+        &server(json!({"remotes": [{"type": "http", "url": "https://h.example/mcp"}]})),
+        &expect![[r#"
         remote: {"transport_type":"streamable-http","url":"https://h.example/mcp"}
-    "#]]);
+    "#]],
+    );
     check(
         &server(json!({"remotes": [{"transport_type": "sse", "url": "https://h.example/sse"}]})),
         &expect![[r#"
             remote: {"transport_type":"sse","url":"https://h.example/sse"}
         "#]],
     );
-    check(&server(json!({"remotes": [{"url": "https://h.example/sse"}]})), &expect![[r#"
+    check(
+        &server(json!({"remotes": [{"url": "https://h.example/sse"}]})),
+        &expect![[r#"
         remote: {"transport_type":"sse","url":"https://h.example/sse"}
         note: it says no HTTP transport; taken as sse
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn urls_that_are_refused() {
-    check(&server(json!({"remotes": [{"type": "sse", "url": "http://h.example/sse"}]})), &expect![[r#"
+    check(
+        &server(json!({"remotes": [{"type": "sse", "url": "http://h.example/sse"}]})),
+        &expect![[r#"
         refused: its remote cannot be run: its URL `http://h.example/sse` is plain http, which only your own files may name
-    "#]]);
+    "#]],
+    );
     check(
         &server(json!({"remotes": [{"type": "sse", "url": "https://localhost:1/sse"}]})),
         &expect![[r#"
@@ -73,18 +82,30 @@ fn urls_that_are_refused() {
             refused: its remote cannot be run: its URL `https://u:p@h.example/sse` is not an address
         "#]],
     );
-    check(&server(json!({"remotes": [{"type": "sse", "url": "h.example"}]})), &expect![[r#"
+    check(
+        &server(json!({"remotes": [{"type": "sse", "url": "h.example"}]})),
+        &expect![[r#"
         refused: its remote cannot be run: its URL `h.example` is not an https address
-    "#]]);
-    check(&server(json!({"remotes": [{"type": "sse", "url": "https://h.example/a b"}]})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &server(json!({"remotes": [{"type": "sse", "url": "https://h.example/a b"}]})),
+        &expect![[r#"
         refused: its remote cannot be run: its URL `https://h.example/a b` is not an address
-    "#]]);
-    check(&server(json!({"remotes": [{"type": "sse"}]})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &server(json!({"remotes": [{"type": "sse"}]})),
+        &expect![[r#"
         refused: its remote cannot be run: it says no URL
-    "#]]);
-    check(&server(json!({"remotes": [{"type": "grpc", "url": "https://h.example/"}]})), &expect![[r#"
+    "#]],
+    );
+    check(
+        &server(json!({"remotes": [{"type": "grpc", "url": "https://h.example/"}]})),
+        &expect![[r#"
         refused: its remote cannot be run: its transport `grpc` is none of MCP's
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
