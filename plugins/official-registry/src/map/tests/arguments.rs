@@ -7,9 +7,11 @@ use super::*;
 #[test]
 fn positional() {
     check(
-        &with_package(
-            json!({"packageArguments": [{"type": "positional", "value": "serve"}, {"type": "positional", "valueHint": "dir", "isRequired": true}, {"type": "positional", "valueHint": "other"}, {"type": "positional", "description": "Unnamed."}, {"type": "positional", "value": "{a}/{b}", "variables": {"a": {"isRequired": true}, "b": {"default": "x"}}}]}),
-        ),
+        &[args(json!([{"type": "positional", "value": "serve"},
+                {"type": "positional", "valueHint": "dir", "isRequired": true},
+                {"type": "positional", "valueHint": "other"},
+                {"type": "positional", "description": "Unnamed."},
+                {"type": "positional", "value": "{a}/{b}", "variables": {"a": {"isRequired": true}, "b": {"default": "x"}}}]))],
         &expect![[r#"
             command: ["serve","{{io-github-acme-x.dir|or:[]|into}}","{{io-github-acme-x.other|or:[]|into}}","{{io-github-acme-x.argument|or:[]|into}}","{{io-github-acme-x.a}}/{{io-github-acme-x.b}}"]
             config.a (required): {"type":"string"}
@@ -25,9 +27,11 @@ fn positional() {
 #[test]
 fn positional_values_have_defaults_choices_and_lists() {
     check(
-        &with_package(
-            json!({"packageArguments": [{"type": "positional", "valueHint": "mode", "default": "ro", "choices": ["ro", "rw"]}, {"type": "positional", "valueHint": "dirs", "isRepeated": true, "format": "filepath"}, {"type": "positional", "value": "{x}", "isRepeated": true, "variables": {"x": {}}}]}),
-        ),
+        &[args(
+            json!([{"type": "positional", "valueHint": "mode", "default": "ro", "choices": ["ro", "rw"]},
+                {"type": "positional", "valueHint": "dirs", "isRepeated": true, "format": "filepath"},
+                {"type": "positional", "value": "{x}", "isRepeated": true, "variables": {"x": {}}}]),
+        )],
         &expect![[r#"
             command: ["{{io-github-acme-x.mode|or:[]|into}}","{{io-github-acme-x.dirs|or:[]|volume-target|into}}","{{io-github-acme-x.x|or:[]|into}}"]
             config.dirs: {"items":{"type":"string"},"type":"array"}
@@ -43,9 +47,13 @@ fn positional_values_have_defaults_choices_and_lists() {
 #[test]
 fn named() {
     check(
-        &with_package(
-            json!({"packageArguments": [{"type": "named", "name": "--fixed", "value": "1"}, {"type": "named", "name": "--port", "format": "number", "default": "8080"}, {"type": "named", "name": "--dir", "format": "filepath", "isRequired": true}, {"type": "named", "name": "--tag", "isRepeated": true}, {"type": "named", "name": "--eq=", "valueHint": "v"}, {"type": "named", "name": "--eq=", "value": "{x}y", "variables": {"x": {"isRequired": true}}}, {"type": "named", "name": "--one", "value": "{x}", "variables": {"x": {}}}]}),
-        ),
+        &[args(json!([{"type": "named", "name": "--fixed", "value": "1"},
+                {"type": "named", "name": "--port", "format": "number", "default": "8080"},
+                {"type": "named", "name": "--dir", "format": "filepath", "isRequired": true},
+                {"type": "named", "name": "--tag", "isRepeated": true},
+                {"type": "named", "name": "--eq=", "valueHint": "v"},
+                {"type": "named", "name": "--eq=", "value": "{x}y", "variables": {"x": {"isRequired": true}}},
+                {"type": "named", "name": "--one", "value": "{x}", "variables": {"x": {}}}]))],
         &expect![[r#"
             command: ["--fixed","1","{{io-github-acme-x.port|option:--port|into}}","{{io-github-acme-x.dir|volume-target|option:--dir|into}}","{{io-github-acme-x.tag|option:--tag|into}}","{{io-github-acme-x.eq|option:--eq=|into}}","--eq={{io-github-acme-x.x}}y","{{io-github-acme-x.x|option:--one|into}}"]
             config.dir (required): {"type":"string"}
@@ -63,9 +71,12 @@ fn named() {
 #[test]
 fn flags_without_a_value() {
     check(
-        &with_package(
-            json!({"packageArguments": [{"type": "named", "name": "--mcp"}, {"type": "named", "name": "--safe", "description": "Only safe tools."}, {"type": "named", "name": "--read-only", "format": "boolean", "description": "R."}, {"type": "named", "name": "--off", "format": "boolean", "default": "false"}, {"type": "named", "name": "--on", "format": "boolean", "default": "true"}, {"type": "named", "name": "--must", "format": "boolean", "isRequired": true}]}),
-        ),
+        &[args(json!([{"type": "named", "name": "--mcp"},
+                {"type": "named", "name": "--safe", "description": "Only safe tools."},
+                {"type": "named", "name": "--read-only", "format": "boolean", "description": "R."},
+                {"type": "named", "name": "--off", "format": "boolean", "default": "false"},
+                {"type": "named", "name": "--on", "format": "boolean", "default": "true"},
+                {"type": "named", "name": "--must", "format": "boolean", "isRequired": true}]))],
         &expect![[r#"
             command: ["--mcp","{{io-github-acme-x.safe|flag:--safe|into}}","{{io-github-acme-x.read-only|flag:--read-only|into}}","{{io-github-acme-x.off|flag:--off|into}}","{{io-github-acme-x.on|option:--on|into}}","{{io-github-acme-x.must|flag:--must|into}}"]
             config.must: {"type":"boolean"}
@@ -82,9 +93,14 @@ fn flags_without_a_value() {
 #[test]
 fn sloppy_names() {
     check(
-        &with_package(
-            json!({"packageArguments": [{"type": "named", "name": "port", "value": "1"}, {"type": "named", "name": "t", "value": "1"}, {"type": "named", "name": "--a", "value": "--a=1"}, {"type": "named", "name": "--b", "value": "--b 1"}, {"type": "named", "name": "--c", "value": "--c"}]}),
-        ),
+        &[
+            args(json!([{"type": "named", "name": "port", "value": "1"},
+                {"type": "named", "name": "t", "value": "1"},
+                {"type": "named", "name": "--a", "value": "--a=1"},
+                {"type": "named", "name": "--b", "value": "--b 1"},
+                {"type": "named", "name": "--c", "value": "--c"}])),
+            args(json!([{"type": "named", "name": "--config <path>"}])),
+        ],
         &expect![[r#"
             command: ["--port","1","-t","1","--a=1","--b","1","--c"]
             image: "docker.io/acme/x:1"
@@ -93,11 +109,7 @@ fn sloppy_names() {
             note: the value of the argument `--a` repeats the flag
             note: the value of the argument `--b` repeats the flag
             note: the value of the argument `--c` repeats the flag
-        "#]],
-    );
-    check(
-        &with_package(json!({"packageArguments": [{"type": "named", "name": "--config <path>"}]})),
-        &expect![[r#"
+            --
             refused: its package cannot be run: its argument `--config <path>` has a name that is no flag
         "#]],
     );
@@ -106,22 +118,22 @@ fn sloppy_names() {
 #[test]
 fn secrets() {
     check(
-        &with_package(
-            json!({"packageArguments": [{"type": "named", "name": "--token", "isSecret": true, "isRequired": true, "description": "T."}, {"type": "named", "name": "--key", "value": "k={k}", "variables": {"k": {"isSecret": true, "isRequired": true}}}, {"type": "positional", "valueHint": "pw", "isSecret": true, "isRequired": true}]}),
-        ),
+        &[
+            args(
+                json!([{"type": "named", "name": "--token", "isSecret": true, "isRequired": true, "description": "T."},
+                {"type": "named", "name": "--key", "value": "k={k}", "variables": {"k": {"isSecret": true, "isRequired": true}}},
+                {"type": "positional", "valueHint": "pw", "isSecret": true, "isRequired": true}]),
+            ),
+            args(json!([{"type": "named", "name": "--token", "isSecret": true},
+                {"type": "named", "name": "--key", "value": "{k}", "variables": {"k": {"isSecret": true}}}])),
+        ],
         &expect![[r#"
             command: ["--token","${TOKEN}","--key","k=${K}","${PW}"]
             image: "docker.io/acme/x:1"
             secrets: {"description":"T.","env":"TOKEN","name":"io-github-acme-x.TOKEN","required":true}
             secrets: {"env":"K","name":"io-github-acme-x.K","required":true}
             secrets: {"env":"PW","name":"io-github-acme-x.PW","required":true}
-        "#]],
-    );
-    check(
-        &with_package(
-            json!({"packageArguments": [{"type": "named", "name": "--token", "isSecret": true}, {"type": "named", "name": "--key", "value": "{k}", "variables": {"k": {"isSecret": true}}}]}),
-        ),
-        &expect![[r#"
+            --
             image: "docker.io/acme/x:1"
             note: the argument `token` is an optional secret and left out: set it in `command` of the server in wasmgate.yaml
             note: the argument `key` is an optional secret and left out: set it in `command` of the server in wasmgate.yaml
@@ -132,9 +144,9 @@ fn secrets() {
 #[test]
 fn text_that_looks_like_a_template() {
     check(
-        &with_package(
-            json!({"packageArguments": [{"type": "named", "name": "--json", "value": "{\"a\": 1}"}, {"type": "positional", "value": "$HOME"}, {"type": "positional", "value": "--x={y}"}]}),
-        ),
+        &[args(json!([{"type": "named", "name": "--json", "value": "{\"a\": 1}"},
+                {"type": "positional", "value": "$HOME"},
+                {"type": "positional", "value": "--x={y}"}]))],
         &expect![[r#"
             command: ["--json","{{io-github-acme-x.json-literal}}","{{io-github-acme-x.argument-literal}}","--x={{io-github-acme-x.argument-literal-2}}"]
             config.argument-literal: {"default":"$HOME","description":"Fixed by the server.","enum":["$HOME"],"type":"string"}

@@ -7,9 +7,10 @@ use super::*;
 #[test]
 fn values_and_defaults() {
     check(
-        &with_package(
-            json!({"environmentVariables": [{"name": "A", "value": "fixed"}, {"name": "B", "default": "x"}, {"name": "C"}, {"name": "D", "isRequired": true, "description": "The D."}]}),
-        ),
+        &[env(json!([{"name": "A", "value": "fixed"},
+                {"name": "B", "default": "x"},
+                {"name": "C"},
+                {"name": "D", "isRequired": true, "description": "The D."}]))],
         &expect![[r#"
             config.B: {"default":"x","type":"string"}
             config.C: {"type":"string"}
@@ -26,9 +27,11 @@ fn values_and_defaults() {
 #[test]
 fn formats_decide_types_where_the_default_is_one() {
     check(
-        &with_package(
-            json!({"environmentVariables": [{"name": "N", "format": "number", "default": "8080"}, {"name": "M", "format": "number", "default": "auto"}, {"name": "B", "format": "boolean", "default": "true"}, {"name": "I", "format": "integer", "default": 5}, {"name": "O", "format": "url"}]}),
-        ),
+        &[env(json!([{"name": "N", "format": "number", "default": "8080"},
+                {"name": "M", "format": "number", "default": "auto"},
+                {"name": "B", "format": "boolean", "default": "true"},
+                {"name": "I", "format": "integer", "default": 5},
+                {"name": "O", "format": "url"}]))],
         &expect![[r#"
             config.B: {"default":true,"type":"boolean"}
             config.I: {"default":5,"type":"number"}
@@ -49,9 +52,9 @@ fn formats_decide_types_where_the_default_is_one() {
 #[test]
 fn choices_and_examples() {
     check(
-        &with_package(
-            json!({"environmentVariables": [{"name": "A", "choices": ["x", "y"]}, {"name": "B", "choices": ["x"], "default": "all"}, {"name": "C", "placeholder": "https://...", "description": "An address."}]}),
-        ),
+        &[env(json!([{"name": "A", "choices": ["x", "y"]},
+                {"name": "B", "choices": ["x"], "default": "all"},
+                {"name": "C", "placeholder": "https://...", "description": "An address."}]))],
         &expect![[r#"
             config.A: {"enum":["x","y"],"type":"string"}
             config.B: {"default":"all","enum":["all","x"],"type":"string"}
@@ -67,9 +70,9 @@ fn choices_and_examples() {
 #[test]
 fn secrets() {
     check(
-        &with_package(
-            json!({"environmentVariables": [{"name": "A", "isSecret": true, "isRequired": true, "description": "The key."}, {"name": "B", "isSecret": true, "choices": ["x", "y"], "default": "x", "placeholder": "e"}, {"name": "C", "isSecret": true, "value": "published"}]}),
-        ),
+        &[env(json!([{"name": "A", "isSecret": true, "isRequired": true, "description": "The key."},
+                {"name": "B", "isSecret": true, "choices": ["x", "y"], "default": "x", "placeholder": "e"},
+                {"name": "C", "isSecret": true, "value": "published"}]))],
         &expect![[r#"
             env: {"name":"C","value":"published"}
             image: "docker.io/acme/x:1"
@@ -83,9 +86,23 @@ fn secrets() {
 #[test]
 fn variables() {
     check(
-        &with_package(
-            json!({"environmentVariables": [{"name": "A", "value": "{x}", "variables": {"x": {"description": "X.", "isRequired": true}}}, {"name": "B", "value": "http://{host}:{port}/{other}", "variables": {"host": {}, "port": {"format": "number", "default": "80"}}}]}),
-        ),
+        &[
+            env(
+                json!([{"name": "A", "value": "{x}", "variables": {"x": {"description": "X.", "isRequired": true}}},
+                {"name": "B", "value": "http://{host}:{port}/{other}", "variables": {"host": {}, "port": {"format": "number", "default": "80"}}}]),
+            ),
+            env(
+                json!([{"name": "A", "value": "Bearer {token}", "isRequired": true, "variables": {"token": {"isSecret": true}}},
+                {"name": "B", "value": "{user}:{token}", "variables": {"token": {"isSecret": true}, "user": {"isRequired": true}}}]),
+            ),
+            env(
+                json!([{"name": "TOKEN", "value": "Bearer {token}", "isSecret": true, "variables": {"token": {"description": "T."}, "how": {"value": "x"}}}]),
+            ),
+            env(
+                json!([{"name": "A", "value": "{v}{w}", "variables": {"v": {"value": "fixed"}, "w": {"choices": ["a", "b"]}}},
+                {"name": "B", "value": "{w}", "variables": {"w": {"choices": ["a"]}}}]),
+            ),
+        ],
         &expect![[r#"
             config.B-literal: {"default":"{other}","description":"Fixed by the server.","enum":["{other}"],"type":"string"}
             config.host: {"type":"string"}
@@ -95,36 +112,18 @@ fn variables() {
             env: {"name":"B","value":"http://{{io-github-acme-x.host}}:{{io-github-acme-x.port}}/{{io-github-acme-x.B-literal}}"}
             image: "docker.io/acme/x:1"
             note: `B` has a gap where an optional value is not set
-        "#]],
-    );
-    check(
-        &with_package(
-            json!({"environmentVariables": [{"name": "A", "value": "Bearer {token}", "isRequired": true, "variables": {"token": {"isSecret": true}}}, {"name": "B", "value": "{user}:{token}", "variables": {"token": {"isSecret": true}, "user": {"isRequired": true}}}]}),
-        ),
-        &expect![[r#"
+            --
             config.user (required): {"type":"string"}
             env: {"name":"A","value":"Bearer ${TOKEN}"}
             env: {"name":"B__USER","value":"{{io-github-acme-x.user}}"}
             env: {"name":"B","value":"${B__USER}:${TOKEN}"}
             image: "docker.io/acme/x:1"
             secrets: {"env":"TOKEN","name":"io-github-acme-x.TOKEN","required":true}
-        "#]],
-    );
-    check(
-        &with_package(
-            json!({"environmentVariables": [{"name": "TOKEN", "value": "Bearer {token}", "isSecret": true, "variables": {"token": {"description": "T."}, "how": {"value": "x"}}}]}),
-        ),
-        &expect![[r#"
+            --
             env: {"name":"TOKEN","value":"Bearer ${TOKEN_2}"}
             image: "docker.io/acme/x:1"
             secrets: {"description":"T.","env":"TOKEN_2","name":"io-github-acme-x.TOKEN_2","required":false}
-        "#]],
-    );
-    check(
-        &with_package(
-            json!({"environmentVariables": [{"name": "A", "value": "{v}{w}", "variables": {"v": {"value": "fixed"}, "w": {"choices": ["a", "b"]}}}, {"name": "B", "value": "{w}", "variables": {"w": {"choices": ["a"]}}}]}),
-        ),
-        &expect![[r#"
+            --
             config.B-w: {"enum":["a"],"type":"string"}
             config.w: {"enum":["a","b"],"type":"string"}
             env: {"name":"A","value":"fixed{{io-github-acme-x.w}}"}
@@ -138,9 +137,10 @@ fn variables() {
 #[test]
 fn text_that_looks_like_a_template() {
     check(
-        &with_package(
-            json!({"environmentVariables": [{"name": "A", "value": "{\"a\": 1}"}, {"name": "B", "value": "$HOME/x"}, {"name": "C", "value": "{{x.y}}"}, {"name": "D", "value": "{v} {x}", "variables": {"v": {}}}]}),
-        ),
+        &[env(json!([{"name": "A", "value": "{\"a\": 1}"},
+                {"name": "B", "value": "$HOME/x"},
+                {"name": "C", "value": "{{x.y}}"},
+                {"name": "D", "value": "{v} {x}", "variables": {"v": {}}}]))],
         &expect![[r#"
             config.B-literal: {"default":"$HOME/x","description":"Fixed by the server.","enum":["$HOME/x"],"type":"string"}
             config.C-literal: {"default":"{{x.y}}","description":"Fixed by the server.","enum":["{{x.y}}"],"type":"string"}
@@ -159,9 +159,8 @@ fn text_that_looks_like_a_template() {
 #[test]
 fn paths_are_mounted_unless_they_have_a_default() {
     check(
-        &with_package(
-            json!({"environmentVariables": [{"name": "A", "format": "filepath", "isRequired": true}, {"name": "B", "format": "filepath", "default": "/etc/b"}]}),
-        ),
+        &[env(json!([{"name": "A", "format": "filepath", "isRequired": true},
+                {"name": "B", "format": "filepath", "default": "/etc/b"}]))],
         &expect![[r#"
             config.A (required): {"type":"string"}
             config.B: {"default":"/etc/b","type":"string"}
@@ -176,9 +175,13 @@ fn paths_are_mounted_unless_they_have_a_default() {
 #[test]
 fn sloppy_lists() {
     check(
-        &with_package(
-            json!({"environmentVariables": [{"name": ""}, {"name": "A", "value": "1"}, {"name": "A", "value": "2"}, {"name": "B", "frobs": true, "format": "strnig"}]}),
-        ),
+        &[
+            env(json!([{"name": ""},
+                {"name": "A", "value": "1"},
+                {"name": "A", "value": "2"},
+                {"name": "B", "frobs": true, "format": "strnig"}])),
+            env(json!([{"name": "A B", "value": "1"}])),
+        ],
         &expect![[r#"
             config.B: {"type":"string"}
             env: {"name":"A","value":"1"}
@@ -187,21 +190,18 @@ fn sloppy_lists() {
             note: `packages[0].environmentVariables[3].frobs` means nothing here and is passed over
             note: an empty item among its variables is passed over
             note: `A` is set twice; the first counts
+            --
+            refused: its package cannot be run: `A B` cannot name a variable of an environment
         "#]],
-    );
-    check(
-        &with_package(json!({"environmentVariables": [{"name": "A B", "value": "1"}]})),
-        &expect![[r#"
-        refused: its package cannot be run: `A B` cannot name a variable of an environment
-    "#]],
     );
 }
 
 #[test]
 fn old_spelling() {
     check(
-        &json!({"server": {"name": "filesystem", "version_detail": {"version": "1.0.2"}, "description": "d", "packages": [{"registry_name": "docker", "name": "mcp/filesystem", "version": "1.0.2",
-        "runtime_hint": "docker", "environment_variables": [{"name": "K", "is_secret": true, "is_required": true}], "package_arguments": [{"type": "positional", "value_hint": "dir", "is_repeated": true, "is_required": true, "format": "string"}]}]}}),
+        &[
+            json!({"server": {"name": "filesystem", "version_detail": {"version": "1.0.2"}, "description": "d", "packages": [{"registry_name": "docker", "name": "mcp/filesystem", "version": "1.0.2", "runtime_hint": "docker", "environment_variables": [{"name": "K", "is_secret": true, "is_required": true}], "package_arguments": [{"type": "positional", "value_hint": "dir", "is_repeated": true, "is_required": true, "format": "string"}]}]}}),
+        ],
         &expect![[r#"
             command: ["{{filesystem.dir|or:[]|into}}"]
             config.dir (required): {"items":{"type":"string"},"type":"array"}

@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 
 /// A server with one package; members of `package` count besides the ones that every package has.
-fn with_package(package: Json) -> Json {
+fn package(package: Json) -> Json {
     let mut whole = json!({ "registryType": "oci", "identifier": "docker.io/acme/x:1", "transport": { "type": "stdio" } });
     for (key, value) in package.as_object().unwrap() {
         whole[key] = value.clone();
@@ -68,9 +68,30 @@ fn shown(document: &Json) -> String {
     out
 }
 
+/// One after the other, with a line between them.
 #[track_caller]
-fn check(document: &Json, expected: &Expect) {
-    expected.assert_eq(&shown(document));
+fn check(documents: &[Json], expected: &Expect) {
+    expected.assert_eq(&documents.iter().map(shown).collect::<Vec<_>>().join("--\n"));
+}
+
+fn env(variables: Json) -> Json {
+    package(json!({ "environmentVariables": variables }))
+}
+
+fn args(arguments: Json) -> Json {
+    package(json!({ "packageArguments": arguments }))
+}
+
+fn run(arguments: Json) -> Json {
+    package(json!({ "runtimeArguments": arguments }))
+}
+
+fn remote(remote: Json) -> Json {
+    server(json!({ "remotes": [remote] }))
+}
+
+fn headers(headers: Json) -> Json {
+    remote(json!({ "type": "sse", "url": "https://h.example/sse", "headers": headers }))
 }
 
 fn any_json() -> impl Strategy<Value = Json> {
@@ -80,71 +101,79 @@ fn any_json() -> impl Strategy<Value = Json> {
         any::<i32>().prop_map(Json::from),
         "[a-z{}$|:/. =-]{0,12}".prop_map(Json::from),
         "\\PC{0,6}".prop_map(Json::from),
-        prop::sample::select(vec![
-            "oci",
-            "npm",
-            "pypi",
-            "stdio",
-            "sse",
-            "streamable-http",
-            "named",
-            "positional",
-            "-e",
-            "--mount",
-            "a/b",
-            "https://h/{x}",
-            "http://localhost:{port}/",
-            "A={x}",
-            "type=bind,src={x},dst=/y"
-        ])
-        .prop_map(Json::from),
+        prop::sample::select(WORDS.to_vec()).prop_map(Json::from),
     ];
-    let keys = prop::sample::select(vec![
-        "server",
-        "name",
-        "version",
-        "status",
-        "packages",
-        "remotes",
-        "registryType",
-        "registry_type",
-        "identifier",
-        "transport",
-        "type",
-        "url",
-        "headers",
-        "variables",
-        "x",
-        "port",
-        "runtimeArguments",
-        "packageArguments",
-        "package_arguments",
-        "environmentVariables",
-        "value",
-        "default",
-        "isRequired",
-        "isSecret",
-        "is_secret",
-        "isRepeated",
-        "valueHint",
-        "format",
-        "choices",
-        "icons",
-        "src",
-        "repository",
-        "_meta",
-        "fileSha256",
-        "registryBaseUrl",
-    ]);
     leaf.prop_recursive(6, 64, 6, move |inner| {
+        let keys = prop::sample::select(KEYS.to_vec()).prop_map(str::to_owned);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Json::from),
-            prop::collection::vec((keys.clone(), inner), 0..8).prop_map(|members| Json::Object(
-                members.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
-            )),
+            prop::collection::vec((keys, inner), 0..8)
+                .prop_map(|members| Json::Object(members.into_iter().collect())),
         ]
     })
 }
+
+/// Texts that mean something somewhere.
+const WORDS: &[&str] = &[
+    "oci",
+    "npm",
+    "pypi",
+    "stdio",
+    "sse",
+    "streamable-http",
+    "named",
+    "positional",
+    "-e",
+    "-v",
+    "--mount",
+    "--network",
+    "host",
+    "a/b",
+    "https://h/{x}",
+    "http://localhost:{port}/",
+    "A={x}",
+    "type=bind,src={x},dst=/y",
+    "{x}",
+    "--x=",
+];
+/// Names of members that mean something somewhere.
+const KEYS: &[&str] = &[
+    "server",
+    "name",
+    "version",
+    "status",
+    "packages",
+    "remotes",
+    "registryType",
+    "registry_type",
+    "identifier",
+    "transport",
+    "type",
+    "url",
+    "headers",
+    "variables",
+    "x",
+    "port",
+    "runtimeArguments",
+    "packageArguments",
+    "package_arguments",
+    "environmentVariables",
+    "value",
+    "default",
+    "isRequired",
+    "isSecret",
+    "is_secret",
+    "isRepeated",
+    "valueHint",
+    "format",
+    "choices",
+    "icons",
+    "src",
+    "repository",
+    "_meta",
+    "fileSha256",
+    "registryBaseUrl",
+];
 
 proptest! {
     /// Whatever is published, it is imported or refused.

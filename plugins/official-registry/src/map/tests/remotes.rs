@@ -7,113 +7,82 @@ use super::*;
 #[test]
 fn urls() {
     check(
-        &server(json!({"remotes": [{"type": "streamable-http", "url": "https://h.example/mcp"}]})),
+        &[
+            remote(json!({"type": "streamable-http", "url": "https://h.example/mcp"})),
+            remote(
+                json!({"type": "sse", "url": "https://{tenant}.h.example/{region}/sse?k={key}", "variables": {"tenant": {"description": "Yours.", "isRequired": true}, "region": {"choices": ["eu", "us"], "default": "eu"}, "key": {"isSecret": true}}}),
+            ),
+            remote(
+                json!({"type": "streamable-http", "url": "{base_url}/mcp", "variables": {"base_url": {}}}),
+            ),
+            remote(json!({"type": "streamable-http", "url": "https://h.example/{undeclared}/$x"})),
+            remote(json!({"type": "http", "url": "https://h.example/mcp"})),
+            remote(json!({"transport_type": "sse", "url": "https://h.example/sse"})),
+            remote(json!({"url": "https://h.example/sse"})),
+        ],
         &expect![[r#"
             remote: {"transport_type":"streamable-http","url":"https://h.example/mcp"}
-        "#]],
-    );
-    check(
-        &server(
-            json!({"remotes": [{"type": "sse", "url": "https://{tenant}.h.example/{region}/sse?k={key}", "variables": {"tenant": {"description": "Yours.", "isRequired": true}, "region": {"choices": ["eu", "us"], "default": "eu"}, "key": {"isSecret": true}}}]}),
-        ),
-        &expect![[r#"
+            --
             config.region: {"default":"eu","enum":["eu","us"],"type":"string"}
             config.tenant (required): {"description":"Yours.","type":"string"}
             remote: {"transport_type":"sse","url":"https://{{io-github-acme-x.tenant}}.h.example/{{io-github-acme-x.region}}/sse?k=${KEY}"}
             secrets: {"env":"KEY","name":"io-github-acme-x.KEY","required":true}
-        "#]],
-    );
-    check(
-        &server(
-            json!({"remotes": [{"type": "streamable-http", "url": "{base_url}/mcp", "variables": {"base_url": {}}}]}),
-        ),
-        &expect![[r#"
+            --
             config.base_url (required): {"type":"string"}
             remote: {"transport_type":"streamable-http","url":"{{io-github-acme-x.base_url}}/mcp"}
-        "#]],
-    );
-    check(
-        &server(
-            json!({"remotes": [{"type": "streamable-http", "url": "https://h.example/{undeclared}/$x"}]}),
-        ),
-        &expect![[r#"
+            --
             config.undeclared (required): {"type":"string"}
             remote: {"transport_type":"streamable-http","url":"https://h.example/{{io-github-acme-x.undeclared}}/%24x"}
-        "#]],
-    );
-    check(
-        &server(json!({"remotes": [{"type": "http", "url": "https://h.example/mcp"}]})),
-        &expect![[r#"
-        remote: {"transport_type":"streamable-http","url":"https://h.example/mcp"}
-    "#]],
-    );
-    check(
-        &server(json!({"remotes": [{"transport_type": "sse", "url": "https://h.example/sse"}]})),
-        &expect![[r#"
+            --
+            remote: {"transport_type":"streamable-http","url":"https://h.example/mcp"}
+            --
             remote: {"transport_type":"sse","url":"https://h.example/sse"}
+            --
+            remote: {"transport_type":"sse","url":"https://h.example/sse"}
+            note: it says no HTTP transport; taken as sse
         "#]],
-    );
-    check(
-        &server(json!({"remotes": [{"url": "https://h.example/sse"}]})),
-        &expect![[r#"
-        remote: {"transport_type":"sse","url":"https://h.example/sse"}
-        note: it says no HTTP transport; taken as sse
-    "#]],
     );
 }
 
 #[test]
 fn urls_that_are_refused() {
     check(
-        &server(json!({"remotes": [{"type": "sse", "url": "http://h.example/sse"}]})),
+        &[
+            remote(json!({"type": "sse", "url": "http://h.example/sse"})),
+            remote(json!({"type": "sse", "url": "https://localhost:1/sse"})),
+            remote(json!({"type": "sse", "url": "https://u:p@h.example/sse"})),
+            remote(json!({"type": "sse", "url": "h.example"})),
+            remote(json!({"type": "sse", "url": "https://h.example/a b"})),
+            remote(json!({"type": "sse"})),
+            remote(json!({"type": "grpc", "url": "https://h.example/"})),
+        ],
         &expect![[r#"
-        refused: its remote cannot be run: its URL `http://h.example/sse` is plain http, which only your own files may name
-    "#]],
-    );
-    check(
-        &server(json!({"remotes": [{"type": "sse", "url": "https://localhost:1/sse"}]})),
-        &expect![[r#"
+            refused: its remote cannot be run: its URL `http://h.example/sse` is plain http, which only your own files may name
+            --
             refused: its remote cannot be run: its URL `https://localhost:1/sse` points at the machine it is read on
-        "#]],
-    );
-    check(
-        &server(json!({"remotes": [{"type": "sse", "url": "https://u:p@h.example/sse"}]})),
-        &expect![[r#"
+            --
             refused: its remote cannot be run: its URL `https://u:p@h.example/sse` is not an address
+            --
+            refused: its remote cannot be run: its URL `h.example` is not an https address
+            --
+            refused: its remote cannot be run: its URL `https://h.example/a b` is not an address
+            --
+            refused: its remote cannot be run: it says no URL
+            --
+            refused: its remote cannot be run: its transport `grpc` is none of MCP's
         "#]],
-    );
-    check(
-        &server(json!({"remotes": [{"type": "sse", "url": "h.example"}]})),
-        &expect![[r#"
-        refused: its remote cannot be run: its URL `h.example` is not an https address
-    "#]],
-    );
-    check(
-        &server(json!({"remotes": [{"type": "sse", "url": "https://h.example/a b"}]})),
-        &expect![[r#"
-        refused: its remote cannot be run: its URL `https://h.example/a b` is not an address
-    "#]],
-    );
-    check(
-        &server(json!({"remotes": [{"type": "sse"}]})),
-        &expect![[r#"
-        refused: its remote cannot be run: it says no URL
-    "#]],
-    );
-    check(
-        &server(json!({"remotes": [{"type": "grpc", "url": "https://h.example/"}]})),
-        &expect![[r#"
-        refused: its remote cannot be run: its transport `grpc` is none of MCP's
-    "#]],
     );
 }
 
 #[test]
 fn headers_without_a_value() {
     check(
-        &server(
-            json!({"remotes": [{"type": "sse", "url": "https://h.example/sse", "headers": [{"name": "Authorization", "isSecret": true, "description": "Bearer token."}, {"name": "X-Tenant", "isRequired": true}, {"name": "X-Api-Key", "description": "A key."}, {"name": "X-Region", "choices": ["eu", "us"], "isRequired": true}, {"name": "X-Dynamic", "format": "boolean", "default": "false"}, {"name": "X-Base-Url"}]}]}),
-        ),
+        &[headers(json!([{"name": "Authorization", "isSecret": true, "description": "Bearer token."},
+                {"name": "X-Tenant", "isRequired": true},
+                {"name": "X-Api-Key", "description": "A key."},
+                {"name": "X-Region", "choices": ["eu", "us"], "isRequired": true},
+                {"name": "X-Dynamic", "format": "boolean", "default": "false"},
+                {"name": "X-Base-Url"}]))],
         &expect![[r#"
             config.X-Base-Url: {"type":"string"}
             config.X-Dynamic: {"default":false,"type":"boolean"}
@@ -129,38 +98,29 @@ fn headers_without_a_value() {
 #[test]
 fn headers_with_a_value() {
     check(
-        &server(
-            json!({"remotes": [{"type": "sse", "url": "https://h.example/sse", "headers": [{"name": "Authorization", "isSecret": true, "isRequired": true, "value": "Bearer {smithery_api_key}", "description": "B."}]}]}),
-        ),
+        &[
+            headers(
+                json!([{"name": "Authorization", "isSecret": true, "isRequired": true, "value": "Bearer {smithery_api_key}", "description": "B."}]),
+            ),
+            headers(json!([{"name": "Authorization", "value": "Bearer {smithery_api_key}"}])),
+            headers(
+                json!([{"name": "Authorization", "value": "Basic {user}:{password}", "variables": {"user": {"default": "me"}, "password": {"isSecret": true, "isRequired": true}}}]),
+            ),
+            headers(json!([{"name": "X-Version", "value": "2"},
+                {"name": "X-Odd", "value": "{as} {it} $is"},
+                {"name": "X-Region", "value": "{r}", "variables": {"r": {"choices": ["eu"]}}}])),
+        ],
         &expect![[r#"
             remote: {"headers":{"Authorization":"Bearer ${SMITHERY_API_KEY}"},"transport_type":"sse","url":"https://h.example/sse"}
             secrets: {"description":"B.","env":"SMITHERY_API_KEY","name":"io-github-acme-x.SMITHERY_API_KEY","required":true}
-        "#]],
-    );
-    check(
-        &server(
-            json!({"remotes": [{"type": "sse", "url": "https://h.example/sse", "headers": [{"name": "Authorization", "value": "Bearer {smithery_api_key}"}]}]}),
-        ),
-        &expect![[r#"
+            --
             remote: {"headers":{"Authorization":"Bearer ${SMITHERY_API_KEY}"},"transport_type":"sse","url":"https://h.example/sse"}
             secrets: {"env":"SMITHERY_API_KEY","name":"io-github-acme-x.SMITHERY_API_KEY","required":true}
-        "#]],
-    );
-    check(
-        &server(
-            json!({"remotes": [{"type": "sse", "url": "https://h.example/sse", "headers": [{"name": "Authorization", "value": "Basic {user}:{password}", "variables": {"user": {"default": "me"}, "password": {"isSecret": true, "isRequired": true}}}]}]}),
-        ),
-        &expect![[r#"
+            --
             config.user: {"default":"me","type":"string"}
             remote: {"headers":{"Authorization":"Basic {{io-github-acme-x.user}}:${PASSWORD}"},"transport_type":"sse","url":"https://h.example/sse"}
             secrets: {"env":"PASSWORD","name":"io-github-acme-x.PASSWORD","required":true}
-        "#]],
-    );
-    check(
-        &server(
-            json!({"remotes": [{"type": "sse", "url": "https://h.example/sse", "headers": [{"name": "X-Version", "value": "2"}, {"name": "X-Odd", "value": "{as} {it} $is"}, {"name": "X-Region", "value": "{r}", "variables": {"r": {"choices": ["eu"]}}}]}]}),
-        ),
-        &expect![[r#"
+            --
             config.X-Odd-literal: {"default":"{as} {it} $is","description":"Fixed by the server.","enum":["{as} {it} $is"],"type":"string"}
             config.r: {"enum":["eu"],"type":"string"}
             remote: {"headers":{"X-Odd":"{{io-github-acme-x.X-Odd-literal}}","X-Region":"{{io-github-acme-x.r}}","X-Version":"2"},"transport_type":"sse","url":"https://h.example/sse"}
@@ -171,19 +131,14 @@ fn headers_with_a_value() {
 #[test]
 fn headers_that_are_not_ours_to_set() {
     check(
-        &server(
-            json!({"remotes": [{"type": "sse", "url": "https://h.example/sse", "headers": [{"name": "Accept", "value": "x"}]}]}),
-        ),
+        &[
+            headers(json!([{"name": "Accept", "value": "x"}])),
+            headers(json!([{"name": "a b", "value": "x"}])),
+        ],
         &expect![[r#"
             remote: {"transport_type":"sse","url":"https://h.example/sse"}
             note: the header `Accept` is the gateway's own and not taken over
-        "#]],
-    );
-    check(
-        &server(
-            json!({"remotes": [{"type": "sse", "url": "https://h.example/sse", "headers": [{"name": "a b", "value": "x"}]}]}),
-        ),
-        &expect![[r#"
+            --
             refused: its remote cannot be run: `a b` cannot name a header
         "#]],
     );

@@ -6,8 +6,10 @@ use serde_json::Value as Json;
 
 use super::super::Imported;
 
+type Holds = fn(&Json) -> bool;
+
 /// Keys of an entry, and what each holds.
-const KEYS: &[(&str, fn(&Json) -> bool)] = &[
+const KEYS: &[(&str, Holds)] = &[
     ("capAdd", texts),
     ("command", texts),
     ("config", Json::is_array),
