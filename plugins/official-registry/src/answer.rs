@@ -1,11 +1,10 @@
 //! What registries answer: one server or many, and the ways in which they say no.
 
 use serde_json::Value as Json;
+use server_json::{Node, Settings};
 use wasmgate_plugin::http::Response;
 use wasmgate_plugin::source::{Failure, Page, Refused, Server};
 
-use crate::map::{self, Settings};
-use crate::node::Node;
 use crate::reference::Registry;
 
 /// The JSON of an answer.
@@ -78,7 +77,7 @@ impl Listing<'_> {
     }
 
     fn add(&self, page: &mut Page, item: &Json) {
-        match map::import(item, self.settings) {
+        match server_json::import(item, self.settings) {
             Ok(imported) => {
                 let url =
                     self.registry.map(|registry| registry.server(&imported.registry_name, &imported.version));

@@ -1,9 +1,9 @@
 //! The configuration an operator writes.
 
 use serde::Deserialize;
+use server_json::{Preference, Settings};
 use wasmgate_plugin::{Config, Problem};
 
-use crate::map::{Preference, Settings};
 use crate::reference::Registry;
 
 /// JSON Schema of the configuration.

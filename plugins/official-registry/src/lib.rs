@@ -1,13 +1,10 @@
 //! Reads servers from the official MCP registry, and from registries that speak like it.
 //!
-//! [`map`] is the heart: server.json in, an entry of a catalog out, pure. Around it [`reference`] reads what people write,
-//! and [`answer`] what registries say.
+//! What server.json means is the crate `server-json`. Here [`reference`] reads what people write, and [`answer`] what
+//! registries say.
 
 mod answer;
 mod config;
-mod map;
-mod model;
-mod node;
 mod reference;
 
 use wasmgate_plugin::http::{self, Response};

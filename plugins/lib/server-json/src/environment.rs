@@ -2,12 +2,12 @@
 
 use catalog_entry::{Entry, Piece, Text};
 
-use super::Reason;
-use super::input::{Part, Reading, described, parts, secret};
+use crate::Reason;
+use crate::input::{Part, Reading, described, parts, secret};
 use crate::model::Input;
 
 /// Adds the variables to the entry.
-pub(super) fn add(entry: &mut Entry, variables: &[(String, Input)], reading: Reading) -> Result<(), Reason> {
+pub(crate) fn add(entry: &mut Entry, variables: &[(String, Input)], reading: Reading) -> Result<(), Reason> {
     for (name, input) in variables {
         one(entry, name, input, reading)?;
     }
@@ -15,7 +15,7 @@ pub(super) fn add(entry: &mut Entry, variables: &[(String, Input)], reading: Rea
 }
 
 /// Adds one variable to the entry.
-pub(super) fn one(entry: &mut Entry, name: &str, input: &Input, reading: Reading) -> Result<(), Reason> {
+pub(crate) fn one(entry: &mut Entry, name: &str, input: &Input, reading: Reading) -> Result<(), Reason> {
     if name.is_empty() && input.value.is_none() && input.default.is_none() && !input.required {
         entry.note("an empty item among its variables is passed over");
         return Ok(());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::super::Imported;
+use crate::Imported;
 
 type Holds = fn(&Json) -> bool;
 

@@ -2,12 +2,12 @@
 
 use catalog_entry::Entry;
 
-use super::{Reason, Settings, oci, remote, wrapped};
 use crate::model::{Package, Server, Transport, TransportKind};
+use crate::{Reason, Settings, oci, remote, wrapped};
 
 /// A form that an operator can prefer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Preference {
+pub enum Preference {
     /// An image.
     Oci,
     /// Somebody else's server.
@@ -20,10 +20,10 @@ pub(crate) enum Preference {
 
 impl Preference {
     /// All of them, in the order that holds when nobody says otherwise.
-    pub(crate) const ALL: [Self; 4] = [Self::Oci, Self::Remote, Self::Pypi, Self::Npm];
+    pub const ALL: [Self; 4] = [Self::Oci, Self::Remote, Self::Pypi, Self::Npm];
 
     /// Its word in the configuration.
-    pub(crate) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Oci => "oci",
             Self::Remote => "remote",
@@ -35,13 +35,13 @@ impl Preference {
 
 /// One form of a server.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Candidate<'a> {
+pub(crate) enum Candidate<'a> {
     Package(&'a Package),
     Remote(&'a Transport),
 }
 
 impl Candidate<'_> {
-    pub(super) fn is_remote(self) -> bool {
+    pub(crate) fn is_remote(self) -> bool {
         matches!(self, Self::Remote(_))
     }
 
@@ -122,7 +122,7 @@ fn why_not(kind: &str) -> String {
 }
 
 /// Takes the first form that can be run, and puts it into a copy of the entry.
-pub(super) fn choose<'s>(
+pub(crate) fn choose<'s>(
     server: &'s Server,
     settings: &Settings,
     about: &Entry,

@@ -9,7 +9,7 @@ use super::*;
 
 /// `$WASMGATE_DATA/registry/servers.json`, or `../shared/data/registry/servers.json` beside the project.
 fn real_entries() -> Option<Vec<Json>> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/data");
     #[expect(clippy::disallowed_methods, reason = "where the test data is")]
     let root = std::env::var("WASMGATE_DATA").map_or(beside, PathBuf::from);
     let path = root.join("registry/servers.json");
@@ -69,7 +69,21 @@ fn every_real_entry_is_imported_or_refused_with_a_reason() {
         };
         *counts.entry(outcome).or_default() += 1;
     }
-    expect![[r#""#]].assert_eq(&table(&counts));
+    expect![[r#"
+         284 imported: remote over streamable-http
+         182 imported: npx over stdio
+         131 imported: uvx over stdio
+          84 imported: image over stdio
+          26 refused: it names neither a package nor a remote, so there is nothing to run
+          24 refused: its package cannot be run: packages of NuGet are not run here: no image is set up for `…`
+          12 refused: its package cannot be run: bundles (mcpb) are not run here: they are programs for this machine, not for a container
+           7 imported: remote over sse
+           6 imported: uvx over streamable-http
+           2 imported: image over streamable-http
+           2 imported: npx over streamable-http
+           1 imported: image over sse
+           1 refused: its package cannot be run: the version `…` of its PyPI package is not a version
+    "#]].assert_eq(&table(&counts));
 }
 
 #[test]
@@ -80,7 +94,24 @@ fn what_people_are_told_about_real_entries() {
     for note in imported.flat_map(|imported| imported.notes) {
         *counts.entry(general(&note)).or_default() += 1;
     }
-    expect![[r#""#]].assert_eq(&table(&counts));
+    expect![[r#"
+          94 also offered: …
+          40 the runtime argument `…` is none of `…` and given to the package
+          22 nothing says that the argument `…` takes a value: it is given, alone, when `…` is true
+           9 it is meant for `…` and run with `…`
+           6 `…` among its docker arguments has no effect here
+           6 the runtime argument `…` has no effect here
+           5 an empty item among its variables is passed over
+           5 the argument `…` is an optional secret and left out: set it in `…` of the server in wasmgate.yaml
+           4 the argument `…` is taken as `…`
+           2 its container is spoken to over plain HTTP, where its URL says https
+           2 its image has no tag: whatever is `…` runs
+           2 the version of its package is `…`, which may be another one tomorrow
+           1 of its URL `…` only the port and the path count
+           1 the image `…` is taken as `…`
+           1 the image's path `…` is written in small letters, as registries have it
+    "#]]
+    .assert_eq(&table(&counts));
 }
 
 /// The order of members, the dates of the registry and what else it says around a server leave no trace.

@@ -2,12 +2,12 @@
 
 use catalog_entry::{Entry, Kind, Text};
 
-use super::Reason;
-use super::input::{Reading, property};
+use crate::Reason;
+use crate::input::{Reading, property};
 use crate::model::{Argument, Format, Input};
 
 /// Adds the arguments to the entry's command.
-pub(super) fn add<'a>(
+pub(crate) fn add<'a>(
     entry: &mut Entry,
     arguments: impl IntoIterator<Item = &'a Argument>,
     reading: Reading,

@@ -4,17 +4,17 @@
 use catalog_entry::{Entry, Image};
 use serde_json::json;
 
-use super::input::{Part, Paths, Reading, Undeclared, parts};
-use super::{Reason, environment};
+use crate::input::{Part, Paths, Reading, Undeclared, parts};
 use crate::model::{Argument, Input, Package};
+use crate::{Reason, environment};
 
 /// What is left of the arguments for others to look at.
 #[derive(Debug, Default)]
-pub(super) struct Rest {
+pub(crate) struct Rest {
     /// Arguments behind the image's name, which are the package's own.
-    pub(super) arguments: Vec<Argument>,
+    pub(crate) arguments: Vec<Argument>,
     /// Ports of the machine and of the container.
-    pub(super) ports: Vec<(u16, u16)>,
+    pub(crate) ports: Vec<(u16, u16)>,
 }
 
 /// A value and what its variables are.
@@ -33,7 +33,7 @@ enum Step {
 }
 
 /// Takes the arguments of `docker run` into the entry.
-pub(super) fn fill(entry: &mut Entry, package: &Package, image: &Image) -> Result<Rest, Reason> {
+pub(crate) fn fill(entry: &mut Entry, package: &Package, image: &Image) -> Result<Rest, Reason> {
     let mut run = Run { entry, package, rest: Rest::default() };
     let mut arguments = package.runtime_arguments.iter();
     while let Some(argument) = arguments.next() {

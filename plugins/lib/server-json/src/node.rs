@@ -6,28 +6,28 @@ use serde_json::{Map, Value as Json};
 
 /// One JSON value, read leniently.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Node<'j>(Option<&'j Json>);
+pub struct Node<'j>(Option<&'j Json>);
 
 impl<'j> Node<'j> {
     /// The root of a document.
-    pub(crate) fn root(json: &'j Json) -> Self {
+    pub fn root(json: &'j Json) -> Self {
         Self(Some(json))
     }
 
     /// A member by its name in camelCase, or else in snake_case.
-    pub(crate) fn member(self, name: &str) -> Self {
+    pub fn member(self, name: &str) -> Self {
         let Some(members) = self.0.and_then(Json::as_object) else { return Self(None) };
         let found = members.get(name).or_else(|| members.get(&snake(name)));
         Self(found.filter(|value| !value.is_null()))
     }
 
     /// The first of several members that is there.
-    pub(crate) fn any(self, names: &[&str]) -> Self {
+    pub fn any(self, names: &[&str]) -> Self {
         names.iter().map(|name| self.member(name)).find(|node| node.0.is_some()).unwrap_or(Self(None))
     }
 
     /// A text, number or boolean as text, without blanks around it; none when that is empty.
-    pub(crate) fn text(self) -> Option<String> {
+    pub fn text(self) -> Option<String> {
         let text = match self.0? {
             Json::String(text) => text.trim().to_owned(),
             Json::Number(number) => number.to_string(),
@@ -38,17 +38,17 @@ impl<'j> Node<'j> {
     }
 
     /// Whether it is `true`.
-    pub(crate) fn is_true(self) -> bool {
+    pub fn is_true(self) -> bool {
         self.text().is_some_and(|text| text.eq_ignore_ascii_case("true"))
     }
 
     /// The elements of a list; none where it is something else.
-    pub(crate) fn list(self) -> impl Iterator<Item = Self> {
+    pub fn list(self) -> impl Iterator<Item = Self> {
         self.0.and_then(Json::as_array).into_iter().flatten().map(Self::root)
     }
 
     /// The members of an object, sorted by name.
-    pub(crate) fn members(self) -> Vec<(&'j str, Self)> {
+    pub fn members(self) -> Vec<(&'j str, Self)> {
         let members = self.0.and_then(Json::as_object).into_iter().flat_map(Map::iter);
         let mut members: Vec<_> = members.map(|(name, value)| (name.as_str(), Self::root(value))).collect();
         members.sort_by_key(|(name, _)| *name);
@@ -56,14 +56,14 @@ impl<'j> Node<'j> {
     }
 
     /// Names of members that are none of these, in camelCase; nulls do not count.
-    pub(crate) fn others(self, known: &[&str]) -> Vec<&'j str> {
+    pub fn others(self, known: &[&str]) -> Vec<&'j str> {
         let unknown = |name: &str| !known.iter().any(|known| name == *known || name == snake(known));
         let members = self.members().into_iter().filter(|(_, node)| !matches!(node.0, Some(Json::Null)));
         members.map(|(name, _)| name).filter(|name| unknown(name)).collect()
     }
 
     /// Whether there is anything.
-    pub(crate) fn is_there(self) -> bool {
+    pub fn is_there(self) -> bool {
         self.0.is_some()
     }
 }

@@ -2,21 +2,21 @@
 //!
 //! A container has its ports to itself, so what decides the port need not be set by anybody: it is fixed.
 
-use super::Reason;
-use super::input::{Part, parts};
+use crate::Reason;
+use crate::input::{Part, parts};
 use crate::model::{Input, Package, TransportKind};
 
 /// Where a container is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Endpoint {
-    pub(super) transport: &'static str,
-    pub(super) port: u16,
-    pub(super) path: String,
-    pub(super) notes: Vec<String>,
+pub(crate) struct Endpoint {
+    pub(crate) transport: &'static str,
+    pub(crate) port: u16,
+    pub(crate) path: String,
+    pub(crate) notes: Vec<String>,
 }
 
 /// The endpoint of a package, none where it speaks over stdin and stdout. Inputs that its URL names are fixed.
-pub(super) fn of(package: &mut Package) -> Result<Option<Endpoint>, Reason> {
+pub(crate) fn of(package: &mut Package) -> Result<Option<Endpoint>, Reason> {
     let transport = match &package.transport.kind {
         TransportKind::Stdio => return Ok(None),
         TransportKind::StreamableHttp => "streamable-http",

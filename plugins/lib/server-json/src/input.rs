@@ -8,7 +8,7 @@ use crate::model::{Format, Input};
 
 /// What a name in braces means that no `variables` declare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Undeclared {
+pub(crate) enum Undeclared {
     /// Itself, braces and all: the letter of the schema.
     Text,
     /// A secret that has to be there: what real entries mean in headers like `Bearer {api_key}`.
@@ -19,7 +19,7 @@ pub(super) enum Undeclared {
 
 /// Whether a path of the user's is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Paths {
+pub(crate) enum Paths {
     /// It is, where it is on the user's machine.
     Mounted,
     /// It is a text like any other.
@@ -28,19 +28,19 @@ pub(super) enum Paths {
 
 /// How inputs of one place are read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
-    pub(super) undeclared: Undeclared,
-    pub(super) paths: Paths,
+pub(crate) struct Reading {
+    pub(crate) undeclared: Undeclared,
+    pub(crate) paths: Paths,
 }
 
 impl Reading {
     /// By the letter, in a container that sees files only where they are mounted.
-    pub(super) const PACKAGE: Self = Self { undeclared: Undeclared::Text, paths: Paths::Mounted };
+    pub(crate) const PACKAGE: Self = Self { undeclared: Undeclared::Text, paths: Paths::Mounted };
     /// By the letter.
-    pub(super) const PLAIN: Self = Self { undeclared: Undeclared::Text, paths: Paths::Plain };
+    pub(crate) const PLAIN: Self = Self { undeclared: Undeclared::Text, paths: Paths::Plain };
 
     /// The text that an input ends as. `owner` names what people set where the input has no name of its own.
-    pub(super) fn text(self, entry: &mut Entry, owner: &str, input: &Input) -> Text {
+    pub(crate) fn text(self, entry: &mut Entry, owner: &str, input: &Input) -> Text {
         match &input.value {
             Some(value) => self.template(entry, owner, input, value),
             None if input.secret => {
@@ -55,7 +55,7 @@ impl Reading {
     }
 
     /// A value, or the path of one that is mounted. A default is a path inside of the container: there is nothing to mount.
-    pub(super) fn piece(self, entry: &mut Entry, property: String, input: &Input) -> Piece {
+    pub(crate) fn piece(self, entry: &mut Entry, property: String, input: &Input) -> Piece {
         let path = input.format == Some(Format::Path) && input.default.is_none();
         if !path || self.paths == Paths::Plain {
             return Piece::Value(property);
@@ -65,7 +65,7 @@ impl Reading {
     }
 
     /// What the source wrote, with its variables.
-    pub(super) fn template(self, entry: &mut Entry, owner: &str, input: &Input, value: &str) -> Text {
+    pub(crate) fn template(self, entry: &mut Entry, owner: &str, input: &Input, value: &str) -> Text {
         let mut pieces: Vec<Piece> = Vec::new();
         for part in parts(value, &input.variables) {
             match part {
@@ -99,7 +99,7 @@ impl Reading {
 }
 
 /// A variable, with the description of what it stands in where it has none.
-pub(super) fn described(variable: &Input, input: &Input) -> Input {
+pub(crate) fn described(variable: &Input, input: &Input) -> Input {
     let own = !variable.description.is_empty();
     let description = if own { &variable.description } else { &input.description };
     Input { description: description.clone(), ..variable.clone() }
@@ -107,7 +107,7 @@ pub(super) fn described(variable: &Input, input: &Input) -> Input {
 
 /// A stretch of a value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Part<'v> {
+pub(crate) enum Part<'v> {
     /// As it stands.
     Text(&'v str),
     /// A name that stood in braces.
@@ -115,7 +115,7 @@ pub(super) enum Part<'v> {
 }
 
 /// Splits a value at the names in braces. `${name}` is the same for a name that is declared, and text otherwise.
-pub(super) fn parts<'v>(value: &'v str, declared: &BTreeMap<String, Input>) -> Vec<Part<'v>> {
+pub(crate) fn parts<'v>(value: &'v str, declared: &BTreeMap<String, Input>) -> Vec<Part<'v>> {
     let mut parts = Vec::new();
     let (mut from, mut at) = (0, 0);
     while let Some(open) = value.get(at..).and_then(|rest| rest.find('{')).map(|found| at + found) {
@@ -156,7 +156,7 @@ fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
 }
 
 /// The value that people set.
-pub(super) fn property(input: &Input, required: bool) -> Property {
+pub(crate) fn property(input: &Input, required: bool) -> Property {
     Property {
         kind: match input.format {
             Some(Format::Number) => Kind::Number,
@@ -171,7 +171,7 @@ pub(super) fn property(input: &Input, required: bool) -> Property {
 }
 
 /// The secret that people set. Catalogs have neither choices nor defaults for secrets: they are told.
-pub(super) fn secret(input: &Input, required: bool) -> Secret {
+pub(crate) fn secret(input: &Input, required: bool) -> Secret {
     let mut text = description(input);
     if !input.choices.is_empty() {
         text.push_str(&format!(" One of: {}.", input.choices.join(", ")));

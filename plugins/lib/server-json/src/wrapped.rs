@@ -7,9 +7,9 @@
 use catalog_entry::{Entry, Text};
 use serde_json::json;
 
-use super::input::Reading;
-use super::{Reason, Settings, argument, endpoint, environment, oci};
+use crate::input::Reading;
 use crate::model::{Argument, Input, Package};
+use crate::{Reason, Settings, argument, endpoint, environment, oci};
 
 /// What runs a package.
 struct Runner {
@@ -75,7 +75,7 @@ const UVX: Runner = Runner {
 const CACHE: &str = "/var/tmp";
 
 /// Makes the entry one of this npm package.
-pub(super) fn npm(entry: &mut Entry, package: &Package, settings: &Settings) -> Result<(), Reason> {
+pub(crate) fn npm(entry: &mut Entry, package: &Package, settings: &Settings) -> Result<(), Reason> {
     let id = &package.identifier;
     let bare = id.strip_prefix('@').unwrap_or(id);
     let fits = if id.starts_with('@') { bare.split('/').count() == 2 } else { !bare.contains('/') };
@@ -94,7 +94,7 @@ pub(super) fn npm(entry: &mut Entry, package: &Package, settings: &Settings) -> 
 }
 
 /// Makes the entry one of this PyPI package.
-pub(super) fn pypi(entry: &mut Entry, package: &Package, settings: &Settings) -> Result<(), Reason> {
+pub(crate) fn pypi(entry: &mut Entry, package: &Package, settings: &Settings) -> Result<(), Reason> {
     let id = &package.identifier;
     let (bare, extras) =
         id.split_once('[').map_or((id.as_str(), None), |(bare, extras)| (bare, Some(extras)));

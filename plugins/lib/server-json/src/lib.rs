@@ -1,5 +1,6 @@
-//! From server.json to an entry of a catalog: pure, and a function of server.json alone, so that the same server always makes
-//! the same document. The rules are in the README.
+//! From server.json, as MCP registries list servers, to an entry of a catalog: pure, and a function of server.json alone, so
+//! that the same server always makes the same document. Shared by catalog sources; no plugin itself. The rules are in the
+//! README of `official-registry`.
 //!
 //! Read [`import`] first: it takes what a registry lists, chooses one of the packages and remotes that the server is offered
 //! as, and says in notes what it passed over and why.
@@ -10,6 +11,8 @@ mod docker;
 mod endpoint;
 mod environment;
 mod input;
+mod model;
+mod node;
 mod oci;
 mod reason;
 mod remote;
@@ -18,22 +21,22 @@ mod wrapped;
 use catalog_entry::{Entry, server_name};
 use serde_json::{Value as Json, json};
 
-pub(crate) use candidate::Preference;
-pub(crate) use reason::Reason;
+pub use candidate::Preference;
+pub use node::Node;
 
-use crate::model::{Server, is_web};
-use crate::node::Node;
 use candidate::Candidate;
+use model::{Server, is_web};
+use reason::Reason;
 
 /// What an operator decides about the mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// In which order forms of a server are preferred; those that are not listed come after.
-    pub(crate) prefer: Vec<Preference>,
+    pub prefer: Vec<Preference>,
     /// The image that npm packages run in.
-    pub(crate) npm_image: String,
+    pub npm_image: String,
     /// The image that PyPI packages run in.
-    pub(crate) pypi_image: String,
+    pub pypi_image: String,
 }
 
 impl Default for Settings {
@@ -48,30 +51,30 @@ impl Default for Settings {
 
 /// A server as a catalog has it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Imported {
+pub struct Imported {
     /// Its name in catalogs.
-    pub(crate) name: String,
+    pub name: String,
     /// Its name in the registry.
-    pub(crate) registry_name: String,
+    pub registry_name: String,
     /// Its version; empty where it has none.
-    pub(crate) version: String,
+    pub version: String,
     /// The entry, its members sorted.
-    pub(crate) document: Json,
+    pub document: Json,
     /// What people should know.
-    pub(crate) notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// A server that cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub struct Refused {
     /// Its name, as the registry spells it; may be empty.
-    pub(crate) name: String,
+    pub name: String,
     /// Its version; empty where it has none.
-    pub(crate) version: String,
+    pub version: String,
     /// Why.
-    pub(crate) reason: String,
+    pub reason: String,
     /// Whether the registry has deleted it.
-    pub(crate) deleted: bool,
+    pub deleted: bool,
 }
 
 /// Maps one server: server.json alone, or wrapped as the registry's answers and Docker's artifacts have it
@@ -79,7 +82,7 @@ pub(crate) struct Refused {
 ///
 /// # Errors
 /// [`Refused`], with a reason that a person understands.
-pub(crate) fn import(document: &Json, settings: &Settings) -> Result<Imported, Refused> {
+pub fn import(document: &Json, settings: &Settings) -> Result<Imported, Refused> {
     let root = Node::root(document);
     let wrapped = root.member("server");
     let node = if wrapped.is_there() { wrapped } else { root };

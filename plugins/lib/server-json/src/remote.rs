@@ -3,8 +3,8 @@
 use catalog_entry::{Entry, Text};
 use serde_json::{Map, Value as Json, json};
 
-use super::Reason;
-use super::input::{Paths, Reading, Undeclared};
+use crate::Reason;
+use crate::input::{Paths, Reading, Undeclared};
 use crate::model::{Format, Input, Transport, TransportKind};
 
 /// Headers that belong to the connection or to MCP: the gateway sets them itself.
@@ -27,7 +27,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// Makes the entry one of this remote.
-pub(super) fn fill(entry: &mut Entry, remote: &Transport) -> Result<(), Reason> {
+pub(crate) fn fill(entry: &mut Entry, remote: &Transport) -> Result<(), Reason> {
     let url = remote.url.as_deref().ok_or_else(|| Reason::new("it says no URL"))?;
     let kind = match &remote.kind {
         TransportKind::StreamableHttp => "streamable-http",

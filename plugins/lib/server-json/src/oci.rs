@@ -2,12 +2,12 @@
 
 use catalog_entry::{Entry, Image};
 
-use super::input::Reading;
-use super::{Reason, argument, docker, endpoint, environment};
+use crate::input::Reading;
 use crate::model::Package;
+use crate::{Reason, argument, docker, endpoint, environment};
 
 /// Makes the entry one of this image.
-pub(super) fn fill(entry: &mut Entry, package: &Package) -> Result<(), Reason> {
+pub(crate) fn fill(entry: &mut Entry, package: &Package) -> Result<(), Reason> {
     let image = image(entry, package)?;
     for note in &image.notes {
         entry.note(note.clone());
@@ -29,7 +29,7 @@ pub(super) fn fill(entry: &mut Entry, package: &Package) -> Result<(), Reason> {
 }
 
 /// Says where a container serves HTTP.
-pub(super) fn serve(entry: &mut Entry, endpoint: &endpoint::Endpoint) {
+pub(crate) fn serve(entry: &mut Entry, endpoint: &endpoint::Endpoint) {
     entry.set("transport", endpoint.transport);
     entry.set("port", endpoint.port);
     entry.set("path", endpoint.path.clone());
