@@ -38,7 +38,7 @@ fn general(sentence: &str) -> String {
 fn table(counts: &BTreeMap<String, usize>) -> String {
     let mut rows: Vec<_> = counts.iter().collect();
     rows.sort_by_key(|(what, count)| (std::cmp::Reverse(**count), (*what).clone()));
-    rows.iter().map(|(what, count)| format!("{count:4} {what}\n")).collect()
+    rows.iter().map(|(what, count)| format!("{count:<4} {what}\n")).collect()
 }
 
 fn form(document: &Json) -> String {
@@ -70,19 +70,19 @@ fn every_real_entry_is_imported_or_refused_with_a_reason() {
         *counts.entry(outcome).or_default() += 1;
     }
     expect![[r#"
-         284 imported: remote over streamable-http
-         182 imported: npx over stdio
-         131 imported: uvx over stdio
-          84 imported: image over stdio
-          26 refused: it names neither a package nor a remote, so there is nothing to run
-          24 refused: its package cannot be run: packages of NuGet are not run here: no image is set up for `…`
-          12 refused: its package cannot be run: bundles (mcpb) are not run here: they are programs for this machine, not for a container
-           7 imported: remote over sse
-           6 imported: uvx over streamable-http
-           2 imported: image over streamable-http
-           2 imported: npx over streamable-http
-           1 imported: image over sse
-           1 refused: its package cannot be run: the version `…` of its PyPI package is not a version
+        284  imported: remote over streamable-http
+        182  imported: npx over stdio
+        131  imported: uvx over stdio
+        84   imported: image over stdio
+        26   refused: it names neither a package nor a remote, so there is nothing to run
+        24   refused: its package cannot be run: packages of NuGet are not run here: no image is set up for `…`
+        12   refused: its package cannot be run: bundles (mcpb) are not run here: they are programs for this machine, not for a container
+        7    imported: remote over sse
+        6    imported: uvx over streamable-http
+        2    imported: image over streamable-http
+        2    imported: npx over streamable-http
+        1    imported: image over sse
+        1    refused: its package cannot be run: the version `…` of its PyPI package is not a version
     "#]].assert_eq(&table(&counts));
 }
 
@@ -95,21 +95,21 @@ fn what_people_are_told_about_real_entries() {
         *counts.entry(general(&note)).or_default() += 1;
     }
     expect![[r#"
-          94 also offered: …
-          40 the runtime argument `…` is none of `…` and given to the package
-          22 nothing says that the argument `…` takes a value: it is given, alone, when `…` is true
-           9 it is meant for `…` and run with `…`
-           6 `…` among its docker arguments has no effect here
-           6 the runtime argument `…` has no effect here
-           5 an empty item among its variables is passed over
-           5 the argument `…` is an optional secret and left out: set it in `…` of the server in wasmgate.yaml
-           4 the argument `…` is taken as `…`
-           2 its container is spoken to over plain HTTP, where its URL says https
-           2 its image has no tag: whatever is `…` runs
-           2 the version of its package is `…`, which may be another one tomorrow
-           1 of its URL `…` only the port and the path count
-           1 the image `…` is taken as `…`
-           1 the image's path `…` is written in small letters, as registries have it
+        94   also offered: …
+        40   the runtime argument `…` is none of `…` and given to the package
+        22   nothing says that the argument `…` takes a value: it is given, alone, when `…` is true
+        9    it is meant for `…` and run with `…`
+        6    `…` among its docker arguments has no effect here
+        6    the runtime argument `…` has no effect here
+        5    an empty item among its variables is passed over
+        5    the argument `…` is an optional secret and left out: set it in `…` of the server in wasmgate.yaml
+        4    the argument `…` is taken as `…`
+        2    its container is spoken to over plain HTTP, where its URL says https
+        2    its image has no tag: whatever is `…` runs
+        2    the version of its package is `…`, which may be another one tomorrow
+        1    of its URL `…` only the port and the path count
+        1    the image `…` is taken as `…`
+        1    the image's path `…` is written in small letters, as registries have it
     "#]]
     .assert_eq(&table(&counts));
 }
