@@ -19,6 +19,7 @@ pub use property::{Kind, Property, Secret};
 pub use text::{Piece, Text, Unfit};
 
 use name::property_name;
+use text::Place;
 
 /// A server on its way into a catalog.
 #[derive(Debug, Clone)]
@@ -153,20 +154,24 @@ impl Entry {
     /// variable of its own.
     fn environment_text(&mut self, owner: &str, text: &Text) -> String {
         let text = if text.has_secret() { self.detour(owner, text) } else { text.clone() };
-        text.written(self, owner, text::Place::Environment)
+        text.written(self, text.environment_place())
     }
 
     fn detour(&mut self, owner: &str, text: &Text) -> Text {
-        let pinned = text.pinned(self, owner, text::Place::Environment);
         let mut pieces = Vec::new();
-        for piece in pinned.pieces() {
-            let (Piece::Value(property) | Piece::Path(property)) = piece else {
-                pieces.push(piece.clone());
-                continue;
+        for piece in text.pieces() {
+            let (wanted, value) = match piece {
+                Piece::Value(property) => (property.as_str(), self.template(property, "")),
+                Piece::Path(property) => (property.as_str(), self.template(property, "volume-target")),
+                Piece::Literal(text) if text::looks_like_a_template(text) => {
+                    ("text", Text::from(text.as_str()).written(self, Place::Template))
+                }
+                _ => {
+                    pieces.push(piece.clone());
+                    continue;
+                }
             };
-            let name = format!("{owner}__{}", variable_name(property));
-            let filter = if matches!(piece, Piece::Path(_)) { "volume-target" } else { "" };
-            let value = self.template(property, filter);
+            let name = format!("{owner}__{}", variable_name(wanted));
             if !self.env.iter().any(|(known, _)| *known == name) {
                 self.env.push((name.clone(), value));
             }
@@ -181,20 +186,15 @@ impl Entry {
         format!("{{{{{}.{property}{bar}{filters}}}}}", self.name)
     }
 
-    /// A text as one argument of a command. What the source wrote there stays as it is: text that the catalog would read
-    /// as a template or variable becomes a value that nobody can change.
-    pub fn argument(&mut self, owner: &str, text: &Text) -> String {
-        text.written(self, owner, text::Place::Argument)
-    }
-
-    /// A text as the value of a header.
-    pub fn header(&mut self, owner: &str, text: &Text) -> String {
-        text.written(self, owner, text::Place::Argument)
+    /// A text as one argument of a command, or the value of a header. What the source wrote there stays as it is, also
+    /// where the catalog would read it as a template or variable.
+    pub fn argument(&self, text: &Text) -> String {
+        text.written(self, Place::Argument)
     }
 
     /// A text as a URL.
-    pub fn url(&mut self, text: &Text) -> String {
-        text.written(self, "url", text::Place::Url)
+    pub fn url(&self, text: &Text) -> String {
+        text.written(self, Place::Url)
     }
 
     /// A text where the catalog has no place for secrets and no way to write braces or `$`: volumes and users.
@@ -209,21 +209,6 @@ impl Entry {
     pub fn mount(&mut self, property: &str) {
         let volume = self.template(property, "volume");
         self.push("volumes", volume);
-    }
-
-    fn pin(&mut self, owner: &str, text: &str) -> Piece {
-        let fixed = Property {
-            description: "Fixed by the server.".to_owned(),
-            default: Some(text.to_owned()),
-            choices: vec![text.to_owned()],
-            ..Property::default()
-        };
-        let known = self.properties.iter().find(|(_, property)| **property == fixed);
-        let name = match known {
-            Some((name, _)) => name.clone(),
-            None => self.property(&format!("{owner}-literal"), fixed),
-        };
-        Piece::Value(name)
     }
 
     /// The properties so far, by name.

@@ -68,16 +68,13 @@ fn names_are_unique_unless_they_mean_the_same() {
 
 #[test]
 fn text_never_becomes_a_template() {
-    let mut entry = Entry::new("s");
-    assert_eq!(entry.argument("a", &Text::from("--x=1")), "--x=1");
-    assert_eq!(entry.argument("a", &Text::from(r#"--x={"k":1}"#)), "--x={{s.a-literal}}");
-    assert_eq!(entry.properties()["a-literal"].default.as_deref(), Some(r#"{"k":1}"#));
-    assert_eq!(entry.argument("b", &Text::from("$HOME")), "{{s.b-literal}}");
-    assert_eq!(
-        entry.url(&text(&[literal("https://h/{x}/$"), Piece::Value("k".into())])),
-        "https://h/%7Bx%7D/%24{{s.k}}"
-    );
-    assert_eq!(entry.plain(&text(&[literal("a:"), Piece::Value("k".into())])).as_deref(), Ok("a:{{s.k}}"));
+    let entry = Entry::new("s");
+    assert_eq!(entry.argument(&Text::from("--x=1")), "--x=1");
+    assert_eq!(entry.argument(&Text::from(r#"--x={"k":"$1"}"#)), r#"--x={{'{'}}"k":"$$1"{{'}'}}"#);
+    let url = text(&[literal("https://h/{x}/$"), Piece::Value("k".into())]);
+    assert_eq!(entry.url(&url), "https://h/%7Bx%7D/%24{{s.k}}");
+    let volume = text(&[literal("a:"), Piece::Value("k".into())]);
+    assert_eq!(entry.plain(&volume).as_deref(), Ok("a:{{s.k}}"));
     assert_eq!(entry.plain(&Text::from("$x")), Err(Unfit::Marks));
     assert_eq!(entry.plain(&text(&[secret("T")])), Err(Unfit::Secret));
 }
@@ -86,30 +83,28 @@ fn text_never_becomes_a_template() {
 fn environments() {
     let mut entry = Entry::new("s");
     entry.property("url", Property::default());
+    let url = || Piece::Value("url".into());
     assert!(entry.variable("A", &Text::from("{plain} braces")));
     assert!(entry.variable("B", &Text::from("cost: $5")));
-    assert!(entry.variable("C", &text(&[literal("$x "), Piece::Value("url".into())])));
-    assert!(entry.variable(
-        "D",
-        &text(&[literal("Bearer "), secret("T"), literal(" at {x}"), Piece::Value("url".into())])
-    ));
+    assert!(entry.variable("C", &text(&[literal("$x {y} "), url()])));
+    assert!(entry.variable("D", &text(&[literal("Bearer $ "), secret("T"), literal(" at {x}"), url()])));
+    assert!(entry.variable("E", &text(&[secret("T"), literal("{{x}}$")])));
+    assert!(entry.variable("F", &Text::from("{{x}} $y")));
     assert!(!entry.variable("D", &Text::from("again")));
     let (document, _) = entry.finish();
-    let env: Vec<_> = document["env"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|e| format!("{}={}", e["name"].as_str().unwrap(), e["value"].as_str().unwrap()))
-        .collect();
+    let shown = |e: &Json| format!("{}={}", e["name"].as_str().unwrap(), e["value"].as_str().unwrap());
+    let env: Vec<_> = document["env"].as_array().unwrap().iter().map(shown).collect();
     assert_eq!(
         env,
         [
             "A={plain} braces",
-            "B=cost: {{s.B-literal}}",
-            "C=$x {{s.url}}",
-            "D__D_LITERAL={{s.D-literal}}",
+            "B=cost: $$5",
+            "C=$x {{'{'}}y{{'}'}} {{s.url}}",
             "D__URL={{s.url}}",
-            "D=Bearer ${T} at ${D__D_LITERAL}${D__URL}",
+            "D=Bearer $$ ${T} at {x}${D__URL}",
+            "E__TEXT={{'{'}}{{'{'}}x{{'}'}}{{'}'}}$",
+            "E=${T}${E__TEXT}",
+            "F={{'{'}}{{'{'}}x{{'}'}}{{'}'}} $y",
         ]
     );
 }

@@ -45,8 +45,12 @@ impl std::fmt::Display for Unfit {
 /// Where a text goes: it decides what must not stand there as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
+    /// Templates and variables are both read.
     Argument,
-    Environment,
+    /// Only templates are.
+    Template,
+    /// Only variables are.
+    Variables,
     Url,
 }
 
@@ -95,45 +99,25 @@ impl Text {
         self.0.iter().any(|piece| matches!(piece, Piece::Secret { required: false, .. }))
     }
 
-    /// The same with what cannot stand in the place turned into values that nobody can change.
-    pub(crate) fn pinned(&self, entry: &mut Entry, owner: &str, place: Place) -> Self {
-        // A template in an environment is no place for variables, so `$` is safe there; so are braces that are alone.
-        let marks: &[char] = match (place, self.has_secret(), self.literal()) {
-            (Place::Url, ..) => return self.clone(),
-            (Place::Argument, ..) | (Place::Environment, true, None) => &['{', '}', '$'],
-            (Place::Environment, _, Some(all)) if all.contains("{{") && all.contains("}}") => {
-                &['{', '}', '$']
-            }
-            (Place::Environment, _, Some(_)) => &['$'],
-            (Place::Environment, false, None) => &['{', '}'],
-        };
-        let mut pieces = Vec::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Literal(text) => match text.find(marks) {
-                    Some(at) => {
-                        let (before, rest) = text.split_at(at);
-                        pieces.extend((!before.is_empty()).then(|| Piece::Literal(before.to_owned())));
-                        pieces.push(entry.pin(owner, rest));
-                    }
-                    None => pieces.push(piece.clone()),
-                },
-                other => pieces.push(other.clone()),
-            }
-        }
-        Self(pieces)
-    }
-
-    pub(crate) fn written(&self, entry: &mut Entry, owner: &str, place: Place) -> String {
-        let text = self.pinned(entry, owner, place);
+    pub(crate) fn written(&self, entry: &Entry, place: Place) -> String {
         let piece = |piece: &Piece| match piece {
-            Piece::Literal(text) if place == Place::Url => escaped(text),
-            Piece::Literal(text) => text.clone(),
+            Piece::Literal(text) => escaped(text, place),
             Piece::Value(property) => entry.template(property, ""),
             Piece::Path(property) => entry.template(property, "volume-target"),
             Piece::Secret { env, .. } => format!("${{{env}}}"),
         };
-        text.0.iter().map(piece).collect()
+        self.0.iter().map(piece).collect()
+    }
+
+    /// What a value of an environment is read as. It is a template where it holds `{{` and `}}`, and has variables where it
+    /// does not; in a template `$` means nothing, and outside of one braces do not.
+    pub(crate) fn environment_place(&self) -> Place {
+        let literal = self.literal();
+        let braced = literal.as_ref().is_some_and(|text| looks_like_a_template(text));
+        match self.has_secret() || (literal.is_some() && !braced) {
+            true => Place::Variables,
+            false => Place::Template,
+        }
     }
 
     pub(crate) fn plain(&self, entry: &Entry) -> Result<String, Unfit> {
@@ -148,15 +132,23 @@ impl Text {
     }
 }
 
-/// A stretch of a URL without the characters that mean something in a template.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
+/// Whether an environment would read it as a template.
+pub(crate) fn looks_like_a_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("}}")
+}
+
+/// What the source wrote, so that it stays that: `$$` is a `$`, `{{'{'}}` a brace; a URL has its own way.
+fn escaped(text: &str, place: Place) -> String {
+    let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match c {
-            '{' => out.push_str("%7B"),
-            '}' => out.push_str("%7D"),
-            '$' => out.push_str("%24"),
-            other => out.push(other),
+        match (c, place) {
+            ('{', Place::Url) => out.push_str("%7B"),
+            ('}', Place::Url) => out.push_str("%7D"),
+            ('$', Place::Url) => out.push_str("%24"),
+            ('{', Place::Argument | Place::Template) => out.push_str("{{'{'}}"),
+            ('}', Place::Argument | Place::Template) => out.push_str("{{'}'}}"),
+            ('$', Place::Argument | Place::Variables) => out.push_str("$$"),
+            (other, _) => out.push(other),
         }
     }
     out

@@ -53,7 +53,7 @@ fn positional(entry: &mut Entry, argument: &Argument, reading: Reading) -> Vec<S
     let text = text(entry, owner, argument, reading);
     match text.value() {
         Some((property, filter)) => vec![entry.template(property, &format!("or:[]|{filter}into"))],
-        None => vec![entry.argument(owner, &text)],
+        None => vec![entry.argument(&text)],
     }
 }
 
@@ -75,7 +75,7 @@ fn named(entry: &mut Entry, flag: &str, argument: &Argument, reading: Reading) -
     if let Some((property, filter)) = text.value() {
         return vec![entry.template(property, &format!("{filter}option:{flag}|into"))];
     }
-    let value = entry.argument(owner, &text);
+    let value = entry.argument(&text);
     if flag.ends_with('=') { vec![format!("{flag}{value}")] } else { vec![flag.to_owned(), value] }
 }
 

@@ -1,7 +1,7 @@
 //! Arguments of `docker run`, as keys of an entry. What has no key refuses the package: nothing is passed on unread, and
 //! nothing that weakens a container is passed over.
 
-use catalog_entry::{Entry, Image};
+use catalog_entry::{Entry, Image, Text};
 use serde_json::json;
 
 use crate::input::{Part, Paths, Reading, Undeclared, parts};
@@ -233,6 +233,7 @@ impl Run<'_> {
     /// Flags whose value no person can set.
     fn fixed(&mut self, flag: &str, value: &str) -> Result<(), Reason> {
         let unknown = || Reason::new(format!("its docker argument `{flag} {value}` is not known here"));
+        let literal = |entry: &Entry| entry.argument(&Text::from(value));
         match flag {
             "--network" | "--net" => match value {
                 "host" | "none" => self.entry.set("network", value),
@@ -244,9 +245,9 @@ impl Run<'_> {
             "--security-opt" if value.starts_with("no-new-privileges") && !value.ends_with("false") => {
                 self.no_effect(flag)
             }
-            "--device" => self.entry.push("devices", value),
-            "--entrypoint" => self.entry.set("entrypoint", json!([value])),
-            "-w" | "--workdir" => self.entry.set("workdir", value),
+            "--device" => self.entry.push("devices", literal(self.entry)),
+            "--entrypoint" => self.entry.set("entrypoint", json!([literal(self.entry)])),
+            "-w" | "--workdir" => self.entry.set("workdir", literal(self.entry)),
             "--add-host" => self.entry.push("extraHosts", value),
             "-m" | "--memory" => self.entry.set("memory", value),
             "--cpus" => {
@@ -332,6 +333,7 @@ impl Run<'_> {
 
     fn tmpfs(&mut self, value: &str) {
         let path = value.split_once(':').map_or(value, |(path, _)| path);
+        let path = self.entry.argument(&Text::from(path));
         self.entry.push("tmpfs", path);
     }
 

@@ -37,6 +37,11 @@ impl<'j> Node<'j> {
         (!text.is_empty()).then_some(text)
     }
 
+    /// The value as it is.
+    pub fn json(self) -> Option<&'j Json> {
+        self.0
+    }
+
     /// Whether it is `true`.
     pub fn is_true(self) -> bool {
         self.text().is_some_and(|text| text.eq_ignore_ascii_case("true"))

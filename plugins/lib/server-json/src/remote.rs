@@ -97,7 +97,7 @@ fn header(entry: &mut Entry, name: &str, header: &Input) -> Result<Option<String
     let input = Input { secret: is_secret(name, header), ..header.clone() };
     let undeclared = if input.secret { Undeclared::Secret } else { Undeclared::Text };
     let text: Text = Reading { undeclared, paths: Paths::Plain }.text(entry, name, &input);
-    Ok(Some(entry.header(name, &text)))
+    Ok(Some(entry.argument(&text)))
 }
 
 /// Whether a header is one: it says so, its name does, or it has to be there and says nothing else.

@@ -164,7 +164,7 @@ fn fill(entry: &mut Entry, package: &Package, runner: &Runner, wrapped: Wrapped<
         entry.push("command", *word);
     }
     for word in registry(&package, runner)?.into_iter().chain(wrapped.from) {
-        let word = entry.argument("package", &Text::from(word.as_str()));
+        let word = entry.argument(&Text::from(word.as_str()));
         entry.push("command", word);
     }
     argument::add(entry, &runtime.own, Reading::PACKAGE)?;

@@ -148,10 +148,7 @@ fn text_that_looks_like_a_template() {
                 {"type": "positional", "value": "$HOME"},
                 {"type": "positional", "value": "--x={y}"}]))],
         &expect![[r#"
-            command: ["--json","{{io-github-acme-x.json-literal}}","{{io-github-acme-x.argument-literal}}","--x={{io-github-acme-x.argument-literal-2}}"]
-            config.argument-literal: {"default":"$HOME","description":"Fixed by the server.","enum":["$HOME"],"type":"string"}
-            config.argument-literal-2: {"default":"{y}","description":"Fixed by the server.","enum":["{y}"],"type":"string"}
-            config.json-literal: {"default":"{\"a\": 1}","description":"Fixed by the server.","enum":["{\"a\": 1}"],"type":"string"}
+            command: ["--json","{{'{'}}\"a\": 1{{'}'}}","$$HOME","--x={{'{'}}y{{'}'}}"]
             image: "docker.io/acme/x:1"
         "#]],
     );

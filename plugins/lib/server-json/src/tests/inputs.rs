@@ -104,12 +104,11 @@ fn variables() {
             ),
         ],
         &expect![[r#"
-            config.B-literal: {"default":"{other}","description":"Fixed by the server.","enum":["{other}"],"type":"string"}
             config.host: {"type":"string"}
             config.port: {"default":80,"type":"number"}
             config.x (required): {"description":"X.","type":"string"}
             env: {"name":"A","value":"{{io-github-acme-x.x}}"}
-            env: {"name":"B","value":"http://{{io-github-acme-x.host}}:{{io-github-acme-x.port}}/{{io-github-acme-x.B-literal}}"}
+            env: {"name":"B","value":"http://{{io-github-acme-x.host}}:{{io-github-acme-x.port}}/{{'{'}}other{{'}'}}"}
             image: "docker.io/acme/x:1"
             note: `B` has a gap where an optional value is not set
             --
@@ -142,14 +141,11 @@ fn text_that_looks_like_a_template() {
                 {"name": "C", "value": "{{x.y}}"},
                 {"name": "D", "value": "{v} {x}", "variables": {"v": {}}}]))],
         &expect![[r#"
-            config.B-literal: {"default":"$HOME/x","description":"Fixed by the server.","enum":["$HOME/x"],"type":"string"}
-            config.C-literal: {"default":"{{x.y}}","description":"Fixed by the server.","enum":["{{x.y}}"],"type":"string"}
-            config.D-literal: {"default":"{x}","description":"Fixed by the server.","enum":["{x}"],"type":"string"}
             config.v: {"type":"string"}
             env: {"name":"A","value":"{\"a\": 1}"}
-            env: {"name":"B","value":"{{io-github-acme-x.B-literal}}"}
-            env: {"name":"C","value":"{{io-github-acme-x.C-literal}}"}
-            env: {"name":"D","value":"{{io-github-acme-x.v}} {{io-github-acme-x.D-literal}}"}
+            env: {"name":"B","value":"$$HOME/x"}
+            env: {"name":"C","value":"{{'{'}}{{'{'}}x.y{{'}'}}{{'}'}}"}
+            env: {"name":"D","value":"{{io-github-acme-x.v}} {{'{'}}x{{'}'}}"}
             image: "docker.io/acme/x:1"
             note: `D` has a gap where an optional value is not set
         "#]],

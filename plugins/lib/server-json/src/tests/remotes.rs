@@ -121,9 +121,8 @@ fn headers_with_a_value() {
             remote: {"headers":{"Authorization":"Basic {{io-github-acme-x.user}}:${PASSWORD}"},"transport_type":"sse","url":"https://h.example/sse"}
             secrets: {"env":"PASSWORD","name":"io-github-acme-x.PASSWORD","required":true}
             --
-            config.X-Odd-literal: {"default":"{as} {it} $is","description":"Fixed by the server.","enum":["{as} {it} $is"],"type":"string"}
             config.r: {"enum":["eu"],"type":"string"}
-            remote: {"headers":{"X-Odd":"{{io-github-acme-x.X-Odd-literal}}","X-Region":"{{io-github-acme-x.r}}","X-Version":"2"},"transport_type":"sse","url":"https://h.example/sse"}
+            remote: {"headers":{"X-Odd":"{{'{'}}as{{'}'}} {{'{'}}it{{'}'}} $$is","X-Region":"{{io-github-acme-x.r}}","X-Version":"2"},"transport_type":"sse","url":"https://h.example/sse"}
         "#]],
     );
 }

@@ -73,7 +73,7 @@ pub(super) fn check(imported: &Imported) {
         placed.as_object_mut().unwrap().remove(key);
     }
     every_text(&placed, &mut |text| {
-        for (path, _) in templates(text) {
+        for (path, _) in templates(text).into_iter().filter(|(path, _)| !path.starts_with('\'')) {
             let (server, property) = path.split_once('.').unwrap_or_else(|| panic!("not a path: {text}"));
             assert_eq!(server, imported.name, "{text}");
             assert!(properties.contains(property), "nobody declares {path} of {text}");
@@ -135,6 +135,7 @@ fn templates(text: &str) -> Vec<(String, String)> {
 }
 
 fn dollars(text: &str) -> Vec<String> {
+    let text = text.replace("$$", "");
     let after = text.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
     let named = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     after.map(|(name, _)| name.to_owned()).filter(|name| named(name)).collect()
