@@ -171,6 +171,7 @@ impl Reload {
         let Draft { generation, plugins } = draft;
         let old = std::mem::replace(&mut self.config, config);
         self.launcher.allow(app::binds(&self.config));
+        self.launcher.guard(app::guard(&self.config, &self.plugins));
         self.gateway.replace(generation);
         self.gateway.note_config(ConfigState::current());
         tell(&old, &self.config, &plugins.new);

@@ -15,7 +15,11 @@ use super::plugins::chain;
 use crate::config::{Distribution, Environment, Missing, Wanted};
 use crate::egress::Egress;
 use crate::oci::artifact::DockerKind;
-use crate::oci::{Artifact, Freshness, Most, OciError, Pulled, Reference, Registry, Settings, Store};
+use crate::oci::trust::{Demand, Outcome, fetch};
+use crate::oci::{
+    Artifact, Digest, Freshness, Most, OciError, Progress, Pulled, Reference, Registry, Resolved, Settings,
+    Store,
+};
 
 /// The largest catalog that is read, in bytes.
 const LARGEST_DOCUMENT: u64 = 32 << 20;
@@ -96,30 +100,25 @@ impl Artifacts {
         distribution: &Distribution,
         most: Most,
     ) -> Result<Artifact, Missing> {
-        let registry = self.registry(distribution)?;
         let reference = Reference::parse(&wanted.reference)
             .map_err(|error| Missing::for_good(format!("is not a reference: {error}"), ""))?;
         let floating = reference.digest().is_none() && !reference.is_local() && wanted.locked;
         let (Some(path), true) = (&distribution.lock, floating) else {
-            return self
-                .pull(&registry, &reference, Freshness::Check, most)
-                .await
-                .map(|pulled| pulled.artifact);
+            let pulled = self.pull(&reference, distribution, (Freshness::Check, most), None).await?;
+            return Ok(pulled.artifact);
         };
         let mut lock = read_lock(path).await?;
         if let Some(known) = lock.of(&wanted.reference) {
             let digest = known.digest.parse().map_err(|_| broken(path, &wanted.reference))?;
             let pinned = reference.pinned(digest);
-            return self
-                .pull(&registry, &pinned, Freshness::Cached, most)
-                .await
-                .map(|pulled| pulled.artifact);
+            let pulled = self.pull(&pinned, distribution, (Freshness::Cached, most), None).await?;
+            return Ok(pulled.artifact);
         }
         if distribution.frozen {
             let message = "is not in wasmgate.lock, and `--locked` was asked for";
             return Err(Missing::for_good(message, "run `wasmgate update`, look at it, and keep the file"));
         }
-        let pulled = self.pull(&registry, &reference, Freshness::Check, most).await?;
+        let pulled = self.pull(&reference, distribution, (Freshness::Check, most), None).await?;
         let found =
             BTreeMap::from([(wanted.reference.clone(), Locked { digest: pulled.digest.to_string() })]);
         let noted = tokio::task::spawn_blocking(move || lock.note(found)).await;
@@ -130,15 +129,70 @@ impl Artifacts {
         }
     }
 
-    /// Resolved, allowed, pulled: in this order.
-    async fn pull(
+    /// Resolved, cleared, pulled: in this order.
+    ///
+    /// # Errors
+    /// [`Missing`] when it cannot be had, or must not be used.
+    pub(crate) async fn pull(
         &self,
-        registry: &Registry,
         reference: &Reference,
-        freshness: Freshness,
-        most: Most,
+        distribution: &Distribution,
+        (freshness, most): (Freshness, Most),
+        progress: Option<Progress>,
     ) -> Result<Pulled, Missing> {
-        registry.pull(reference, freshness, most).await.map_err(|error| missing(&error))
+        let mut registry = self.registry(distribution)?;
+        if let Some(progress) = progress {
+            registry = registry.with_progress(progress);
+        }
+        let Resolved { digest, stale } =
+            registry.resolve(reference, freshness).await.map_err(|error| missing(&error))?;
+        self.clear(reference, digest, distribution).await?;
+        let freshness = if freshness == Freshness::Offline { freshness } else { Freshness::Cached };
+        let pulled = registry.pull(&reference.pinned(digest), freshness, most).await;
+        pulled.map(|pulled| Pulled { stale, ..pulled }).map_err(|error| missing(&error))
+    }
+
+    /// Asks the signature policy about what is going to be used.
+    ///
+    /// # Errors
+    /// [`Missing`] when it must not be used, or nobody can be asked.
+    pub(crate) async fn clear(
+        &self,
+        reference: &Reference,
+        digest: Digest,
+        distribution: &Distribution,
+    ) -> Result<(), Missing> {
+        let Some(signatures) = &distribution.signatures else { return Ok(()) };
+        let repository = format!("{}/{}", reference.registry(), reference.repository());
+        let Some(rule) = signatures.policy.asks(&repository).filter(|_| !reference.is_local()) else {
+            return Ok(());
+        };
+        let registry = self.registry(distribution)?;
+        let evidence = match fetch(&registry, reference, digest, rule, Freshness::Check).await {
+            Ok(evidence) => evidence,
+            Err(error) if matches!(rule.demand, Demand::Warn(_)) => {
+                tracing::warn!(%reference, error = chain(&error), "its signatures cannot be fetched");
+                return Ok(());
+            }
+            Err(error) => {
+                let Missing { message, cure, lasts } = missing(&error);
+                return Err(Missing { message: format!("has signatures that {message}"), cure, lasts });
+            }
+        };
+        let cleared = signatures.policy.clear(&repository, &digest.into(), &evidence, &signatures.root);
+        match cleared
+            .map_err(|unsigned| Missing::for_good(format!("must not be used: {}", chain(&unsigned)), ""))?
+            .outcome()
+        {
+            Outcome::NotAsked => {}
+            Outcome::Verified(verified) => {
+                tracing::info!(%reference, %digest, by = %verified.by, "its signature is good");
+            }
+            Outcome::Warned(unverified) => {
+                tracing::warn!(%reference, %digest, "it is used although {unverified}");
+            }
+        }
+        Ok(())
     }
 }
 

@@ -63,9 +63,10 @@ pub async fn pull_component(
     reference: &Reference,
     progress: Option<Progress>,
 ) -> Result<PulledComponent, String> {
-    let registry = registry(needs, progress).map_err(|missing| missing.words())?;
-    let most = Most::bytes(MAX_COMPONENT_BYTES as u64 + (1 << 20));
-    let pulled = registry.pull(reference, Freshness::Check, most).await.map_err(|error| chain(&error))?;
+    let artifacts = Plugins::new(bare_world(), &needs.environment).artifacts();
+    let how = (Freshness::Check, Most::bytes(MAX_COMPONENT_BYTES as u64 + (1 << 20)));
+    let pulled = artifacts.pull(reference, &needs.distribution, how, progress).await;
+    let pulled = pulled.map_err(|missing| missing.words())?;
     let bytes = pulled.artifact.wasm().map_err(|error| error.to_string())?.wasm.clone();
     Ok(PulledComponent { bytes, pinned: reference.only(pulled.digest).to_string() })
 }

@@ -5,6 +5,7 @@ mod artifacts;
 mod banner;
 mod components;
 mod foreign;
+mod images;
 mod import;
 mod lock;
 mod outbound;
@@ -27,7 +28,7 @@ use crate::document::{Diagnostic, render};
 use crate::egress::Egress;
 use crate::gateway::{Gateway, Generation, Unavailable};
 use crate::interceptors::World;
-use crate::launch::{BindPolicy, LaunchSettings, Launcher};
+use crate::launch::{AnyImage, BindPolicy, ImageGuard, LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 use crate::upstream::{Identity, Pool};
 
@@ -146,6 +147,17 @@ pub(crate) fn binds(config: &Config) -> BindPolicy {
     }
 }
 
+/// Which images may be run under a configuration.
+pub(crate) fn guard(config: &Config, plugins: &Plugins) -> Box<dyn ImageGuard> {
+    match config.distribution.signatures {
+        None => Box::new(AnyImage),
+        Some(_) => Box::new(images::SignedImages {
+            artifacts: plugins.artifacts(),
+            distribution: config.distribution.clone(),
+        }),
+    }
+}
+
 /// Builds the gateway and starts its servers, behind whatever the caller puts in front.
 async fn assemble(config: &Config, seen: &mut Seen, tasks: &Tasks) -> Result<Assembled, StartError> {
     let launch = LaunchSettings {
@@ -159,6 +171,7 @@ async fn assemble(config: &Config, seen: &mut Seen, tasks: &Tasks) -> Result<Ass
     let mut plugins = Plugins::new(world.clone(), &config.environment);
     let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
     plugins.keep(set);
+    world.launcher.guard(guard(config, &plugins));
     let assembled = connect(generation, world, plugins)?;
     if uses_containers(config) {
         tasks.spawn("sweep", sweep(assembled.launcher.clone()));

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use wasmgate_wasm::{Engine, Inspection, inspect};
 
-use super::artifacts::missing;
+use super::artifacts::{Artifacts, missing};
 use super::bare_world;
 use super::lock::{Lock, Locked};
 use super::plugins::{Plugins, chain};
 use crate::config::{Needs, PluginSource, Supply};
-use crate::oci::{Artifact, Digest, Freshness, Most, Reference, Registry};
+use crate::oci::{Artifact, Digest, Freshness, Most, Reference};
 
 /// The most that any artifact of a configuration has, in bytes.
 const LARGEST: u64 = 64 << 20;
@@ -71,7 +71,8 @@ pub async fn update(needs: &Needs, only: &[String]) -> Result<Update, String> {
             update.unchanged += 1;
             continue;
         }
-        let looking = Looking { registry: &registry, engine: plugins.engine_for(&needs.environment)?, each };
+        let engine = plugins.engine_for(&needs.environment)?;
+        let looking = Looking { artifacts: plugins.artifacts(), needs, engine, each };
         update.changes.push(looking.change(before, resolved.digest).await?);
     }
     let used: BTreeSet<&str> = floating.iter().map(|each| each.reference.as_str()).collect();
@@ -132,7 +133,8 @@ fn floating(needs: &Needs) -> Result<Vec<Floating>, String> {
 
 /// Looks at what a reference led to and leads to.
 struct Looking<'a> {
-    registry: &'a Registry,
+    artifacts: Artifacts,
+    needs: &'a Needs,
     engine: Engine,
     each: &'a Floating,
 }
@@ -155,9 +157,9 @@ impl Looking<'_> {
 
     async fn artifact(&self, digest: Digest, freshness: Freshness) -> Result<Artifact, String> {
         let pinned = self.each.parsed.pinned(digest);
-        let pulled = self.registry.pull(&pinned, freshness, Most::bytes(LARGEST)).await;
-        let pulled =
-            pulled.map_err(|error| format!("`{}` {}", self.each.reference, missing(&error).words()))?;
+        let how = (freshness, Most::bytes(LARGEST));
+        let pulled = self.artifacts.pull(&pinned, &self.needs.distribution, how, None).await;
+        let pulled = pulled.map_err(|missing| format!("`{}` {}", self.each.reference, missing.words()))?;
         Ok(pulled.artifact)
     }
 

@@ -11,6 +11,7 @@ use wasmgate_core::name::ServerName;
 
 use super::env::Environment;
 use super::plugins::PluginConfig;
+use super::signatures::Signatures;
 use crate::catalog::{self, Catalog, Grants, Listed, Origin, Refusal};
 use crate::document::{Diagnostic, Source};
 
@@ -37,7 +38,7 @@ pub struct Wanted {
 }
 
 /// How artifacts come over the network.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Distribution {
     /// `wasmgate.lock`, beside the configuration file; none where there is no file.
     pub lock: Option<PathBuf>,
@@ -45,6 +46,8 @@ pub struct Distribution {
     pub frozen: bool,
     /// Hosts of registries that are spoken to over plain http.
     pub insecure: Vec<String>,
+    /// Which artifacts and images need whose signature; none does when absent.
+    pub signatures: Option<Signatures>,
 }
 
 /// What was fetched, by reference as written.

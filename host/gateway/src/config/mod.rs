@@ -126,7 +126,12 @@ impl Request {
     /// What has to be fetched before all of it can be read: what is already here, and a file that is broken, need nothing.
     pub fn needs(&self) -> Needs {
         let mut parts = Parts::read(self);
-        let (catalogs, directory) = (std::mem::take(&mut parts.reader.wanted), directory_of(self));
+        let directory = directory_of(self);
+        // What is broken is reported when it is read. Nothing is fetched under rules that nobody could read.
+        if !parts.reader.problems.is_empty() {
+            parts.reader.wanted.clear();
+        }
+        let catalogs = std::mem::take(&mut parts.reader.wanted);
         let distribution = parts.distribution(self);
         let (file, text) = (std::mem::take(&mut parts.file), std::mem::take(&mut parts.text));
         let source = Source { file: &file, text: &text };
@@ -192,6 +197,7 @@ struct Parts {
     binds: Binds,
     tools: Tools,
     profile: Profile,
+    signatures: Option<Signatures>,
     environment: Environment,
     reader: Reader,
 }
@@ -305,12 +311,27 @@ impl Parts {
             Some(names) => reader.secrets(names, &beside, &environment, &source),
             None => reader.search_path(&["env".to_owned()], &environment),
         };
+        let signatures = raw.signatures.take().and_then(|raw| reader.signatures(raw, &beside, &source));
         let binds = reader.binds(&raw.binds, &environment, &source);
         let tools = match &profile {
             Profile::Own { tools: Some(tools), .. } if flags.tools.is_empty() => Tools::of(tools),
             _ => reader.tools(flags, &here),
         };
-        Self { raw, file, text, merged, own, values, secrets, binds, tools, profile, environment, reader }
+        Self {
+            raw,
+            file,
+            text,
+            merged,
+            own,
+            values,
+            secrets,
+            binds,
+            tools,
+            profile,
+            signatures,
+            environment,
+            reader,
+        }
     }
 
     /// How artifacts come over the network. There is a lock file where there is a configuration file.
@@ -320,6 +341,7 @@ impl Parts {
             lock: there.then(|| directory_of(request).join(LOCK)),
             frozen: request.flags.servers.frozen,
             insecure: self.raw.registries.insecure.iter().map(|host| host.value.clone()).collect(),
+            signatures: self.signatures.clone(),
         }
     }
 

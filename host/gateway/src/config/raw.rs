@@ -9,6 +9,7 @@ use serde::{Deserialize, de};
 use serde_json::{Map, Value as Json};
 
 use super::raw_plugins::RawPlugins;
+use super::signatures::RawSignatures;
 use crate::catalog::{DeadlinesEntry, NetworkEntry, ProtocolEntry, PullEntry, Transport, Values};
 use crate::document::units::Memory;
 use crate::document::{EnvList, Source, Spanned, Text, closest};
@@ -41,6 +42,8 @@ pub(super) struct RawConfig {
     pub(super) profiles: BTreeMap<String, Spanned<RawProfile>>,
     /// How registries of OCI artifacts are spoken to.
     pub(super) registries: RawRegistries,
+    /// Which artifacts and images need whose signature.
+    pub(super) signatures: Option<RawSignatures>,
 }
 
 /// One of `profiles:`.
@@ -75,6 +78,7 @@ pub(super) const KEYS: &[&str] = &[
     "binds",
     "profiles",
     "registries",
+    "signatures",
 ];
 
 /// The values in a file of Docker's (`config.yaml`: server to values), when that is what the text is and no key of it is, or

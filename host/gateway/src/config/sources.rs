@@ -11,6 +11,7 @@ use super::fetched::{Fetched, Missing, Wanted};
 use super::flags::ServerFlags;
 use super::raw::RawBinds;
 use super::seen::Seen;
+use super::signatures::{RawSignatures, Signatures};
 use crate::catalog::tools::Patterns;
 use crate::catalog::values::{Values, read_registry, read_tools};
 use crate::catalog::{self, Binds, Catalog, Merged, Origin};
@@ -243,6 +244,21 @@ impl Reader {
         let label = self.label(path);
         let read = read_dotenv(&label, &text);
         self.keep(read).map(|lines| Store::File { label, lines })
+    }
+
+    /// Which artifacts need whose signature.
+    pub(super) fn signatures(
+        &mut self,
+        raw: RawSignatures,
+        beside: &Path,
+        source: &Source<'_>,
+    ) -> Option<Signatures> {
+        let mut problems = Vec::new();
+        let mut text = |path: &str| self.text(&beside.join(path), "check the path");
+        let read = raw.read(source, &mut text, &mut problems);
+        self.problems.extend(problems);
+        // A file that cannot be read is a problem as well.
+        read.filter(|_| self.problems.is_empty())
     }
 
     /// Which host paths may be mounted.
