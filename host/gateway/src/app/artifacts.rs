@@ -101,7 +101,7 @@ impl Artifacts {
         most: Most,
     ) -> Result<Artifact, Missing> {
         let reference = Reference::parse(&wanted.reference)
-            .map_err(|error| Missing::for_good(format!("is not a reference: {error}"), ""))?;
+            .map_err(|error| Missing::for_good(format!("cannot be had: {error}"), ""))?;
         let floating = reference.digest().is_none() && !reference.is_local() && wanted.locked;
         let (Some(path), true) = (&distribution.lock, floating) else {
             let pulled = self.pull(&reference, distribution, (Freshness::Check, most), None).await?;

@@ -4,14 +4,16 @@
 //! not, and it is written in one way only. So the same server has the same digest everywhere.
 
 use serde_json::Value as Json;
+use wasmgate_core::json::Json as Named;
 use wasmgate_core::name::ServerName;
 use wasmgate_wasm::{SourcePage, SourceRefused, SourceServer};
 
 use super::plugins::{Plugins, chain};
 use super::supply::{self, Supplier};
 use super::{StartError, bare_world};
-use crate::catalog::publish::{self, Published};
-use crate::config::{Distribution, Missing, Needs};
+use crate::catalog::{Origin, artifact, file};
+use crate::config::{Missing, Needs};
+use crate::document::Source;
 use crate::oci::artifact::DockerKind;
 use crate::oci::{Artifact, Digest, Progress, Reference};
 
@@ -90,13 +92,19 @@ fn only(page: SourcePage, reference: &str) -> Result<SourceServer, String> {
 
 fn imported(server: SourceServer) -> Result<Imported, String> {
     let SourceServer { name, version, document, provenance, notes } = server;
-    let entry: serde_json::Map<String, Json> = serde_json::from_str(document.as_str())
-        .map_err(|error| format!("`{name}` cannot be imported: its document cannot be read: {error}"))?;
-    let published = Published { name: name.clone(), entry: entry.clone(), tools: None };
+    let refused = |why: &dyn std::fmt::Display| format!("`{name}` cannot be imported: {why}");
+    let text =
+        format!("{{\"servers\":[{}]}}", document.with_member("name", &Named::of(name.as_str())).as_str());
+    let source = Source { file: name.as_str(), text: &text };
+    let catalog = file::read(&source, Origin::Elsewhere).map_err(|problem| refused(&problem.message))?;
+    let listed = catalog.servers.into_iter().next().ok_or_else(|| refused(&"it says nothing"))?;
+    let entry = listed.document.as_object().cloned().unwrap_or_default();
     let title = entry.get("title").and_then(Json::as_str).unwrap_or(name.as_str()).to_owned();
-    let document = publish::document(&title, &[published]);
-    let document = document.map_err(|error| format!("cannot be imported: {error}"))?;
-    let artifact = Artifact::docker(DockerKind::Catalog, document).map_err(|error| error.to_string())?;
+    let written = artifact::write(&title, [&listed]).map_err(|error| refused(&chain(&error)))?;
+    if let Some((_, why)) = written.left_out.first() {
+        return Err(refused(why));
+    }
+    let artifact = Artifact::docker(DockerKind::Catalog, written.text).map_err(|error| refused(&error))?;
     Ok(Imported { name, version, provenance, notes, entry, artifact })
 }
 
@@ -132,15 +140,11 @@ pub async fn put(
 /// The registries of a configuration, for one command.
 pub(crate) fn registry(needs: &Needs, progress: Option<Progress>) -> Result<crate::oci::Registry, Missing> {
     let plugins = Plugins::new(bare_world(), &needs.environment);
-    let registry = plugins.artifacts().registry(&distribution(needs))?;
+    let registry = plugins.artifacts().registry(&needs.distribution)?;
     Ok(match progress {
         Some(progress) => registry.with_progress(progress),
         None => registry,
     })
-}
-
-fn distribution(needs: &Needs) -> Distribution {
-    needs.distribution.clone()
 }
 
 /// A reference as it is shown; a document stands for itself.

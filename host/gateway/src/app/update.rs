@@ -122,8 +122,7 @@ fn floating(needs: &Needs) -> Result<Vec<Floating>, String> {
     let of_catalogs = of_catalogs.map(|wanted| (wanted.reference.clone(), None));
     let mut all = BTreeMap::new();
     for (reference, plugin) in of_catalogs.chain(of_plugins) {
-        let parsed = Reference::parse(&reference)
-            .map_err(|error| format!("`{reference}` is not a reference: {error}"))?;
+        let parsed = Reference::parse(&reference).map_err(|error| error.to_string())?;
         if parsed.digest().is_none() && !parsed.is_local() {
             all.insert(reference.clone(), Floating { reference, parsed, plugin });
         }

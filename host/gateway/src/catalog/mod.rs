@@ -5,14 +5,17 @@
 //! anything, opens a socket, or reads the environment.
 
 mod argv;
+pub mod artifact;
+mod client;
 mod container;
+pub mod docker;
 mod entry;
 mod extras;
 pub mod file;
 mod grants;
+mod item;
 mod mount;
 mod poci;
-pub mod publish;
 mod refusal;
 mod remote;
 pub mod report;
@@ -27,6 +30,7 @@ pub mod values;
 mod vars;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use wasmgate_core::name::ServerName;
 
@@ -77,6 +81,23 @@ pub struct Listed {
     pub values: serde_json::Map<String, serde_json::Value>,
     /// What the operator lets it have of this machine.
     pub grants: Grants,
+    /// Its entry as the catalog wrote it, with members that wasmgate has no use for; null for a server of wasmgate.yaml.
+    pub document: Arc<serde_json::Value>,
+}
+
+impl Listed {
+    /// A server that can be named and not run.
+    pub fn refused(name: ServerName, origin: Origin, why: Refusal) -> Self {
+        Self {
+            name,
+            origin,
+            entry: Err(why),
+            tools: None,
+            values: serde_json::Map::new(),
+            grants: Grants::default(),
+            document: Arc::default(),
+        }
+    }
 }
 
 /// A catalog, read.
@@ -88,6 +109,26 @@ pub struct Catalog {
     pub enable_all: bool,
     /// What was passed over and is worth a line: entries whose very name cannot be used.
     pub warnings: Vec<String>,
+    /// What it calls itself, when it is one of Docker's profiles ("working sets"). All its servers are meant to run.
+    pub profile: Option<ProfileInfo>,
+}
+
+/// The head of a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileInfo {
+    /// Its id.
+    pub id: String,
+    /// Its name, for people.
+    pub name: String,
+}
+
+/// Somebody else's spelling of a name as a server's name, by Docker's rule: `io.github.a/b` is `io-github-a-b`. Empty when
+/// nothing of it can be used.
+pub fn plain_name(name: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' };
+    let name: String =
+        name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).chars().map(fits).collect();
+    name.trim_end_matches('-').chars().take(ServerName::MAX).collect()
 }
 
 /// Several catalogs as one: a later server takes the place of an earlier one of the same name, with a warning.

@@ -230,12 +230,16 @@ fn add_literal(parts: &mut Vec<Part>, text: &str) {
     }
 }
 
-/// The template that is this text and nothing else.
+/// The template that is this text and nothing else, where `$VAR` counts too.
 pub(super) fn literal(text: &str) -> String {
+    braces(&text.replace('$', "$$"))
+}
+
+/// The template that is this text and nothing else, where `$` means nothing.
+pub(super) fn braces(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '$' => out.push_str("$$"),
             '{' => out.push_str("{{'{'}}"),
             '}' => out.push_str("{{'}'}}"),
             other => out.push(other),

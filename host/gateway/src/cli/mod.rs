@@ -4,6 +4,7 @@
 //! opens a socket: that is `app`.
 
 mod args;
+mod catalog;
 mod demo;
 mod output;
 mod plugin;
@@ -34,6 +35,9 @@ enum Command {
     /// Look at servers, and bring them here.
     #[command(subcommand)]
     Server(server::Server),
+    /// Make catalogs, look into them, and bring them to and from registries.
+    #[command(subcommand)]
+    Catalog(catalog::Catalog),
     /// Look at tools and call one.
     #[command(subcommand)]
     Tools(tools::Tools),
@@ -70,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Validate(validate) => validate.run(),
         Command::Server(server) => server.run(),
+        Command::Catalog(catalog) => catalog.run(),
         Command::Tools(tools) => tools.run(),
         Command::Plugin(plugin) => plugin.run(),
         Command::Update(update) => update.run(),

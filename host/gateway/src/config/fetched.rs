@@ -12,7 +12,7 @@ use wasmgate_core::name::ServerName;
 use super::env::Environment;
 use super::plugins::PluginConfig;
 use super::signatures::Signatures;
-use crate::catalog::{self, Catalog, Grants, Listed, Origin, Refusal};
+use crate::catalog::{self, Catalog, Listed, Origin, Refusal};
 use crate::document::{Diagnostic, Source};
 
 /// What a configuration needs before it can be read.
@@ -137,23 +137,15 @@ impl Supply {
         let mut catalog = catalog::file::read(&source, Origin::Elsewhere)?;
         for (name, reason) in &self.refused {
             match ServerName::new(&plain(name)) {
-                Ok(name) => catalog.servers.push(refused(name, reason)),
+                Ok(name) => {
+                    let why = Refusal::new(reason);
+                    catalog.servers.push(Listed::refused(name, Origin::Elsewhere, why));
+                }
                 Err(_) => catalog.warnings.push(format!("`{name}` is left out: {reason}")),
             }
         }
         catalog.warnings.extend(self.warnings.iter().cloned());
         Ok(catalog)
-    }
-}
-
-fn refused(name: ServerName, reason: &str) -> Listed {
-    Listed {
-        name,
-        origin: Origin::Elsewhere,
-        entry: Err(Refusal::new(reason)),
-        tools: None,
-        values: serde_json::Map::new(),
-        grants: Grants::default(),
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn add(
             tools,
             values: serde_json::Map::new(),
             grants: Grants::All,
+            document: std::sync::Arc::default(),
         };
         merged.servers.insert(server.clone(), listed);
     }

@@ -1,6 +1,6 @@
 //! Real entries through the whole of [`super`]: statuses, and the settings that come out, as golden text.
 
-mod sample;
+pub(in crate::catalog) mod sample;
 mod settings;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use crate::catalog::{Catalog, Origin, file};
 use crate::document::Source;
 
 /// The sample: `$WASMGATE_DATA/docker/catalog.yaml`, or `../shared/data/docker/catalog.yaml` beside the project.
-fn sample() -> Option<(PathBuf, Catalog)> {
+pub(in crate::catalog) fn sample() -> Option<(PathBuf, Catalog)> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let root = std::env::var_os("WASMGATE_DATA").map_or(beside, PathBuf::from);
     let path = root.join("docker/catalog.yaml");

@@ -318,31 +318,33 @@ registry:
         entry,
         &world,
         expect![[r#"
-        docs
-          remote: ["https://docs.example.com/v1/a%2Fb%3Fc/sse?x="] Sse private true
-          header: authorization: Bearer t0ken
-          header: x-team: a/b?c
-        old
-          remote: ["http://localhost:9000/sse"] Sse private true
-        odd refused: its `transport_type` `carrier-pigeon` is neither `streamable-http` nor `sse`
-        host refused: it cannot set a header `Host`
-        thief refused: its header `X` uses `$OTHER_SECRET`, which the entry does not declare under `secrets`
-        leak refused: `$K` would put a secret into its URL, where others can read it: pass it in `env` instead
-    "#]],
+            docs
+              remote: ["https://docs.example.com/v1/a%2Fb%3Fc/sse?x="] Sse private true
+              header: authorization: Bearer t0ken
+              header: x-team: a/b?c
+            old
+              remote: ["http://localhost:9000/sse"] Sse private true
+            odd refused: its `transport_type` `carrier-pigeon` is neither `streamable-http` nor `sse`
+            host refused: it cannot set a header `Host`
+            thief refused: its header `X` uses `$OTHER_SECRET`, which the entry does not declare under `secrets`
+            leak
+              remote: ["https://x/?key=t0ken"] StreamableHttp private true
+        "#]],
     );
     let split = World::new("docs: {team: a, host: 'evil.example/'}", &[("docs.token", "line\nbreak")]);
     check(
         entry,
         &split,
         expect![[r#"
-        docs refused: a value in its URL `https://{{docs.host|or:docs.example.com}}/v1/{{docs.team}}/sse?x=$REGION` is not a plain host name or port
-        old
-          remote: ["http://localhost:9000/sse"] Sse private true
-        odd refused: its `transport_type` `carrier-pigeon` is neither `streamable-http` nor `sse`
-        host refused: it cannot set a header `Host`
-        thief refused: its header `X` uses `$OTHER_SECRET`, which the entry does not declare under `secrets`
-        leak refused: `$K` would put a secret into its URL, where others can read it: pass it in `env` instead
-    "#]],
+            docs refused: a value in its URL `https://{{docs.host|or:docs.example.com}}/v1/{{docs.team}}/sse?x=$REGION` is not a plain host name or port
+            old
+              remote: ["http://localhost:9000/sse"] Sse private true
+            odd refused: its `transport_type` `carrier-pigeon` is neither `streamable-http` nor `sse`
+            host refused: it cannot set a header `Host`
+            thief refused: its header `X` uses `$OTHER_SECRET`, which the entry does not declare under `secrets`
+            leak
+              remote: ["https://x/?key=line%0Abreak"] StreamableHttp private true
+        "#]],
     );
     check_from(
         Origin::Elsewhere,
@@ -447,8 +449,8 @@ registry:
         expect![[r#"
             tool refused: its tool `t` has no `container`
             nothing refused: it says neither `image`, `process` nor `remote.url`, so there is nothing to start
-            secret-in-argv refused: `$K` would put a secret into its command line, where others can read it: pass it in `env` instead
-            tainted-argv refused: `$L` would put a secret into its command line, where others can read it: pass it in `env` instead
+            secret-in-argv needs-grant: it wants a secret on its command line, where others can read it: set `servers: {secret-in-argv: {grants: [secretArguments]}}` in wasmgate.yaml
+            tainted-argv needs-grant: it wants a secret on its command line, where others can read it: set `servers: {tainted-argv: {grants: [secretArguments]}}` in wasmgate.yaml
             socket needs-grant: it wants to mount `/var/run/docker.sock`: set `binds.allow: [/var/run/docker.sock]` in wasmgate.yaml
             writes needs-grant: it wants to write to `/srv/data`: set `binds.allowWritable: [/srv/data]` in wasmgate.yaml
             port refused: its `transport` is HTTP, so it needs the `port` it serves on
@@ -505,9 +507,22 @@ registry:
 #[test]
 fn what_needs_consent_is_all_said_at_once() {
     let world = World::new("", &[("a.key", "s3cret")]);
-    check(WISHES, &world, expect![[r#""#]]);
+    check(
+        WISHES,
+        &world,
+        expect![[r#"
+        wishes needs-grant: it wants this machine's own network, all privileges on this machine, a secret on its command line, where others can read it, the capability `NET_ADMIN`, the capability `SYS_TIME`, the device `/dev/snd`, the device `/dev/ttyUSB0`, to mount `/opt/data` and to write to `/opt/out`: set `servers: {wishes: {grants: [hostNetwork, privileged, secretArguments, "capability:NET_ADMIN", "capability:SYS_TIME", "device:/dev/snd", "device:/dev/ttyUSB0"]}}`, `binds.allow: [/opt/data]` and `binds.allowWritable: [/opt/out]` in wasmgate.yaml
+    "#]],
+    );
     let some = &["privileged", "hostNetwork", "capability:NET_ADMIN", "device:/dev/snd"];
-    check_granted(some, WISHES, &world, expect![[r#""#]]);
+    check_granted(
+        some,
+        WISHES,
+        &world,
+        expect![[r#"
+        wishes needs-grant: it wants a secret on its command line, where others can read it, the capability `SYS_TIME`, the device `/dev/ttyUSB0`, to mount `/opt/data` and to write to `/opt/out`: set `servers: {wishes: {grants: [hostNetwork, privileged, secretArguments, "capability:NET_ADMIN", "capability:SYS_TIME", "device:/dev/snd", "device:/dev/ttyUSB0"]}}`, `binds.allow: [/opt/data]` and `binds.allowWritable: [/opt/out]` in wasmgate.yaml
+    "#]],
+    );
     let all = &[
         "privileged",
         "hostNetwork",
@@ -521,8 +536,31 @@ fn what_needs_consent_is_all_said_at_once() {
     world.binds.allow.push("/opt/data".into());
     world.binds.allow_writable.push("/opt/out".into());
     world.values = World::new("wishes: {debug: true}", &[]).values;
-    check_granted(all, WISHES, &world, expect![[r#""#]]);
-    check(WISHES, &World::default(), expect![[r#""#]]);
+    check_granted(
+        all,
+        WISHES,
+        &world,
+        expect![[r#"
+        wishes
+          image: "x"
+          command: ["serve", [secret], "--port", "80", "--debug"]
+          env: KEY="s3cret"
+          mounts: [Mount { source: Bind("/opt/data"), target: "/data", read_only: true }, Mount { source: Bind("/opt/out"), target: "/out", read_only: false }]
+          user: None
+          network: Host
+          hosts: []
+          transport: Stdio
+          limits: None None false Missing
+          extras: Extras { entrypoint: ["/bin/serve"], workdir: Some("/srv/app"), shm_size: Some(1073741824), tmpfs: ["/run", "/var/cache/x"], privileged: true, capabilities: ["NET_ADMIN", "SYS_TIME"], devices: [Device { host: "/dev/snd", container: "/dev/snd", access: "rwm" }, Device { host: "/dev/ttyUSB0", container: "/dev/modem", access: "rw" }] }
+    "#]],
+    );
+    check(
+        WISHES,
+        &World::default(),
+        expect![[r#"
+        wishes needs-secret: set the secret `a.key=...` in a file of `secrets`, or the variable `KEY` (From the settings page.)
+    "#]],
+    );
 }
 
 #[test]
@@ -539,7 +577,30 @@ registry:
   isolated: {image: x, network: none}
   unknown: {image: x, network: my-net}
 ";
-    check(entry, &World::new("", &[("a.key", "s3cret")]), expect![[r#""#]]);
+    check(
+        entry,
+        &World::new("", &[("a.key", "s3cret")]),
+        expect![[r#"
+        both refused: its `network` and its `disableNetwork` contradict each other
+        relative refused: `srv` in its `workdir` is not a plain absolute path
+        options refused: `/run:exec` in its `tmpfs` is not a plain absolute path
+        device refused: `/etc/passwd` in its `devices` is not `/dev/...`, `/dev/...:/dev/...` or `/dev/...:/dev/...:rwm`
+        up refused: `/dev/../etc/passwd` in its `devices` is not `/dev/...`, `/dev/...:/dev/...` or `/dev/...:/dev/...:rwm`
+        capability refused: `ALL --privileged` in its `capAdd` is not a capability's name
+        secret refused: `$KEY` would put a secret into its entrypoint, where others can read it: pass it in `env` instead
+        isolated
+          image: "x"
+          command: []
+          env: 
+          mounts: []
+          user: None
+          network: None
+          hosts: []
+          transport: Stdio
+          limits: None None false Missing
+        unknown refused: the catalog's entry at line 11 cannot be read: unknown variant `my-net`, expected one of `none`, `bridge`, `default`, `host`
+    "#]],
+    );
 }
 
 #[test]
@@ -554,7 +615,32 @@ registry:
   process: {process: {command: [serve, --key, '$KEY']}, secrets: [{name: a.key, env: KEY}]}
 ";
     let world = World::new("", &[("a.key", "s3/cret"), ("a.url", "https://h.example/secret")]);
-    check_granted(&["secretArguments"], entry, &world, expect![[r#""#]]);
+    check_granted(
+        &["secretArguments"],
+        entry,
+        &world,
+        expect![[r#"
+        box
+          image: "x"
+          command: [[secret]]
+          env: KEY="s3/cret"
+          mounts: []
+          user: None
+          network: Default
+          hosts: []
+          transport: Stdio
+          limits: None None false Missing
+        path
+          remote: ["https://mcp.example.com/s/s3%2Fcret/mcp?t=s3%2Fcret"] StreamableHttp private true
+        whole
+          remote: ["https://h.example/secret"] StreamableHttp private true
+        host refused: `$KEY` would put a secret into the host of its URL, which is no secret
+        program refused: the program of its `process.command` would be a secret
+        process
+          process: "serve" ["--key", [secret]] in None
+          env: KEY="s3/cret"
+    "#]],
+    );
     let catalog = file::read(&Source { file: "c", text: entry }, Origin::File).unwrap();
     for name in ["path", "whole"] {
         let listed = catalog.servers.iter().find(|listed| listed.name.as_str() == name).unwrap();
@@ -573,6 +659,27 @@ registry:
     env: [{name: MODE, value: '{{s.mode}}'}, {name: LEVEL, value: '{{s.level}}'}]
     config: [{name: s, properties: {mode: {type: string, enum: [fast, safe], default: safe}, level: {type: integer, enum: [1, 2]}, sorts: {type: array, items: {type: string, enum: [a, b]}, format: filepath}}}]
 ";
-    check(entry, &World::new("s: {level: '2', sorts: [a]}", &[]), expect![[r#""#]]);
-    check(entry, &World::new("s: {level: 3, mode: slow, sorts: [a, c]}", &[]), expect![[r#""#]]);
+    check(
+        entry,
+        &World::new("s: {level: '2', sorts: [a]}", &[]),
+        expect![[r#"
+        s
+          image: "x"
+          command: []
+          env: MODE="safe" LEVEL="2"
+          mounts: []
+          user: None
+          network: Default
+          hosts: []
+          transport: Stdio
+          limits: None None false Missing
+    "#]],
+    );
+    check(
+        entry,
+        &World::new("s: {level: 3, mode: slow, sorts: [a, c]}", &[]),
+        expect![[r#"
+        s needs-config: `config.s.mode` must be one of fast, safe; `config.s.level` must be one of 1, 2; `config.s.sorts` must be a list in which every item is one of a, b in wasmgate.yaml
+    "#]],
+    );
 }

@@ -48,8 +48,7 @@ impl Push {
 
 /// A reference of the command line.
 pub(super) fn reference(written: &str) -> Result<Reference, Failed> {
-    Reference::parse(written)
-        .map_err(|error| Failed::Usage(format!("`{written}` is not a reference: {error}")))
+    Reference::parse(written).map_err(|error| Failed::Usage(error.to_string()))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

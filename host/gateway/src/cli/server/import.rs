@@ -60,8 +60,7 @@ impl Import {
 
     fn target(&self) -> Result<Target, Failed> {
         let Some(written) = &self.target else { return Ok(Target::Local) };
-        let reference = Reference::parse(written)
-            .map_err(|error| Failed::Usage(format!("`{written}` is not a reference: {error}")))?;
+        let reference = Reference::parse(written).map_err(|error| Failed::Usage(error.to_string()))?;
         if reference.digest().is_some() {
             let message = format!("`{written}` has a digest, which the artifact decides: name a tag");
             return Err(Failed::Usage(message));

@@ -289,7 +289,20 @@ fn what_was_granted_takes_effect_and_nothing_else_does() {
             }
         }
     }
-    expect![[r#""#]].assert_eq(&changes);
+    expect![[r#"
+        AttachStdin: false
+        Cmd: ["--key","s3cret"]
+        Entrypoint: ["/bin/serve","now"]
+        OpenStdin: false
+        StdinOnce: false
+        WorkingDir: "/srv"
+        HostConfig.CapAdd: ["NET_ADMIN"]
+        HostConfig.Devices: [{"CgroupPermissions":"rw","PathInContainer":"/dev/audio","PathOnHost":"/dev/snd"}]
+        HostConfig.NetworkMode: "host"
+        HostConfig.Privileged: true
+        HostConfig.ShmSize: 1073741824
+        HostConfig.Tmpfs: {"/run":"rw,noexec,nosuid,nodev,size=64m","/tmp":"rw,noexec,nosuid,nodev,size=64m"}
+    "#]].assert_eq(&changes);
     let definition = |key: &str| {
         let mut asks = asks.clone();
         asks.command = vec!["--key".into(), Argument::Secret(key.into())];
