@@ -8,7 +8,14 @@
     reason = "a test reads its own environment and spawns its peers' tasks"
 )]
 
-#[expect(dead_code, unreachable_pub, reason = "shared with the integration suite, which uses the rest")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "shared with the integration suite, which has rules of its own and uses the rest"
+)]
 #[path = "../../../../tests/src/registry.rs"]
 mod registry;
 
