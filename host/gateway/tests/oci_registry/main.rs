@@ -5,7 +5,8 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a test reads its own environment and spawns its peers' tasks"
+    clippy::unwrap_used,
+    reason = "a test reads its own environment, spawns its peers' tasks and fails where it stands"
 )]
 
 #[expect(
