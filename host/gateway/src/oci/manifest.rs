@@ -206,6 +206,20 @@ impl Index {
     pub(super) fn write(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
+
+    /// The bytes of an index with one more manifest; nothing when it is there already. What others wrote into the index
+    /// stays, also what this program does not know.
+    pub(super) fn with(bytes: &[u8], manifest: &Descriptor) -> Result<Option<Vec<u8>>, ManifestError> {
+        if Self::read(bytes)?.manifests.iter().any(|known| known.digest == manifest.digest) {
+            return Ok(None);
+        }
+        let mut index: serde_json::Value = serde_json::from_slice(bytes).map_err(malformed)?;
+        let entry = serde_json::to_value(manifest).map_err(malformed)?;
+        if let Some(manifests) = index.get_mut("manifests").and_then(serde_json::Value::as_array_mut) {
+            manifests.push(entry);
+        }
+        serde_json::to_vec(&index).map(Some).map_err(malformed)
+    }
 }
 
 /// What tells manifests and indexes apart.
@@ -257,6 +271,17 @@ mod tests {
         let without = text(|it| drop(it.as_object_mut().unwrap().remove("mediaType")));
         assert!(Manifest::read(&without, None).is_ok(), "older tools leave the media type out");
         assert!(Manifest::read(&without, Some("text/plain")).is_ok(), "careless servers");
+    }
+
+    #[test]
+    fn an_index_gets_one_more_and_keeps_what_it_has() {
+        let entry = Descriptor::of("a/b", b"1");
+        let text = r#"{"schemaVersion":2,"manifests":[],"annotations":{"of":"others"}}"#;
+        let longer = Index::with(text.as_bytes(), &entry).unwrap().unwrap();
+        assert_eq!(Index::read(&longer).unwrap().manifests.first(), Some(&entry));
+        assert!(std::str::from_utf8(&longer).unwrap().contains(r#"{"of":"others"}"#));
+        assert_eq!(Index::with(&longer, &entry), Ok(None));
+        assert!(Index::with(b"{}", &entry).is_err());
     }
 
     #[test]

@@ -5,10 +5,18 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a test reads its own environment and spawns its peers' tasks"
+    clippy::unwrap_used,
+    reason = "a test reads its own environment, spawns its peers' tasks and fails where it stands"
 )]
 
-#[expect(dead_code, unreachable_pub, reason = "shared with the integration suite, which uses the rest")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "shared with the integration suite, which has rules of its own and uses the rest"
+)]
 #[path = "../../../../tests/src/registry.rs"]
 mod registry;
 

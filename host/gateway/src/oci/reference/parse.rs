@@ -70,7 +70,7 @@ fn complete(name: &str) -> Result<(String, String), String> {
 
 /// Whether the first part of a name is a host: repositories cannot have these marks.
 fn is_host(first: &str) -> bool {
-    first.contains(['.', ':', '[']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase())
+    first.contains(['.', ':', '[']) || first.eq_ignore_ascii_case("localhost")
 }
 
 fn check_registry(registry: &str) -> Result<(), String> {

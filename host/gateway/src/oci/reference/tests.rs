@@ -29,6 +29,7 @@ fn references_are_completed_as_docker_does() {
     check("ghcr.io/acme/tools:1", "ghcr.io/acme/tools:1");
     check("GHCR.io/acme/tools:V1", "ghcr.io/acme/tools:V1");
     check("localhost/x", "localhost/x:latest");
+    check("LocalHost/x", "localhost/x:latest");
     check("localhost:5000/x:t", "localhost:5000/x:t");
     check("127.0.0.1:5000/a/b/c", "127.0.0.1:5000/a/b/c:latest");
     check("[::1]:5000/a:b", "[::1]:5000/a:b");
@@ -47,6 +48,7 @@ fn what_is_no_reference_says_what_is_wrong() {
     refused("ghcr.io//a", "empty part");
     refused("ghcr.io/Acme/b", "lower-case, and `Acme`");
     refused("acme/B", "lower-case");
+    refused("ACME/b", "lower-case, and `ACME`");
     refused("ghcr.io/a b", "cannot be part");
     refused("ghcr.io/../a", "cannot be part");
     refused("ghcr.io/-a", "cannot be part");
@@ -96,4 +98,21 @@ fn local_references_are_references() {
     check("\u{e9}", "", "artifact:latest");
     check(&"x".repeat(300), &"1".repeat(300), &format!("{}:{}", "x".repeat(255), "1".repeat(128)));
     assert!(!Reference::parse("ghcr.io/a").unwrap().is_local());
+}
+
+proptest::proptest! {
+    /// Whatever is accepted is spelled in a way that is accepted again and means the same.
+    #[test]
+    fn spellings_are_stable(text in "(oci://)?([a-zA-Z0-9._-]{0,8}(:[0-9]{0,6})?/)?[a-z0-9._/-]{0,12}(:[a-zA-Z0-9._-]{0,6})?") {
+        if let Ok(reference) = Reference::parse(&text) {
+            proptest::prop_assert_eq!(Reference::parse(&reference.to_string()), Ok(reference));
+        }
+    }
+
+    /// Any name and version have a local reference.
+    #[test]
+    fn local_references_are_always_references(name: String, version: String) {
+        let local = Reference::local(&name, &version, HEX.parse().unwrap());
+        proptest::prop_assert_eq!(Reference::parse(&local.to_string()), Ok(local));
+    }
 }

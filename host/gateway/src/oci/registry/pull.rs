@@ -42,8 +42,8 @@ impl Registry {
     ) -> Result<Pulled, OciError> {
         let work = async {
             let _alone = self.flight(reference).await;
-            let Resolved { digest, stale } = self.settle(reference, freshness).await?;
-            let stored = self.in_store(move |store| store.artifact(digest)).await?;
+            let (resolved, stored) = self.settle_and_look(reference, freshness).await?;
+            let Resolved { digest, stale } = resolved;
             let is_here = stored.is_some();
             let artifact = match stored {
                 Some(artifact) => artifact,
@@ -64,6 +64,23 @@ impl Registry {
             Ok(Pulled { digest, artifact, stale })
         };
         self.within(reference, work).await
+    }
+
+    /// What it leads to, and that if it is in the store. An old answer to which the artifact is gone is no answer.
+    async fn settle_and_look(
+        &self,
+        reference: &Reference,
+        freshness: Freshness,
+    ) -> Result<(Resolved, Option<Artifact>), OciError> {
+        let resolved = self.settle(reference, freshness).await?;
+        let look = |digest| self.in_store(move |store| store.artifact(digest));
+        let stored = look(resolved.digest).await?;
+        let again = freshness == Freshness::Cached && reference.digest().is_none() && !reference.is_local();
+        if stored.is_some() || !again {
+            return Ok((resolved, stored));
+        }
+        let resolved = self.settle(reference, Freshness::Check).await?;
+        Ok((resolved, look(resolved.digest).await?))
     }
 
     /// A manifest or index as its registry serves it; its digest is checked, or computed when a tag is asked for. Not from

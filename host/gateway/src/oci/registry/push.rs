@@ -9,7 +9,7 @@ use crate::oci::artifact::Artifact;
 use crate::oci::auth::Action;
 use crate::oci::digest::Digest;
 use crate::oci::error::OciError;
-use crate::oci::manifest::{Descriptor, OCI_INDEX};
+use crate::oci::manifest::{Descriptor, Index, OCI_INDEX};
 use crate::oci::reference::Reference;
 use crate::oci::transport::{Answer, Attempts, Message, Wanted};
 
@@ -127,12 +127,10 @@ impl Registry {
     ) -> Result<(), OciError> {
         let tag = super::referrers::fallback_tag(subject.digest);
         let list = to.tagged(&tag);
-        let mut index = self.fetch_list(&list).await?;
-        if index.manifests.iter().any(|known| known.digest == artifact.digest) {
-            return Ok(());
-        }
-        index.manifests.push(artifact.descriptor());
-        let bytes = Bytes::from(index.write());
+        let listed = self.fetch_list(&list).await?;
+        let longer = Index::with(&listed, &artifact.descriptor())
+            .map_err(|why| OciError::Manifest { reference: list.to_string(), why })?;
+        let Some(bytes) = longer.map(Bytes::from) else { return Ok(()) };
         self.push_manifest(&list, &tag, OCI_INDEX, &bytes).await?;
         Ok(())
     }

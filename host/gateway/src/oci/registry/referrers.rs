@@ -1,5 +1,6 @@
 //! What refers to a manifest: signatures, attestations and the like (OCI distribution spec 1.1, "Listing Referrers").
 
+use bytes::Bytes;
 use http::header::{ACCEPT, LINK};
 use http::{HeaderValue, Method, StatusCode};
 
@@ -51,7 +52,7 @@ impl Registry {
         }
         let asked = match self.ask_list(list, to).await {
             Ok(Some(index)) => Ok(index),
-            Ok(None) => self.fetch_list(list).await,
+            Ok(None) => self.fetch_list(list).await.and_then(|bytes| read(list, &bytes)),
             Err(error) => Err(error),
         };
         match (asked, known) {
@@ -105,15 +106,18 @@ impl Registry {
         })
     }
 
-    /// The list under its tag; empty when there is none.
-    pub(super) async fn fetch_list(&self, list: &Reference) -> Result<Index, OciError> {
+    /// The bytes of the list under its tag; of an empty one when there is none.
+    pub(super) async fn fetch_list(&self, list: &Reference) -> Result<Bytes, OciError> {
         match self.fetch_manifest(list, Attempts::Several).await {
-            Ok(fetched) => Index::read(&fetched.bytes)
-                .map_err(|why| OciError::Manifest { reference: list.to_string(), why }),
-            Err(OciError::NotFound(_)) => Ok(Index::new(Vec::new())),
+            Ok(fetched) => Ok(fetched.bytes),
+            Err(OciError::NotFound(_)) => Ok(Bytes::from(Index::new(Vec::new()).write())),
             Err(error) => Err(error),
         }
     }
+}
+
+fn read(list: &Reference, bytes: &[u8]) -> Result<Index, OciError> {
+    Index::read(bytes).map_err(|why| OciError::Manifest { reference: list.to_string(), why })
 }
 
 /// The tag that stands for the list (OCI distribution spec, "Referrers Tag Schema").
