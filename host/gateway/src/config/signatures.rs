@@ -255,6 +255,59 @@ MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAETcvGv5qypnoxKkFIQOdXZ+2H6JN8
         ] {
             said += &read(text).expect_err("it is wrong");
         }
-        expect![[""]].assert_eq(&said);
+        expect![[r#"
+            wasmgate.yaml:1:17: `mcp/*` names no registry: write `docker.io/mcp/*`
+              |
+            1 | rules: [{match: mcp/*, key: a.pub}]
+              |                 ^^^^^
+            wasmgate.yaml:1:17: the rule for `ghcr.io/a/*` does not say whose signature
+              |
+            1 | rules: [{match: ghcr.io/a/*}]
+              |                 ^^^^^^^^^^^
+              add `key: ./cosign.pub`, or `identity:` and `issuer:`
+            wasmgate.yaml:1:40: the rule for `ghcr.io/a/*` names an identity and no issuer
+              |
+            1 | rules: [{match: ghcr.io/a/*, identity: x}]
+              |                                        ^
+              add `issuer:`, who vouches for it, as in `https://token.actions.githubusercontent.com`
+            wasmgate.yaml:1:38: the rule for `ghcr.io/a/*` names an issuer and no identity
+              |
+            1 | rules: [{match: ghcr.io/a/*, issuer: x}]
+              |                                      ^
+              add `identity:`, whom it vouches for
+            wasmgate.yaml:1:17: the rule for `ghcr.io/a/*` names a key and an identity
+              |
+            1 | rules: [{match: ghcr.io/a/*, key: a.pub, identity: x}]
+              |                 ^^^^^^^^^^^
+              keep one: a key's signature has no identity
+            wasmgate.yaml:1:40: this identity is anybody the issuer knows
+              |
+            1 | rules: [{match: ghcr.io/a/*, identity: '*', issuer: x}]
+              |                                        ^^^
+              name at least an organisation, as in `https://github.com/acme/*`
+            wasmgate.yaml:1:51: an issuer is written in full
+              |
+            1 | rules: [{match: ghcr.io/a/*, identity: x, issuer: '*'}]
+              |                                                   ^^^
+            wasmgate.yaml:1:35: `a.txt` is not a public key in PEM form (`-----BEGIN PUBLIC KEY-----`)
+              |
+            1 | rules: [{match: ghcr.io/a/*, key: a.txt}]
+              |                                   ^^^^^
+            wasmgate.yaml:1:38: `always` is not a choice here
+              |
+            1 | rules: [{match: ghcr.io/a/*, policy: always}]
+              |                                      ^^^^^^
+              known here: `require`, `warn`, `off`
+            wasmgate.yaml:1:12: `root.json` is not a Sigstore trusted root: failed to parse JSON: missing field `mediaType` at line 1 column 2
+              |
+            1 | trustRoot: root.json
+              |            ^^^^^^^^^
+              name a `trusted_root.json`, or leave it out for the public instance of Sigstore
+            wasmgate.yaml:1:1: unknown key `trustroot`
+              |
+            1 | trustroot: root.json
+              | ^^^^^^^^^
+              did you mean `trustRoot`?
+        "#]].assert_eq(&said);
     }
 }

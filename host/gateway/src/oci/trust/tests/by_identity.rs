@@ -75,7 +75,15 @@ fn a_bundle_counts_for_the_identity_and_the_root_that_are_wanted() {
     ] {
         table.row(name, &said(&about(MANIFEST), &good, &signer, root));
     }
-    expect![[""]].assert_eq(&table.0);
+    expect![[r#"
+        good: signed by https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1 (https://token.actions.githubusercontent.com), at 1717243200
+        other identity: its signature is by `https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1`, and the policy wants `https://github.com/acme/other/*`
+        other issuer: its signature is vouched for by `https://token.actions.githubusercontent.com`, and the policy wants `https://accounts.google.com`
+        other root: its signature has a log entry that does not count: its log is not one of the trust root's
+        other authority: its signature has a certificate that does not count: its authority is not one of the trust root's
+        public root: its signature has a log entry that does not count: its log is not one of the trust root's
+        a key is wanted: its signature is made with a certificate, and the policy names a key
+    "#]].assert_eq(&table.0);
 }
 
 #[test]
@@ -100,7 +108,16 @@ fn a_bundle_counts_when_the_authority_and_the_logs_say_so() {
     let person = Recipe { identity: "ann@example.com", ..Recipe::default() }.made(&maker);
     let signer = identity("ann@example.com", ACTIONS);
     table.row("a person", &said(&about(MANIFEST), &[person], &signer, &root));
-    expect![[""]].assert_eq(&table.0);
+    expect![[r#"
+        promised only: signed by https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1 (https://token.actions.githubusercontent.com), at 1717243200
+        provenance: signed by https://github.com/acme/tool/.github/workflows/release.yml@refs/tags/v1 (https://token.actions.githubusercontent.com), at 1717243200
+        in no log: its signature is in no transparency log
+        logged too late: its signature has a certificate that does not count: it had expired when, by the log, it was used
+        logged too early: its signature has a certificate that does not count: it was not valid yet when, by the log, it was used
+        logged in the future: its signature has a log entry that does not count: invalid integrated time: integrated time 2096-10-02T07:06:40Z is in the future (current time: ...
+        a scan: its signature is a statement of another kind, `https://cosign.sigstore.dev/attestation/vuln/v1`
+        a person: signed by ann@example.com (https://token.actions.githubusercontent.com), at 1717243200
+    "#]].assert_eq(&table.0);
 }
 
 #[test]
