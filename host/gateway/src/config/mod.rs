@@ -6,6 +6,7 @@
 mod env;
 mod fetched;
 mod flags;
+mod folder;
 mod grants;
 mod inline;
 mod listen;
@@ -277,22 +278,10 @@ impl Parts {
         };
         let (file, text) = file(request, &mut reader);
         let source = Source { file: &file, text: &text };
-        let docker = (request.path.is_some() && !text.trim().is_empty())
-            .then(|| raw::docker_values(&source))
-            .flatten();
-        let mut raw: RawConfig = if text.trim().is_empty() || docker.is_some() {
-            RawConfig::default()
-        } else {
-            source.parse().map_err(|problem| reader.problems.push(problem)).unwrap_or_default()
-        };
+        let (mut raw, docker) = written(request, &source, &mut reader);
         let (here, beside) = (environment.directory.clone(), directory_of(request));
         let flags = &request.flags.servers;
-        let profile =
-            profiles::find(flags.profile.as_deref(), &mut raw.profiles, |file| here.join(file).exists());
-        let profile = profile.map_err(|problem| reader.problems.push(problem)).unwrap_or_default();
-        if let Profile::Catalog(reference) = &profile {
-            reader.profile = Some(reference.clone());
-        }
+        let profile = reader.profile(flags, &mut raw.profiles);
         let mut merged = reader.catalogs(&raw.catalogs, flags, (&beside, &here), !raw.servers.is_empty());
         let mut own = BTreeSet::new();
         for (name, server) in std::mem::take(&mut raw.servers) {
@@ -414,6 +403,19 @@ impl Parts {
                 .push(format!("`config` has values for `{server}`, which no catalog has{near}"));
         }
     }
+}
+
+/// The file as written; or, when it is one of Docker's, the values in it.
+fn written(request: &Request, source: &Source<'_>, reader: &mut Reader) -> (RawConfig, Option<Values>) {
+    if source.text.trim().is_empty() {
+        return (RawConfig::default(), None);
+    }
+    let docker = request.path.as_ref().and_then(|_| raw::docker_values(source));
+    let raw = match docker {
+        Some(_) => RawConfig::default(),
+        None => source.parse().map_err(|problem| reader.problems.push(problem)).unwrap_or_default(),
+    };
+    (raw, docker)
 }
 
 /// The file's name and text; nothing when there is none.

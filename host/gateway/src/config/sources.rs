@@ -9,9 +9,11 @@ use wasmgate_core::name::ServerName;
 use super::env::Environment;
 use super::fetched::{Fetched, Missing, Wanted};
 use super::flags::ServerFlags;
-use super::raw::RawBinds;
+use super::profiles::{self, Profile};
+use super::raw::{RawBinds, RawProfile};
 use super::seen::Seen;
 use super::signatures::{RawSignatures, Signatures};
+use crate::catalog::docker::Setup;
 use crate::catalog::tools::Patterns;
 use crate::catalog::values::{Values, read_registry, read_tools};
 use crate::catalog::{self, Binds, Catalog, Merged, Origin};
@@ -39,8 +41,12 @@ pub(super) struct Reader {
     pub(super) fetched: Fetched,
     /// Catalogs that others have to fetch.
     pub(super) wanted: Vec<Wanted>,
-    /// The servers that the command line enables by the catalogs it names.
+    /// The servers that are enabled by the catalogs that are named.
     pub(super) enabled: Vec<ServerName>,
+    /// Values that folders of Docker's came with.
+    pub(super) values: Values,
+    /// The tools that folders of Docker's let servers show.
+    pub(super) allowed: BTreeMap<String, Vec<String>>,
 }
 
 /// A catalog's reference and where it was written.
@@ -76,7 +82,7 @@ impl Reader {
     }
 
     /// A file's name as people wrote it, where that can be told.
-    fn label(&self, path: &Path) -> String {
+    pub(super) fn label(&self, path: &Path) -> String {
         let shown: PathBuf = path.strip_prefix(&self.here).unwrap_or(path).components().collect();
         shown.display().to_string()
     }
@@ -113,6 +119,21 @@ impl Reader {
                 None
             }
         }
+    }
+
+    /// The profile that was asked for; a catalog among them is read with the others.
+    pub(super) fn profile(
+        &mut self,
+        flags: &ServerFlags,
+        own: &mut BTreeMap<String, Spanned<RawProfile>>,
+    ) -> Profile {
+        let here = self.here.clone();
+        let found = profiles::find(flags.profile.as_deref(), own, |file| here.join(file).exists());
+        let found = self.keep(found).unwrap_or_default();
+        if let Profile::Catalog(reference) = &found {
+            self.profile = Some(reference.clone());
+        }
+        found
     }
 
     /// A path as written: `~/` is the home directory.
@@ -155,6 +176,11 @@ impl Reader {
         }
         let mut read = Vec::with_capacity(named.len());
         for named in named {
+            let path = self.path(named.reference, named.directory);
+            if is_file(named.reference) && path.is_dir() {
+                read.extend(self.folder(&path).into_iter().flat_map(|setup| self.taken(setup)));
+                continue;
+            }
             let Some(catalog) = self.catalog(named) else { continue };
             if named.enables {
                 self.enabled.extend(catalog.servers.iter().map(|listed| listed.name.clone()));
@@ -164,8 +190,18 @@ impl Reader {
         catalog::merge(read)
     }
 
-    /// The file's values with Docker's files over them.
-    pub(super) fn values(&mut self, mut values: Values, flags: &ServerFlags, here: &Path) -> Values {
+    /// Takes what a folder says and gives its catalogs.
+    fn taken(&mut self, setup: Setup) -> Vec<(String, Catalog)> {
+        self.enabled.extend(setup.enabled.iter().filter_map(|name| ServerName::new(name).ok()));
+        self.values.extend(setup.values);
+        self.allowed.extend(setup.tools);
+        setup.catalogs
+    }
+
+    /// The values of the folders, the file's over them, and Docker's files over those.
+    pub(super) fn values(&mut self, own: Values, flags: &ServerFlags, here: &Path) -> Values {
+        let mut values = std::mem::take(&mut self.values);
+        values.extend(own);
         for path in &flags.values {
             if let Some(later) = self.parsed(&here.join(path), Values::read) {
                 values.extend(later);
@@ -187,7 +223,8 @@ impl Reader {
             return Tools::Patterns(patterns);
         }
         let read = |path: &PathBuf| self.parsed(&here.join(path), read_tools);
-        Tools::Lists(flags.tools_files.iter().filter_map(read).flatten().collect())
+        let lists: Vec<_> = flags.tools_files.iter().filter_map(read).flatten().collect();
+        Tools::Lists(std::mem::take(&mut self.allowed).into_iter().chain(lists).collect())
     }
 
     /// The secret sources of the file.
