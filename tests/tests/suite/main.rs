@@ -14,6 +14,7 @@ mod demo;
 mod distribution;
 mod faults;
 mod foreign;
+mod import;
 mod languages;
 mod layering;
 mod operations;

@@ -7,7 +7,7 @@ use wasmgate_core::name::ServerName;
 use super::bare_world;
 use super::import::registry;
 use super::plugins::{Plugins, chain};
-use super::supply::Supplier;
+use super::supply::{Supplier, inline};
 use crate::catalog::{Catalog, Listed, Origin, artifact, file};
 use crate::config::{Needs, Wanted};
 use crate::document::{Source, render};
@@ -57,23 +57,41 @@ pub async fn gather(needs: &Needs, from: &[String], choice: &Choice) -> Result<G
 
 async fn read(supplier: &Supplier, reference: &str) -> Result<Catalog, String> {
     if !reference.contains("://") && Path::new(reference).is_file() {
-        return read_file(reference);
+        let text = text_of(reference)?;
+        if is_of_registry(&text) {
+            return fetched(supplier, reference, inline(text.as_bytes())).await;
+        }
+        let source = Source { file: reference, text: &text };
+        return file::read(&source, Origin::File).map_err(|problem| render(&problem));
     }
     let named =
         if reference.contains("://") { reference.to_owned() } else { format!("registry://{reference}") };
-    let wanted = Wanted { reference: named, locked: false };
-    let supply = supplier.one(&wanted).await;
+    fetched(supplier, reference, named).await
+}
+
+/// A catalog that comes from elsewhere; `reference` is what people know it by.
+async fn fetched(supplier: &Supplier, reference: &str, named: String) -> Result<Catalog, String> {
+    let supply = supplier.one(&Wanted { reference: named, locked: false }).await;
     let supply = supply.map_err(|missing| format!("`{reference}` {}", missing.words()))?;
     supply.catalog(reference).map_err(|problem| render(&problem))
 }
 
-fn read_file(path: &str) -> Result<Catalog, String> {
+fn text_of(path: &str) -> Result<String, String> {
     let unreadable = |error: std::io::Error| format!("{path} cannot be read: {error}");
     if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST {
         return Err(format!("{path} has more than {} MiB", LARGEST >> 20));
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    file::read(&Source { file: path, text: &text }, Origin::File).map_err(|problem| render(&problem))
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+/// Whether a file is in the official registry's own format, a server or a list of them, which a catalog source reads.
+fn is_of_registry(text: &str) -> bool {
+    let Ok(document) = serde_json::from_str::<serde_json::Value>(text) else { return false };
+    let is_server = |server: &serde_json::Value| {
+        server.get("name").is_some() && (server.get("packages").is_some() || server.get("remotes").is_some())
+    };
+    let first = document.pointer("/servers/0/server").or_else(|| document.get("server"));
+    is_server(first.unwrap_or(&document))
 }
 
 /// Keeps what is chosen. A pattern that matches nothing is a slip.

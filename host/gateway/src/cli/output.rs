@@ -23,6 +23,19 @@ pub(super) fn note(text: &str) {
     let _closed = writeln!(err, "{text}");
 }
 
+/// Says several things of one kind beside the result: the first ones, and how many more there are.
+pub(super) fn notes(what: &str, texts: &[String]) {
+    for text in texts.iter().take(MOST_NOTES) {
+        note(&format!("{what}: {text}"));
+    }
+    if let Some(more) = texts.len().checked_sub(MOST_NOTES).filter(|more| *more > 0) {
+        note(&format!("{what}: and {more} more like these"));
+    }
+}
+
+/// Lines of one kind that are of use to a person.
+const MOST_NOTES: usize = 20;
+
 /// Shows on a terminal how transfers go on; nothing elsewhere, where lines would pile up.
 pub(super) fn progress() -> Option<Progress> {
     if !std::io::stderr().is_terminal() {

@@ -51,7 +51,7 @@ impl Create {
         let progress = output::progress();
         block_on(async {
             let gathered = app::gather(&needs, &self.from, &choice).await.map_err(Failed::Work)?;
-            gathered.warnings.iter().for_each(|warning| output::note(&format!("warning: {warning}")));
+            output::notes("warning", &gathered.warnings);
             let publication = app::publication(&title, &gathered.servers).map_err(Failed::Work)?;
             let artifact = left_out(publication);
             let Some(target) = target else {

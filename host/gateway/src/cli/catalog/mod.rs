@@ -53,9 +53,9 @@ fn is_file(written: &str) -> bool {
 
 /// The artifact of a publication, after saying what is not in it.
 fn left_out(publication: Publication) -> Artifact {
-    for (name, why) in &publication.left_out {
-        output::note(&format!("left out: `{name}`: {why}"));
-    }
+    let lines: Vec<String> =
+        publication.left_out.iter().map(|(name, why)| format!("`{name}`: {why}")).collect();
+    output::notes("left out", &lines);
     output::note(&format!("{} servers", publication.servers));
     publication.artifact
 }

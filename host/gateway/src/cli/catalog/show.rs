@@ -27,7 +27,7 @@ impl Show {
         let from = [self.catalog];
         let gathered =
             block_on(async { app::gather(&needs, &from, &Choice::default()).await.map_err(Failed::Work) })?;
-        gathered.warnings.iter().for_each(|warning| output::note(&format!("warning: {warning}")));
+        output::notes("warning", &gathered.warnings);
         if self.json {
             let (good, bad): (Vec<_>, Vec<_>) =
                 gathered.servers.iter().partition(|server| server.entry.is_ok());

@@ -99,7 +99,11 @@ fn as_json(imported: &Imported, reference: &str) -> Value {
 /// What was imported and what it will need, for people.
 fn about(imported: &Imported) -> Vec<String> {
     let version = if imported.version.is_empty() { String::new() } else { format!(" {}", imported.version) };
-    let mut lines = vec![format!("{}{version} from {}", imported.name, imported.provenance)];
+    let from = match imported.provenance.as_str() {
+        "" => String::new(),
+        provenance => format!(" from {provenance}"),
+    };
+    let mut lines = vec![format!("{}{version}{from}", imported.name)];
     let text =
         |pointer: &str| Value::Object(imported.entry.clone()).pointer(pointer)?.as_str().map(str::to_owned);
     if let Some(what) = text("/remote/url").map(|url| format!("remote {url}")).or_else(|| text("/image")) {
