@@ -144,7 +144,7 @@ pub struct Container {
     /// When its image is pulled.
     pub pull: Pull,
     /// What else sets it apart from the hardened default.
-    pub extras: Extras,
+    pub extras: Box<Extras>,
 }
 
 /// What few containers ask for. The last three weaken what holds a container in; the operator has granted them by the time

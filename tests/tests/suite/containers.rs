@@ -279,3 +279,43 @@ async fn a_tool_can_be_one_container_per_call() {
     assert_eq!(refused["code"], -32602, "{refused}");
     gw.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_few_containers_ask_for_takes_effect_once_granted() {
+    require!(docker::scratch().await);
+    let engine = docker::there().await.expect("checked");
+    let name = "box-granted";
+    let entry = json!({"type": "server", "image": docker::SCRATCH, "pull": "never", "command": ["--stdio"],
+        "entrypoint": ["/fixture", "server"], "workdir": "/scratch", "tmpfs": ["/scratch"], "shmSize": "32m",
+        "network": "host", "capAdd": ["NET_ADMIN"], "writableRoot": true});
+    let refused = gateway().catalog(Catalog::new().entry(name, entry.clone())).start().await;
+    let state = refused.reaches(name, &["needs-grant"]).await;
+    let reason = state["reason"].as_str().unwrap_or_default();
+    let grants = r#"servers: {box-granted: {grants: [hostNetwork, "capability:NET_ADMIN"]}}"#;
+    assert!(reason.contains(grants), "the reason is what to write: {reason}");
+    assert!(docker::containers_of(&engine, name).await.is_empty());
+    refused.stop().await;
+
+    let gw = gateway()
+        .catalog(Catalog::new().entry(name, entry))
+        .config(grants)
+        .start()
+        .await
+        .with_container(name);
+    gw.ready([name]).await;
+    let client = gw.alone(name).await;
+    let written = client.call("write", json!({"path": "probe"})).await;
+    assert!(written["isError"] != true, "it starts where it may write: {written}");
+    let settings = docker::inspect(&engine, name).await;
+    let host = settings.host_config.expect("host settings");
+    assert_eq!(host.network_mode.as_deref(), Some("host"));
+    let added = host.cap_add.unwrap_or_default();
+    assert!(matches!(added.as_slice(), [one] if one.ends_with("NET_ADMIN")), "{added:?}");
+    assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
+    assert_eq!((host.privileged, host.shm_size), (Some(false), Some(32 << 20)));
+    assert!(host.tmpfs.is_some_and(|all| all.contains_key("/scratch") && all.contains_key("/tmp")));
+    let config = settings.config.expect("settings");
+    assert_eq!(config.entrypoint, Some(vec!["/fixture".to_owned(), "server".to_owned()]));
+    assert_eq!(config.working_dir.as_deref(), Some("/scratch"));
+    gw.stop().await;
+}

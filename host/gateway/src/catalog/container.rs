@@ -51,7 +51,7 @@ pub(super) fn build(
         cpus: limits.cpus,
         writable_root: limits.writable_root.unwrap_or_default(),
         pull: limits.pull.map_or_else(Default::default, Into::into),
-        extras,
+        extras: Box::new(extras),
     })
 }
 

@@ -120,7 +120,7 @@ fn prepare(
             cpus: limits.cpus,
             writable_root: limits.writable_root.unwrap_or_default(),
             pull: limits.pull.map_or_else(Default::default, Into::into),
-            extras: extras.clone(),
+            extras: Box::new(extras.clone()),
         })
     })
 }

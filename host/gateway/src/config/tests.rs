@@ -236,7 +236,7 @@ fn slips_are_shown_with_their_cure() {
               |
             1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'ftp://y'}}
               |                         ^^^^^^^
-              bundled are: block-secrets, cross-server-guard, invisible-text, json-schema-validator, log-calls, pii-redactor, rate-limit, tool-filter
+              bundled are: block-secrets, cross-server-guard, invisible-text, json-schema-validator, log-calls, official-registry, pii-redactor, rate-limit, tool-filter, toolhive-registry
             wasmgate.yaml:1:48: no plugin `block-secret` is bundled
               |
             1 | plugins: {qqqqqq: {use: builtin}, block: {use: 'builtin:block-secret'}, x: {use: 'ftp://y'}}

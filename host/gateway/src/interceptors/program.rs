@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use wasmgate_core::catalog::{
-    About, Container, ContainerTransport, Deadlines, Extras, Launch, Network, Process, Protocol, Pull,
-    Server, ToolFilter,
+    About, Container, ContainerTransport, Deadlines, Launch, Network, Process, Protocol, Pull, Server,
+    ToolFilter,
 };
 use wasmgate_core::json::Json;
 use wasmgate_core::name::{BadName, ServerName};
@@ -61,7 +61,7 @@ impl Program {
             cpus: None,
             writable_root: false,
             pull: Pull::Missing,
-            extras: Extras::default(),
+            extras: Box::default(),
         };
         Self::new(name, Launch::Container(container), (launcher, tasks), PULL)
     }

@@ -28,8 +28,8 @@ use tokio::sync::OnceCell;
 use wasmgate::launch::{BindPolicy, Channel, Input, Instance, LaunchSettings, Launcher, Output, Progress};
 use wasmgate::shutdown::Tasks;
 use wasmgate_core::catalog::{
-    About, Container, ContainerTransport, Deadlines, EnvVar, Extras, Launch, Mount, MountSource, Network,
-    Protocol, Pull, Server, ToolFilter,
+    About, Container, ContainerTransport, Deadlines, EnvVar, Launch, Mount, MountSource, Network, Protocol,
+    Pull, Server, ToolFilter,
 };
 use wasmgate_core::name::ServerName;
 
@@ -111,7 +111,7 @@ impl Bench {
             cpus: None,
             writable_root: false,
             pull: Pull::Never,
-            extras: Extras::default(),
+            extras: Box::default(),
         };
         let tasks = Tasks::new();
         let settings = LaunchSettings { gateway: "test".to_owned(), ..LaunchSettings::default() };

@@ -61,7 +61,7 @@ fn settings(server: &Server) -> String {
             ] {
                 writeln!(out, "  {key}: {value}").unwrap();
             }
-            if c.extras != Extras::default() {
+            if *c.extras != Extras::default() {
                 writeln!(out, "  extras: {:?}", c.extras).unwrap();
             }
         }

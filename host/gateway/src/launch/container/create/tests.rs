@@ -21,7 +21,7 @@ pub(in crate::launch::container) fn entry() -> Container {
         cpus: None,
         writable_root: false,
         pull: Pull::Missing,
-        extras: Extras::default(),
+        extras: Box::default(),
     }
 }
 
@@ -263,7 +263,7 @@ fn what_was_granted_takes_effect_and_nothing_else_does() {
     asks.network = Network::Host;
     asks.transport = ContainerTransport::StreamableHttp { port: 8080, path: "/mcp".to_owned() };
     asks.command = vec!["--key".into(), Argument::Secret("s3cret".into())];
-    asks.extras = Extras {
+    *asks.extras = Extras {
         entrypoint: vec!["/bin/serve".to_owned(), "now".to_owned()],
         workdir: Some("/srv".to_owned()),
         shm_size: Some(1 << 30),
