@@ -33,6 +33,8 @@ pub(super) struct Scope<'a> {
     pub root: Json,
     /// Secrets and logins that were found, in the entry's order.
     pub vars: Vec<Var>,
+    /// Variables of secrets that the entry can do without and nobody has.
+    pub absent: Vec<String>,
     /// Who named the entry.
     pub origin: Origin,
     /// The OAuth access token, when one was supplied.
@@ -52,7 +54,8 @@ pub(super) struct Gathered<'a> {
 pub(super) fn gather<'a>(listed: &'a Listed, entry: &Entry, secrets: &'a Secrets) -> Gathered<'a> {
     let trusted = listed.origin.is_operator();
     let (server, grants, origin) = (&listed.name, &listed.grants, listed.origin);
-    let scope = Scope { server, grants, root: Json::Null, vars: Vec::new(), origin, token: None, secrets };
+    let (vars, absent) = (Vec::new(), Vec::new());
+    let scope = Scope { server, grants, root: Json::Null, vars, absent, origin, token: None, secrets };
     let mut gathered = Gathered { scope, missing: Vec::new(), login: None };
     let providers = entry.oauth.iter().flat_map(|oauth| &oauth.providers);
     for provider in providers {
@@ -70,7 +73,8 @@ pub(super) fn gather<'a>(listed: &'a Listed, entry: &Entry, secrets: &'a Secrets
     for secret in &entry.secrets {
         match secrets.find(Wanted { name: &secret.name, env: &secret.env, trusted }) {
             Some(value) => gathered.scope.push(&secret.env, value, true),
-            None if secret.required == Some(false) || gathered.scope.var(&secret.env).is_some() => {}
+            None if gathered.scope.var(&secret.env).is_some() => {}
+            None if secret.required == Some(false) => gathered.scope.absent.push(secret.env.clone()),
             None => {
                 let hint = where_to_set(&secret.name, &secret.env, trusted) + &about(secret);
                 gathered.missing.push((secret.name.clone(), hint));
@@ -195,8 +199,13 @@ impl Scope<'_> {
     where
         Self: Sized,
     {
-        let mut scope =
-            Scope { root: self.root.clone(), vars: self.vars.clone(), token: self.token.clone(), ..*self };
+        let mut scope = Scope {
+            root: self.root.clone(),
+            token: self.token.clone(),
+            absent: self.absent.clone(),
+            vars: self.vars.clone(),
+            ..*self
+        };
         for (name, written) in lists.iter().flat_map(|list| &list.0) {
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(
@@ -239,6 +248,13 @@ impl Scope<'_> {
             return Err(Refusal::new("a value of its `env` contains a NUL character").into());
         }
         Ok((SecretString::from(text.0), text.1))
+    }
+
+    /// Whether a text names a secret that the entry can do without and nobody has.
+    pub(super) fn lacks(&self, written: &str) -> bool {
+        let absent =
+            |bit: Bit<'_>| matches!(bit, Bit::Var(name) if self.absent.iter().any(|known| known == name));
+        split(written).into_iter().any(absent)
     }
 
     /// A text with templates and variables that may hold secrets, such as a header.

@@ -23,6 +23,8 @@ mod raw;
 #[cfg(test)]
 mod raw_hostile;
 #[cfg(test)]
+mod registries;
+#[cfg(test)]
 mod reuse;
 #[cfg(test)]
 mod sources;

@@ -45,6 +45,7 @@ pub(crate) fn of(package: &mut Package) -> Result<Option<Endpoint>, Reason> {
     }
     let mut endpoint = read(&url, transport, &written)?;
     endpoint.notes.extend(notes);
+    endpoint.notes.extend(opened(package));
     let headers: Vec<_> = package.transport.headers.iter().map(|(name, _)| format!("`{name}`")).collect();
     if !headers.is_empty() {
         endpoint.notes.push(format!(
@@ -87,6 +88,48 @@ fn fixed(package: &mut Package, name: &str, before: &str, url: &str) -> Result<S
     }
     Ok(value)
 }
+
+/// What is told to listen on `localhost` listens everywhere in its container: nothing else would be reached there. The engine
+/// publishes the port to this machine alone.
+fn opened(package: &mut Package) -> Vec<String> {
+    let arguments = package.arguments.iter_mut();
+    let arguments = arguments.filter_map(|argument| Some((argument.name.clone()?, &mut argument.input)));
+    let variables = package.env.iter_mut().map(|(name, input)| (name.clone(), input));
+    let mut notes = Vec::new();
+    for (name, input) in arguments.chain(variables) {
+        let plain = name.trim_matches(['-', '=']).to_ascii_lowercase().replace('-', "_");
+        if !LISTENING.contains(&plain.as_str()) {
+            continue;
+        }
+        for text in [&mut input.value, &mut input.default].into_iter().flatten() {
+            if matches!(text.as_str(), "localhost" | "127.0.0.1") {
+                notes.push(format!(
+                    "`{name}` is `0.0.0.0` instead of `{text}`, which nobody reaches in a container"
+                ));
+                "0.0.0.0".clone_into(text);
+            }
+        }
+    }
+    notes
+}
+
+/// What says where a server listens. `DB_HOST` and its like say where another one is.
+const LISTENING: &[&str] = &[
+    "address",
+    "bind",
+    "bind_address",
+    "bind_host",
+    "fastmcp_host",
+    "host",
+    "http_address",
+    "http_host",
+    "listen",
+    "listen_address",
+    "mcp_host",
+    "mcp_http_host",
+    "mcp_server_host",
+    "server_host",
+];
 
 fn literal(input: &Input) -> Option<String> {
     input.value.clone().filter(|value| !value.contains('{')).or_else(|| input.default.clone())

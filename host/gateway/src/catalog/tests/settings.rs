@@ -300,6 +300,26 @@ servers:
 }
 
 #[test]
+fn a_header_without_its_optional_secret_is_not_sent() {
+    let entry = "
+registry:
+  docs:
+    remote: {url: 'https://docs.example.com', headers: {Authorization: 'Bearer ${T}', X-Key: $K, X: 'x'}}
+    secrets: [{name: docs.t, env: T, required: false}, {name: docs.k, env: K, required: false}]
+";
+    check(
+        entry,
+        &World::new("", &[("docs.k", "key")]),
+        expect![[r#"
+            docs
+              remote: ["https://docs.example.com/"] StreamableHttp private true
+              header: x: x
+              header: x-key: key
+        "#]],
+    );
+}
+
+#[test]
 fn remotes() {
     let entry = "
 registry:

@@ -281,6 +281,28 @@ fn containers_that_serve_http() {
 }
 
 #[test]
+fn what_listens_on_localhost_listens_everywhere_in_its_container() {
+    check(
+        &[package(json!({"transport": {"type": "streamable-http", "url": "http://localhost:3000/mcp"},
+            "packageArguments": [{"type": "named", "name": "--host", "value": "localhost"}],
+            "environmentVariables": [{"name": "MCP_HOST", "default": "127.0.0.1"}, {"name": "DB_HOST", "default": "localhost"}]}))],
+        &expect![[r#"
+            command: ["--host","0.0.0.0"]
+            config.DB_HOST: {"default":"localhost","type":"string"}
+            config.MCP_HOST: {"default":"0.0.0.0","type":"string"}
+            env: {"name":"MCP_HOST","value":"{{io-github-acme-x.MCP_HOST}}"}
+            env: {"name":"DB_HOST","value":"{{io-github-acme-x.DB_HOST}}"}
+            image: "docker.io/acme/x:1"
+            path: "/mcp"
+            port: 3000
+            transport: "streamable-http"
+            note: `--host` is `0.0.0.0` instead of `localhost`, which nobody reaches in a container
+            note: `MCP_HOST` is `0.0.0.0` instead of `127.0.0.1`, which nobody reaches in a container
+        "#]],
+    );
+}
+
+#[test]
 fn containers_that_cannot_be_spoken_to() {
     check(
         &[
