@@ -1,16 +1,17 @@
-//! Looks at a component without using it: nothing runs but `describe`, and that without a capability.
+//! Looks at a component without using it: nothing runs but `describe`, and of a catalog source `configure` and `claims`; all
+//! of it without a capability.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::compile::{compile, hex};
+use crate::compile::compile;
 use crate::engine::Engine;
 use crate::error::LoadError;
-use crate::limits::Limits;
-use crate::link::{link, surface};
-use crate::load::{Descriptor, check, describe};
+use crate::grants::Grants;
+use crate::link::surface;
+use crate::load::{Descriptor, Settings, described};
+use crate::source;
 use crate::text::printable;
 
 /// Bytes of an import's or export's name that are shown.
@@ -32,8 +33,19 @@ pub struct Inspection {
     pub wasi: Vec<String>,
     /// What it says about itself.
     pub descriptor: Descriptor,
+    /// Which references it answers, if it is a catalog source.
+    pub claims: Option<Claims>,
     /// How long it took to compile, or to find in the cache.
     pub compile: Duration,
+}
+
+/// Which references a catalog source answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claims {
+    /// These, when it is not configured.
+    Always(Vec<String>),
+    /// That is said by its configuration, which it cannot do without.
+    Configured,
 }
 
 /// Compiles a component and asks it what it is.
@@ -43,18 +55,19 @@ pub struct Inspection {
 pub async fn inspect(engine: &Engine, bytes: impl Into<Bytes>) -> Result<Inspection, LoadError> {
     let (bytes, began) = (bytes.into(), Instant::now());
     let size = bytes.len();
-    let compiled = compile(engine, bytes).await?;
+    let compiled = compile(engine, bytes.clone()).await?;
     let compile = began.elapsed();
-    let linked = Arc::new(link(engine, &compiled.component)?);
-    let raw = describe(engine, &linked, &Limits::default()).await?;
-    let digest = hex(&compiled.digest);
+    let grants = Grants { log: false, ..Grants::default() };
+    let (made, descriptor) = described(engine, "", bytes, Settings { grants, ..Settings::default() }).await?;
+    let claims = source::claims(engine, made).await?;
     let surface = surface(engine, &compiled.component);
     let shown = |names: &[String]| names.iter().map(|name| printable(name, MAX_NAME)).collect::<Vec<_>>();
     let (wasi, capabilities) =
         surface.imports.into_iter().partition::<Vec<_>, _>(|name| name.starts_with("wasi:"));
     Ok(Inspection {
-        descriptor: check(&raw, digest.clone())?,
-        digest,
+        digest: descriptor.digest.clone(),
+        descriptor,
+        claims,
         size,
         exports: shown(&surface.exports),
         capabilities: shown(&capabilities),

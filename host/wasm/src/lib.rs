@@ -45,7 +45,7 @@ pub use builtin::{BUILT_IN, BuiltIn, builtin};
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use error::{LoadError, Problem};
 pub use grants::{Grants, HttpGrant, KvGrant, Origin, OriginError, SecretGrant, Want};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Claims, Inspection, inspect};
 pub use interceptor::Interceptor;
 pub use known::{KnownSecrets, TooManySecrets};
 pub use limits::{

@@ -209,14 +209,25 @@ pub(crate) async fn made(
     bytes: Bytes,
     settings: Settings,
 ) -> Result<(Made, Descriptor), LoadError> {
+    let (made, descriptor) = described(engine, name, bytes, settings).await?;
+    let missing = made.settings.grants.missing(&descriptor.wants);
+    if !missing.is_empty() {
+        return Err(LoadError::Held(missing));
+    }
+    Ok((made, descriptor))
+}
+
+/// The same, whatever it is granted.
+pub(crate) async fn described(
+    engine: &Engine,
+    name: &str,
+    bytes: Bytes,
+    settings: Settings,
+) -> Result<(Made, Descriptor), LoadError> {
     let compiled = compile(engine, bytes).await?;
     let linked = Arc::new(link(engine, &compiled.component)?);
     let raw = describe(engine, &linked, &settings.limits).await?;
     let descriptor = check(&raw, hex(&compiled.digest))?;
-    let missing = settings.grants.missing(&descriptor.wants);
-    if !missing.is_empty() {
-        return Err(LoadError::Held(missing));
-    }
     Ok((Made { name: name.into(), compiled, linked, raw, settings }, descriptor))
 }
 
@@ -319,7 +330,7 @@ fn interceptors(
     Ok(interceptors)
 }
 
-pub(crate) async fn describe(
+async fn describe(
     engine: &Engine,
     linked: &Linked,
     limits: &Limits,
@@ -366,7 +377,7 @@ const MAX_PATTERNS: usize = 64;
 const MAX_WANTS: usize = 64;
 
 /// A descriptor is data from an untrusted program: bounded, printable, and JSON where it says JSON.
-pub(crate) fn check(raw: &plugin::Descriptor, digest: String) -> Result<Descriptor, LoadError> {
+fn check(raw: &plugin::Descriptor, digest: String) -> Result<Descriptor, LoadError> {
     let wrong = |what: &str| Err(LoadError::Descriptor(what.to_owned()));
     if raw.name.is_empty() || raw.name.len() > MAX_NAME || raw.version.len() > MAX_NAME {
         return wrong("its name is empty, or name or version are too long");

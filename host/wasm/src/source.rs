@@ -14,8 +14,9 @@ use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::grants::HttpGrant;
 use crate::guest::{Guest, Identity};
+use crate::inspect::Claims;
 use crate::limits::MAX_PAGE_BYTES;
-use crate::link::{Linked, no_source};
+use crate::link::no_source;
 use crate::load::{self, Descriptor, Made, Settings};
 use crate::page::{self, SourceFailure, SourcePage, SourceRequest};
 use crate::text::printable;
@@ -62,11 +63,7 @@ impl CatalogSource {
         if made.linked.sources.is_none() {
             return Err(no_source(engine, &made.compiled.component));
         }
-        let (identity, _hooks) = load::accepted(engine, &made).await?;
-        let runs = Runs { engine: engine.clone(), identity, made };
-        let claims = runs.call(&[], async |entered| claims(entered, runs.indices()?).await).await;
-        let claims = claims.map_err(LoadError::Claims)?;
-        check_claims(&claims)?;
+        let (runs, claims) = Runs::configured(engine, made).await?;
         Ok(Self { descriptor, claims, runs })
     }
 
@@ -121,6 +118,20 @@ struct Runs {
 }
 
 impl Runs {
+    /// Has the configuration accepted, and asks what is claimed under it.
+    async fn configured(engine: &Engine, made: Made) -> Result<(Self, Vec<String>), LoadError> {
+        let (identity, _hooks) = load::accepted(engine, &made).await?;
+        let runs = Self { engine: engine.clone(), identity, made };
+        let work = async |entered: &mut Entered| {
+            let Entered { store, instance, .. } = entered;
+            let exports = runs.indices()?.load(&mut *store, instance)?;
+            exports.wasmgate_plugin_source().call_claims(store).await
+        };
+        let claims = runs.call(&[], work).await.map_err(LoadError::Claims)?;
+        check_claims(&claims)?;
+        Ok((runs, claims))
+    }
+
     /// One call of one export, in a fresh instance that is configured.
     async fn call<T>(
         &self,
@@ -142,20 +153,23 @@ impl Runs {
         said
     }
 
+    /// Those of a component that has no `source` are not asked for.
     fn indices(&self) -> wasmtime::Result<&SourcesIndices> {
-        indices(&self.made.linked)
+        let indices = self.made.linked.sources.as_ref();
+        indices.ok_or_else(|| wasmtime::format_err!("does not export what was to be called"))
     }
 }
 
-/// Those of a component that has no `source` are not asked for.
-fn indices(linked: &Linked) -> wasmtime::Result<&SourcesIndices> {
-    linked.sources.as_ref().ok_or_else(|| wasmtime::format_err!("does not export what was to be called"))
-}
-
-async fn claims(entered: &mut Entered, indices: &SourcesIndices) -> wasmtime::Result<Vec<String>> {
-    let Entered { store, instance, .. } = entered;
-    let exports = indices.load(&mut *store, instance)?;
-    exports.wasmgate_plugin_source().call_claims(store).await
+/// What a component claims, if it is a source, as it would be without a configuration and without a grant.
+pub(crate) async fn claims(engine: &Engine, made: Made) -> Result<Option<Claims>, LoadError> {
+    if made.linked.sources.is_none() {
+        return Ok(None);
+    }
+    match Runs::configured(engine, made).await {
+        Ok((_, claims)) => Ok(Some(Claims::Always(claims))),
+        Err(LoadError::Configuration(_) | LoadError::Configure(_)) => Ok(Some(Claims::Configured)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Claims are data from an untrusted program too.

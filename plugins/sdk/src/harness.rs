@@ -5,11 +5,13 @@ use std::cell::{Cell, RefCell};
 
 use serde_json::Value;
 
+use crate::http::{Request, Response};
 use crate::log::Level;
 use crate::secrets::Sighting;
+use crate::source::{Failure, Page, Refused, Server};
 use crate::{
     Call, Change, Draft, Edit, Edits, Finding, Interceptor, Item, Leaf, Operation, Outcome, Payload, Phase,
-    Refusal,
+    Refusal, Source,
 };
 
 /// Runs one hook of a validator on `payload`, JSON text.
@@ -61,6 +63,63 @@ pub fn filter<I: Interceptor>(
     let mut operation = Exchange::new(event).operation;
     (operation.phase, operation.server, operation.subject) = (Phase::Response, None, None);
     plugin.filter(&operation, &items)
+}
+
+/// Answers this thread's requests of catalog sources and others: each of these URLs with its text, every other with 404.
+/// [`crate::http::answer_with`] answers in other ways.
+pub fn web(pages: &[(&str, &str)]) {
+    let pages: Vec<_> =
+        pages.iter().map(|(url, text)| ((*url).to_owned(), text.as_bytes().to_vec())).collect();
+    crate::http::answer_with(move |request: &Request| {
+        let found = pages.iter().find(|(url, _)| request.url == *url).map(|(_, body)| body.clone());
+        let status = if found.is_some() { 200 } else { 404 };
+        Ok(Response { status, headers: Vec::new(), body: found.unwrap_or_default() })
+    });
+}
+
+/// Everything that a catalog source has of `reference`, all its pages in one. As in the gateway a server that cannot be one
+/// is among the refused.
+///
+/// # Errors
+/// The source's own failure, or that it goes in circles.
+pub fn fetch<S: Source>(source: &S, reference: &str) -> Result<Page, Failure> {
+    let mut request = crate::source::Request::new(reference);
+    let mut whole = Page::default();
+    loop {
+        let page = source.fetch(&request)?;
+        for server in page.servers {
+            match wrong(&server) {
+                None => whole.servers.push(server),
+                Some(reason) => {
+                    whole.refused.push(Refused { name: server.name, version: server.version, reason });
+                }
+            }
+        }
+        whole.refused.extend(page.refused);
+        whole.removed.extend(page.removed);
+        whole.validator = page.validator.or(whole.validator);
+        if page.next.is_some() && page.next == request.cursor {
+            return Err(Failure::Failed("`next` is the page that it was asked for".to_owned()));
+        }
+        request.cursor = page.next;
+        if request.cursor.is_none() {
+            return Ok(whole);
+        }
+    }
+}
+
+/// Why a server cannot be one.
+fn wrong(server: &Server) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let first = server.name.starts_with(|first: char| first.is_ascii_alphanumeric());
+    if !first || !server.name.bytes().all(plain) || server.name.len() > 128 {
+        return Some("its name is none for a server: 1 to 128 letters, digits, `.`, `_` or `-`, a letter or digit first".to_owned());
+    }
+    match serde_json::from_str::<Value>(&server.document) {
+        Ok(Value::Object(_)) => None,
+        Ok(_) => Some("its document is not a JSON object".to_owned()),
+        Err(error) => Some(format!("its document is not JSON: {error}")),
+    }
 }
 
 /// One line a plugin logged: level, message, fields.
@@ -372,6 +431,43 @@ mod tests {
         let exchange = Exchange::new("tools/call");
         exchange.mutate(&Redact, Phase::Request, r#"{"a":{"ssn":"1","list":[1]}}"#).unwrap();
         assert_eq!(Held::new(&exchange, "1").unwrap().note().as_deref(), Some("true"));
+    }
+
+    struct Numbers;
+
+    impl Source for Numbers {
+        fn describe() -> Descriptor {
+            Descriptor::new("numbers", "1.0.0", "Counts.")
+        }
+
+        fn configure(_config: Config<'_>) -> Result<Self, Vec<Problem>> {
+            Ok(Self)
+        }
+
+        fn claims(&self) -> Vec<String> {
+            vec!["https://*".to_owned()]
+        }
+
+        fn fetch(&self, request: &crate::source::Request) -> Result<Page, Failure> {
+            let page = request.cursor.as_deref().unwrap_or("1");
+            let response = Request::new("GET", &format!("{}/{page}", request.reference)).send()?;
+            if let Some(failure) = Failure::of(&response) {
+                return Err(failure);
+            }
+            let document = String::from_utf8_lossy(&response.body);
+            let next = (page == "1").then(|| "2".to_owned());
+            Ok(Page { servers: vec![Server::new(format!("n{page}"), document)], next, ..Page::default() })
+        }
+    }
+
+    #[test]
+    fn all_pages_of_a_source_are_one() {
+        web(&[("https://a.example/1", "{}"), ("https://a.example/2", "[]")]);
+        let whole = fetch(&Numbers, "https://a.example").unwrap();
+        assert_eq!(whole.servers, [Server::new("n1", "{}")]);
+        assert_eq!(whole.refused, [Refused::new("n2", "its document is not a JSON object")]);
+        let failure = fetch(&Numbers, "https://b.example").unwrap_err();
+        assert_eq!(failure, Failure::NotFound("the server answered 404".into()));
     }
 
     #[test]

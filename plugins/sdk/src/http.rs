@@ -41,6 +41,13 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+impl Response {
+    /// A header by its name in lower case; the first where there are several.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
 impl Request {
     /// A request without headers and body.
     pub fn new(method: &str, url: &str) -> Self {

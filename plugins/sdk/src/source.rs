@@ -123,20 +123,20 @@ pub enum Failure {
 impl Failure {
     /// What an answer over HTTP means that is no success: `404`, `401`, `429` with its `retry-after`, ... None for a success.
     pub fn of(response: &Response) -> Option<Self> {
-        let Response { status, headers, .. } = response;
-        let header =
-            |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let status = response.status;
         Some(match status {
             200..=299 => return None,
             304 => Self::NotModified,
             401 | 403 => Self::Unauthorized(format!("the server answered {status}")),
             404 | 410 => Self::NotFound(format!("the server answered {status}")),
-            429 | 503 => match header("retry-after").and_then(|seconds| seconds.trim().parse::<u64>().ok()) {
-                Some(seconds) => Self::RetryAfterMs(seconds.saturating_mul(1000)),
-                None => Self::RetryAfterMs(BUSY_MS),
-            },
+            429 | 503 => {
+                match response.header("retry-after").and_then(|seconds| seconds.trim().parse::<u64>().ok()) {
+                    Some(seconds) => Self::RetryAfterMs(seconds.saturating_mul(1000)),
+                    None => Self::RetryAfterMs(BUSY_MS),
+                }
+            }
             301 | 302 | 303 | 307 | 308 => {
-                let to = header("location").unwrap_or("nowhere");
+                let to = response.header("location").unwrap_or("nowhere");
                 Self::Failed(format!("the server answered {status} and points to {to}: write that instead"))
             }
             _ => Self::Failed(format!("the server answered {status}")),

@@ -167,7 +167,7 @@ async fn a_rust_project_builds_tests_and_refuses() {
 #[tokio::test]
 async fn rust_projects_of_every_kind_build() {
     let home = Home::new("rust-kinds");
-    for kind in ["mutator", "list-filter"] {
+    for kind in ["mutator", "list-filter", "catalog-source"] {
         let project = home.project(&format!("a-{kind}"), "rust", kind).await;
         tested(&build_rust(&project, &format!("a-{kind}")).await).await;
     }

@@ -229,7 +229,7 @@ mod tests {
                 "000003-tools-call-response.json"
             ]
         );
-        let cases = Cases::read(&files[0]).unwrap();
+        let cases = Cases::<Case>::read(&files[0]).unwrap();
         let case = &cases.all()[0];
         assert_eq!((case.payload.get(), case.subject.as_deref()), (payload.as_str(), Some("read")));
         assert_eq!(case.session.as_deref(), Some("session-1"), "a session's id is not written");

@@ -2,12 +2,17 @@
 //!
 //! A file holds one case, or an array of cases that share what a plugin keeps between calls. Nothing here runs a plugin.
 
+mod source; // cases of catalog sources
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+pub use source::{ExpectedPage, ExpectedRefused, ExpectedServer, SourceCase};
 
 /// One message, and what a plugin is expected to make of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -190,11 +195,11 @@ pub struct ExpectedFinding {
 
 /// The cases of one file.
 #[derive(Debug, Clone)]
-pub enum Cases {
+pub enum Cases<C = Case> {
     /// The file is one case.
-    One(Box<Case>),
+    One(Box<C>),
     /// The file is an array.
-    Several(Vec<Case>),
+    Several(Vec<C>),
 }
 
 /// A file that holds no cases.
@@ -208,7 +213,7 @@ pub enum CaseError {
     Shape(#[source] serde_json::Error),
 }
 
-impl Cases {
+impl<C: Serialize + DeserializeOwned> Cases<C> {
     /// Reads the text of a file.
     ///
     /// # Errors
@@ -248,7 +253,7 @@ impl Cases {
     }
 
     /// All of them, in order.
-    pub fn all(&self) -> &[Case] {
+    pub fn all(&self) -> &[C] {
         match self {
             Self::One(case) => std::slice::from_ref(&**case),
             Self::Several(cases) => cases,
@@ -256,7 +261,7 @@ impl Cases {
     }
 
     /// All of them, to be changed.
-    pub fn all_mut(&mut self) -> &mut [Case] {
+    pub fn all_mut(&mut self) -> &mut [C] {
         match self {
             Self::One(case) => std::slice::from_mut(&mut **case),
             Self::Several(cases) => cases,
@@ -271,7 +276,7 @@ mod tests {
     #[test]
     fn a_case_keeps_its_payload_byte_for_byte() {
         let text = r#"{"event":"tools/call","phase":"request","payload":{"n":1.0e0, "a":"\u0041"}}"#;
-        let cases = Cases::parse(text).unwrap();
+        let cases = Cases::<Case>::parse(text).unwrap();
         assert!(cases.text().contains(r#"{"n":1.0e0, "a":"\u0041"}"#), "{}", cases.text());
         assert!(!cases.text().contains("server"), "what is not said is not written");
     }
@@ -280,12 +285,12 @@ mod tests {
     fn an_array_is_several_cases() {
         let text =
             r#"[{"event":"a","phase":"request","payload":1},{"event":"b","phase":"response","payload":2}]"#;
-        assert_eq!(Cases::parse(text).unwrap().all().len(), 2);
+        assert_eq!(Cases::<Case>::parse(text).unwrap().all().len(), 2);
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        let error = |text: &str| format!("{:?}", Cases::parse(text).unwrap_err());
+        let error = |text: &str| format!("{:?}", Cases::<Case>::parse(text).unwrap_err());
         assert!(error(r#"{"event":"a","phase":"request"}"#).contains("payload"));
         assert!(error(r#"{"event":"a","phase":"request","payload":1,"expect":{}}"#).contains("expect"));
         assert!(error(r#"{"event":"a","phase":"both","payload":1}"#).contains("both"));

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
-use wasmgate_wasm::{HookLine, Inspection, Want};
+use wasmgate_wasm::{Claims, HookLine, Inspection, Want};
 
 use super::super::{Failed, output};
 use super::component;
@@ -83,8 +83,14 @@ impl<'a> Hook<'a> {
 
 fn as_json(seen: &Inspection) -> Value {
     let own = &seen.descriptor;
-    json!({
+    let claims = seen.claims.as_ref().map(|claims| match claims {
+        Claims::Always(patterns) => json!(patterns),
+        Claims::Configured => Value::Null,
+    });
+    let kind = if claims.is_some() { "catalog-source" } else { "interceptor" };
+    let mut members = json!({
         "name": own.name,
+        "kind": kind,
         "version": own.version,
         "description": own.description,
         "digest": format!("sha256:{}", seen.digest),
@@ -96,7 +102,20 @@ fn as_json(seen: &Inspection) -> Value {
         "exports": seen.exports,
         "imports": { "wasmgate": seen.capabilities, "wasi": seen.wasi },
         "compileMs": u64::try_from(seen.compile.as_millis()).unwrap_or(u64::MAX),
-    })
+    });
+    if let (Some(claims), Some(members)) = (claims, members.as_object_mut()) {
+        members.insert("claims".to_owned(), claims);
+    }
+    members
+}
+
+/// What a catalog source answers, in words.
+fn claimed(claims: &Claims) -> String {
+    match claims {
+        Claims::Always(patterns) if patterns.is_empty() => "no reference".to_owned(),
+        Claims::Always(patterns) => patterns.join(", "),
+        Claims::Configured => "what its configuration says; it cannot do without one".to_owned(),
+    }
 }
 
 fn as_text(from: &str, seen: &Inspection) -> String {
@@ -105,7 +124,10 @@ fn as_text(from: &str, seen: &Inspection) -> String {
     let mut line = |what: &str, text: &str| lines.push(format!("  {what:<10} {text}"));
     line("size", &format!("{} KiB, compiled in {} ms", seen.size.div_ceil(1024), seen.compile.as_millis()));
     line("digest", &format!("sha256:{}", seen.digest));
-    if own.hooks.is_empty() {
+    if let Some(claims) = &seen.claims {
+        line("kind", "catalog source");
+        line("answers", &claimed(claims));
+    } else if own.hooks.is_empty() {
         line("sees", "nothing");
     }
     for (index, hook) in own.hooks.iter().enumerate() {
@@ -122,10 +144,7 @@ fn as_text(from: &str, seen: &Inspection) -> String {
         let pretty = pretty.and_then(|schema| serde_json::to_string_pretty(&schema).ok()).unwrap_or_default();
         lines.push(format!("\nIts configuration, as JSON Schema:\n\n{}", indented(&pretty)));
     }
-    lines.push(format!(
-        "\nTo run it, in wasmgate.yaml:\n\n{}",
-        indented(&configuration(from, own.name.as_str(), &own.wants))
-    ));
+    lines.push(format!("\nTo run it, in wasmgate.yaml:\n\n{}", indented(&configuration(from, seen))));
     lines.join("\n")
 }
 
@@ -186,18 +205,19 @@ fn grants(wants: &[Want]) -> serde_json::Map<String, Value> {
 }
 
 /// The plugin's entry in a configuration file.
-fn configuration(from: &str, own: &str, wants: &[Want]) -> String {
+fn configuration(from: &str, seen: &Inspection) -> String {
+    let mode = if seen.claims.is_none() { Some("    mode: audit") } else { None };
+    entry(from, &seen.descriptor.name, mode, &seen.descriptor.wants)
+}
+
+fn entry(from: &str, own: &str, mode: Option<&str>, wants: &[Want]) -> String {
     let from = if from.starts_with("builtin:") || from.starts_with(['/', '.']) {
         from.to_owned()
     } else {
         format!("./{from}")
     };
-    let mut lines = vec![
-        "plugins:".to_owned(),
-        format!("  {own}:"),
-        format!("    use: {from}"),
-        "    mode: audit".to_owned(),
-    ];
+    let mut lines = vec!["plugins:".to_owned(), format!("  {own}:"), format!("    use: {from}")];
+    lines.extend(mode.map(str::to_owned));
     if !wants.is_empty() {
         lines.push("    grants:".to_owned());
         // JSON is YAML.
@@ -229,12 +249,12 @@ mod tests {
                   kv: true
                   http: ["https://dlp.example.com"]
                   secrets: {"KEY":["https://dlp.example.com"]}"#]]
-        .assert_eq(&configuration("dlp.wasm", "dlp", &wants));
+        .assert_eq(&entry("dlp.wasm", "dlp", Some("    mode: audit"), &wants));
         expect_test::expect![[r#"
             plugins:
               log-calls:
                 use: builtin:log-calls
                 mode: audit"#]]
-        .assert_eq(&configuration("builtin:log-calls", "log-calls", &[]));
+        .assert_eq(&entry("builtin:log-calls", "log-calls", Some("    mode: audit"), &[]));
     }
 }

@@ -7,6 +7,7 @@ mod new;
 mod pull;
 mod push;
 mod replay;
+mod source_test;
 mod template;
 mod test;
 

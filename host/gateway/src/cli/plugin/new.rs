@@ -17,7 +17,7 @@ pub(in crate::cli) struct New {
     #[arg(long)]
     lang: Lang,
     /// What it does: `validator` refuses messages, `mutator` rewrites or answers them, `list-filter` hides and rewrites
-    /// items of lists.
+    /// items of lists, `catalog-source` finds servers (in Rust).
     #[arg(long, default_value = "validator")]
     kind: Kind,
     /// The project's directory [default: the name, here].
@@ -39,6 +39,7 @@ enum Kind {
     Validator,
     Mutator,
     ListFilter,
+    CatalogSource,
 }
 
 /// Longer names make no better plugins.
@@ -51,6 +52,7 @@ const TAKEN: &[&str] =
 impl New {
     pub(super) fn run(self) -> Result<(), Failed> {
         check_name(&self.name, self.lang).map_err(Failed::Usage)?;
+        let files = files(&self.name, self.lang, self.kind).map_err(Failed::Usage)?;
         let directory = self.path.clone().unwrap_or_else(|| PathBuf::from(&self.name));
         if is_occupied(&directory) {
             let shown = directory.display();
@@ -58,7 +60,7 @@ impl New {
                 "{shown} exists and is not an empty directory: nothing is overwritten; choose another with --path"
             )));
         }
-        for (path, text) in files(&self.name, self.lang, self.kind) {
+        for (path, text) in files {
             let path = directory.join(path);
             write(&path, &text)
                 .map_err(|error| Failed::Work(format!("{} cannot be written: {error}", path.display())))?;
@@ -103,17 +105,23 @@ fn is_occupied(directory: &Path) -> bool {
 }
 
 /// Everything a project consists of.
-fn files(name: &str, lang: Lang, kind: Kind) -> Vec<(&'static str, String)> {
+///
+/// # Errors
+/// There is no template of this kind in this language.
+fn files(name: &str, lang: Lang, kind: Kind) -> Result<Vec<(&'static str, String)>, String> {
     let Sources { rust, js, python, cases, world, config } = match kind {
         Kind::Validator => template::VALIDATOR,
         Kind::Mutator => template::MUTATOR,
         Kind::ListFilter => template::LIST_FILTER,
+        Kind::CatalogSource => template::CATALOG_SOURCE,
     };
-    let (common, source): (&[&[File]], File) = match lang {
-        Lang::Rust => (&[template::RUST, template::SDK], ("src/lib.rs", rust)),
-        Lang::Js => (&[template::JS], ("src/plugin.js", js)),
-        Lang::Python => (&[template::PYTHON], ("src/app.py", python)),
+    let project = if kind == Kind::CatalogSource { template::RUST_SOURCE } else { template::RUST };
+    let (common, path, source): (&[&[File]], &'static str, _) = match lang {
+        Lang::Rust => (&[project, template::SDK], "src/lib.rs", Some(rust)),
+        Lang::Js => (&[template::JS], "src/plugin.js", js),
+        Lang::Python => (&[template::PYTHON], "src/app.py", python),
     };
+    let source = (path, source.ok_or("catalog sources can be begun in Rust only so far: use --lang rust")?);
     let fill = |text: &str| {
         text.replace("@NAME@", name)
             .replace("@CRATE@", &name.replace('-', "_"))
@@ -122,7 +130,7 @@ fn files(name: &str, lang: Lang, kind: Kind) -> Vec<(&'static str, String)> {
             .replace("@SDK_VERSION@", env!("CARGO_PKG_VERSION"))
     };
     let own = common.iter().copied().flatten().chain([&source]).chain(cases).chain(template::WIT);
-    own.map(|(path, text)| (*path, fill(text))).collect()
+    Ok(own.map(|(path, text)| (*path, fill(text))).collect())
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
@@ -173,21 +181,26 @@ mod tests {
     fn every_project_is_whole_and_filled_in() {
         for lang in [Lang::Rust, Lang::Js, Lang::Python] {
             for kind in [Kind::Validator, Kind::Mutator, Kind::ListFilter] {
-                let files = files("my-plugin", lang, kind);
-                let mut paths: Vec<_> = files.iter().map(|(path, _)| *path).collect();
-                for expected in [".gitignore", "README.md", "wit/worlds.wit"] {
-                    assert!(paths.contains(&expected), "{lang:?} has no {expected}");
-                }
-                assert!(paths.iter().any(|path| path.starts_with("tests/") && path.ends_with(".json")));
-                paths.sort_unstable();
-                paths.dedup();
-                assert_eq!(paths.len(), files.len(), "a path occurs twice");
-                for (path, text) in &files {
-                    let left =
-                        text.split('@').any(|part| ["NAME", "CRATE", "WORLD", "CONFIG"].contains(&part));
-                    assert!(!left, "{path} has a place that is not filled in");
-                }
+                whole(&files("my-plugin", lang, kind).unwrap());
             }
+        }
+        whole(&files("my-plugin", Lang::Rust, Kind::CatalogSource).unwrap());
+        let refused = files("my-plugin", Lang::Js, Kind::CatalogSource).unwrap_err();
+        assert!(refused.contains("--lang rust"), "{refused}");
+    }
+
+    fn whole(files: &[(&'static str, String)]) {
+        let mut paths: Vec<_> = files.iter().map(|(path, _)| *path).collect();
+        for expected in [".gitignore", "README.md", "wit/worlds.wit"] {
+            assert!(paths.contains(&expected), "there is no {expected}");
+        }
+        assert!(paths.iter().any(|path| path.starts_with("tests/") && path.ends_with(".json")));
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), files.len(), "a path occurs twice");
+        for (path, text) in files {
+            let left = text.split('@').any(|part| ["NAME", "CRATE", "WORLD", "CONFIG"].contains(&part));
+            assert!(!left, "{path} has a place that is not filled in");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Not the whole gateway: there is no server and no client, and HTTP is answered from the case.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -15,16 +15,23 @@ use wasmgate_core::pipeline::{
     Stage, differences,
 };
 use wasmgate_wasm::{
-    Engine, Grants, HttpGrant, KnownSecrets, KvGrant, Limits, LoadError, Origin, OutboundError,
-    OutboundFuture, OutboundRequest, OutboundResponse, Plugin, SecretGrant, Settings, Want,
+    CatalogSource, Engine, Grants, HttpGrant, KnownSecrets, KvGrant, Limits, LoadError, Origin,
+    OutboundError, OutboundFuture, OutboundRequest, OutboundResponse, Plugin, SecretGrant, Settings,
+    SourceFailure, SourcePage, SourceRequest, Want,
 };
 
 use super::super::Failed;
 use super::component;
-use crate::cases::{Began, Case, CaseHttp, CasePhase, Expected, ExpectedFinding, Verdict};
+use crate::cases::{Began, Case, CaseHttp, CasePhase, Expected, ExpectedFinding, SourceCase, Verdict};
 
 /// Places of a payload that are named.
 const MAX_CHANGES: usize = 64;
+
+/// Servers that a page has where a case does not say how many.
+const USUAL_LIMIT: u32 = 100;
+
+/// What a catalog source answers.
+pub(super) type Answered = Result<SourcePage, SourceFailure>;
 
 /// A component and what it is run on.
 pub(super) struct Replay {
@@ -32,6 +39,8 @@ pub(super) struct Replay {
     bytes: Bytes,
     web: Arc<Web>,
     limits: Limits,
+    /// The same for catalog sources.
+    source_limits: Limits,
 }
 
 /// A plugin under one configuration.
@@ -44,10 +53,11 @@ struct Ready {
 
 impl Replay {
     /// A component, from where it is.
-    pub(super) fn new(component: &str, limits: Limits) -> Result<Self, Failed> {
+    pub(super) fn new(component: &str, limits: impl Fn(Limits) -> Limits) -> Result<Self, Failed> {
         let web = Arc::new(Web::default());
         let engine = component::engine(Some(Arc::clone(&web) as Arc<dyn wasmgate_wasm::Outbound>))?;
-        Ok(Self { engine, bytes: component::bytes(component)?, web, limits })
+        let (limits, source_limits) = (limits(Limits::default()), limits(Limits::of_sources()));
+        Ok(Self { engine, bytes: component::bytes(component)?, web, limits, source_limits })
     }
 
     /// What becomes of each case of one file. `name` is what the plugin is called there: what it keeps between calls is kept
@@ -74,6 +84,48 @@ impl Replay {
         Ok(happened)
     }
 
+    /// What a catalog source answers to each case of one file.
+    pub(super) async fn ask(&self, name: &str, cases: &[SourceCase]) -> Result<Vec<Answered>, String> {
+        let mut ready: Option<(&Option<Value>, CatalogSource)> = None;
+        let mut answers = Vec::with_capacity(cases.len());
+        for case in cases {
+            if ready.as_ref().is_none_or(|(config, _)| *config != &case.config) {
+                ready = Some((&case.config, self.source(name, case).await?));
+            }
+            let Some((_, source)) = &ready else { continue };
+            self.web.answer(&case.http);
+            let request = SourceRequest {
+                cursor: case.cursor.clone(),
+                since: case.since.clone(),
+                validator: case.validator.clone(),
+                limit: case.limit.unwrap_or(USUAL_LIMIT),
+                ..SourceRequest::new(&case.reference)
+            };
+            answers.push(source.fetch(request, &granted(&allowed(case))?.http).await);
+        }
+        Ok(answers)
+    }
+
+    /// Loads the component as a source, with what it asks for granted, and the case's configuration.
+    async fn source(&self, name: &str, case: &SourceCase) -> Result<CatalogSource, String> {
+        let config = case.config.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        let settings = |grants: Grants| Settings {
+            config: Json::of(&config),
+            grants,
+            limits: self.source_limits,
+            ..Settings::default()
+        };
+        let bytes = || self.bytes.clone();
+        let allowed = allowed(case);
+        let mut grants = granted(&allowed)?;
+        let mut loaded = CatalogSource::load(&self.engine, name, bytes(), settings(grants.clone())).await;
+        if let Err(LoadError::Held(wants)) = &loaded {
+            wants.iter().for_each(|want| grant(&mut grants, &allowed, want));
+            loaded = CatalogSource::load(&self.engine, name, bytes(), settings(grants)).await;
+        }
+        loaded.map_err(|error| format!("the plugin {}", component::chain(&error)))
+    }
+
     /// Loads the component with what it asks for granted, and the case's configuration.
     async fn load(&self, name: &str, case: &Case) -> Result<Ready, String> {
         let config = case.config.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
@@ -85,10 +137,11 @@ impl Replay {
             limits: self.limits,
             ..Settings::default()
         };
-        let mut grants = granted(case)?;
+        let allowed = Allowed { grants: &case.grants, secrets: &case.secrets, http: &case.http };
+        let mut grants = granted(&allowed)?;
         let mut loaded = Plugin::load(&self.engine, name, self.bytes.clone(), settings(grants.clone())).await;
         if let Err(LoadError::Held(wants)) = &loaded {
-            wants.iter().for_each(|want| grant(&mut grants, case, want));
+            wants.iter().for_each(|want| grant(&mut grants, &allowed, want));
             loaded = Plugin::load(&self.engine, name, self.bytes.clone(), settings(grants)).await;
         }
         let loaded = loaded.map_err(|error| format!("the plugin {}", component::chain(&error)))?;
@@ -270,10 +323,20 @@ fn with_findings(expected: Expected, findings: Vec<Finding>) -> Expected {
     Expected { findings: (!findings.is_empty()).then_some(findings), ..expected }
 }
 
-/// What the case says that the plugin may use.
-fn granted(case: &Case) -> Result<Grants, String> {
+/// What a case says that the plugin may use.
+struct Allowed<'a> {
+    grants: &'a [String],
+    secrets: &'a BTreeMap<String, String>,
+    http: &'a [CaseHttp],
+}
+
+fn allowed(case: &SourceCase) -> Allowed<'_> {
+    Allowed { grants: &case.grants, secrets: &case.secrets, http: &case.http }
+}
+
+fn granted(case: &Allowed<'_>) -> Result<Grants, String> {
     let mut grants = Grants::default();
-    for answer in &case.http {
+    for answer in case.http {
         let url =
             url::Url::parse(&answer.url).map_err(|error| format!("`http`: `{}`: {error}", answer.url))?;
         let origin = Origin::of(&url).ok_or_else(|| format!("`http`: `{}` has no origin", answer.url))?;
@@ -289,7 +352,7 @@ fn granted(case: &Case) -> Result<Grants, String> {
             origins: origins.clone(),
         })
         .collect();
-    for name in &case.grants {
+    for name in case.grants {
         match name.as_str() {
             "clock" => grants.clock = true,
             "random" => grants.random = true,
@@ -301,7 +364,7 @@ fn granted(case: &Case) -> Result<Grants, String> {
     Ok(grants)
 }
 
-fn grant(grants: &mut Grants, case: &Case, want: &Want) {
+fn grant(grants: &mut Grants, case: &Allowed<'_>, want: &Want) {
     match want {
         Want::Clock => grants.clock = true,
         Want::Random => grants.random = true,

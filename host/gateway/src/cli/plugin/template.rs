@@ -23,14 +23,14 @@ macro_rules! tree {
 
 /// The contract with the gateway; every language builds from it.
 pub(super) const WIT: &[File] = tree!("wit/", "wit/":
-    "capabilities.wit", "clock.wit", "interceptors.wit", "log.wit", "messages.wit", "plugin.wit", "types.wit",
-    "worlds.wit",
+    "capabilities.wit", "clock.wit", "interceptors.wit", "log.wit", "messages.wit", "plugin.wit", "source.wit",
+    "types.wit", "worlds.wit",
 );
 
 /// The Rust SDK. Its manifest is the template's: this one's takes versions from the workspace.
 pub(super) const SDK: &[File] = tree!("plugins/sdk/src/", "vendor/wasmgate-plugin/src/":
     "call.rs", "clock.rs", "config.rs", "descriptor.rs", "export.rs", "harness.rs", "http.rs", "kv.rs", "labels.rs",
-    "lib.rs", "log.rs", "random.rs", "secrets.rs", "texts.rs", "typed.rs",
+    "lib.rs", "log.rs", "random.rs", "secrets.rs", "source.rs", "texts.rs", "typed.rs",
 );
 
 /// A Rust project, besides its source.
@@ -38,6 +38,14 @@ pub(super) const RUST: &[File] = &[
     ("Cargo.toml", template!("rust/Cargo.toml")),
     (".gitignore", template!("rust/gitignore")),
     ("README.md", template!("rust/README.md")),
+    ("vendor/wasmgate-plugin/Cargo.toml", template!("rust/sdk-Cargo.toml")),
+];
+
+/// A catalog source in Rust, besides its source.
+pub(super) const RUST_SOURCE: &[File] = &[
+    ("Cargo.toml", template!("rust/source-Cargo.toml")),
+    (".gitignore", template!("rust/gitignore")),
+    ("README.md", template!("rust/source-README.md")),
     ("vendor/wasmgate-plugin/Cargo.toml", template!("rust/sdk-Cargo.toml")),
 ];
 
@@ -61,8 +69,10 @@ pub(super) const PYTHON: &[File] = &[
 /// What differs from kind to kind.
 pub(super) struct Sources {
     pub(super) rust: &'static str,
-    pub(super) js: &'static str,
-    pub(super) python: &'static str,
+    /// None where there is no template in this language yet.
+    pub(super) js: Option<&'static str>,
+    /// None where there is no template in this language yet.
+    pub(super) python: Option<&'static str>,
     /// Messages for `plugin test`.
     pub(super) cases: &'static [File],
     /// The world of the WIT that it implements.
@@ -73,8 +83,8 @@ pub(super) struct Sources {
 
 pub(super) const VALIDATOR: Sources = Sources {
     rust: template!("rust/validator.rs"),
-    js: template!("js/validator.js"),
-    python: template!("python/validator.py"),
+    js: Some(template!("js/validator.js")),
+    python: Some(template!("python/validator.py")),
     cases: &[
         ("tests/1-passes.json", template!("cases/validator-1-passes.json")),
         ("tests/2-refuses.json", template!("cases/validator-2-refuses.json")),
@@ -85,8 +95,8 @@ pub(super) const VALIDATOR: Sources = Sources {
 
 pub(super) const MUTATOR: Sources = Sources {
     rust: template!("rust/mutator.rs"),
-    js: template!("js/mutator.js"),
-    python: template!("python/mutator.py"),
+    js: Some(template!("js/mutator.js")),
+    python: Some(template!("python/mutator.py")),
     cases: &[
         ("tests/1-leaves-alone.json", template!("cases/mutator-1-leaves-alone.json")),
         ("tests/2-masks.json", template!("cases/mutator-2-masks.json")),
@@ -97,14 +107,26 @@ pub(super) const MUTATOR: Sources = Sources {
 
 pub(super) const LIST_FILTER: Sources = Sources {
     rust: template!("rust/list-filter.rs"),
-    js: template!("js/list-filter.js"),
-    python: template!("python/list-filter.py"),
+    js: Some(template!("js/list-filter.js")),
+    python: Some(template!("python/list-filter.py")),
     cases: &[
         ("tests/1-hides.json", template!("cases/list-filter-1-hides.json")),
         ("tests/2-leaves-alone.json", template!("cases/list-filter-2-leaves-alone.json")),
     ],
     world: "list-filtering-interceptor",
     config: "    config: { words: [delete, drop] }",
+};
+
+pub(super) const CATALOG_SOURCE: Sources = Sources {
+    rust: template!("rust/catalog-source.rs"),
+    js: None,
+    python: None,
+    cases: &[
+        ("tests/1-maps.json", template!("cases/catalog-source-1-maps.json")),
+        ("tests/2-fails.json", template!("cases/catalog-source-2-fails.json")),
+    ],
+    world: "catalog-source",
+    config: "    config: { claims: [\"https://*/servers.json\"] }",
 };
 
 #[cfg(test)]

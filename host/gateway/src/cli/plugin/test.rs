@@ -11,10 +11,11 @@ use wasmgate_wasm::Limits;
 use super::super::{Failed, output};
 use super::component;
 use super::replay::Replay;
-use crate::cases::{Case, Cases, Expected, ExpectedFinding};
+use super::source_test;
+use crate::cases::{Case, CaseError, Cases, Expected, ExpectedFinding, SourceCase};
 use crate::document::units::{BadQuantity, Span};
 
-/// Run a component on recorded messages, in the gateway's own sandbox and with its limits.
+/// Run a component on recorded messages, or ask a catalog source, in the gateway's own sandbox and with its limits.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Test {
     /// The component: a file, or `builtin:NAME`.
@@ -25,10 +26,10 @@ pub(in crate::cli) struct Test {
     /// Write what happened into the files, as what is expected from now on.
     #[arg(long)]
     update: bool,
-    /// CPU time of one call [default: 50ms, as in the gateway].
+    /// CPU time of one call [default: as in the gateway, 50ms; of a catalog source 5s].
     #[arg(long, value_parser = span)]
     cpu: Option<Span>,
-    /// Time of one call from start to end [default: 2s, as in the gateway].
+    /// Time of one call from start to end [default: as in the gateway, 2s; of a catalog source 60s].
     #[arg(long, value_parser = span)]
     wall: Option<Span>,
 }
@@ -39,17 +40,17 @@ fn span(text: &str) -> Result<Span, String> {
 
 /// How often a kind of thing happened.
 #[derive(Debug, Default)]
-struct Tally {
-    passed: usize,
-    failed: usize,
-    updated: usize,
+pub(super) struct Tally {
+    pub(super) passed: usize,
+    pub(super) failed: usize,
+    pub(super) updated: usize,
 }
 
 impl Test {
     pub(super) fn run(self) -> Result<(), Failed> {
         let files = self.files()?;
         let tally = component::block_on(async {
-            let replay = Replay::new(&self.component, self.limits())?;
+            let replay = Replay::new(&self.component, |usual| self.limits(usual))?;
             let mut tally = Tally::default();
             for (number, file) in files.iter().enumerate() {
                 self.file(&replay, number, file, &mut tally).await?;
@@ -75,7 +76,11 @@ impl Test {
         let shown = file.display();
         let unusable =
             |error: &dyn std::error::Error| Failed::Usage(format!("{shown} {}", component::chain(error)));
-        let mut cases = Cases::read(file).map_err(|error| unusable(&error))?;
+        let text = std::fs::read_to_string(file).map_err(|error| unusable(&CaseError::File(error)))?;
+        if SourceCase::are_in(&text) {
+            return source_test::file(replay, (number, file, &text), self.update, tally).await;
+        }
+        let mut cases = Cases::<Case>::parse(&text).map_err(|error| unusable(&error))?;
         // A name of its own, so that what the plugin keeps between calls ends with the file.
         let happened = match replay.run(&format!("case-{number}"), cases.all()).await {
             Ok(happened) => happened,
@@ -109,8 +114,7 @@ impl Test {
         Ok(())
     }
 
-    fn limits(&self) -> Limits {
-        let usual = Limits::default();
+    fn limits(&self, usual: Limits) -> Limits {
         Limits {
             cpu: self.cpu.map_or(usual.cpu, |span| span.0),
             wall: self.wall.map_or(usual.wall, |span| span.0),
@@ -174,7 +178,7 @@ fn complaints(case: &Case, happened: &Expected) -> Vec<String> {
     }
     if let Some(payload) = &expected.payload {
         let original = serde_json::from_str(case.payload.get()).unwrap_or_default();
-        compare_payload(payload, happened.payload.as_ref().unwrap_or(&original), &mut complaints);
+        compare("payload", payload, happened.payload.as_ref().unwrap_or(&original), &mut complaints);
     }
     if let Some(changes) = &expected.changes {
         let got = happened.changes.as_deref().unwrap_or_default();
@@ -218,19 +222,21 @@ fn compare_findings(expected: &[ExpectedFinding], got: &[ExpectedFinding], compl
         .extend(got.iter().skip(expected.len()).map(|more| format!("findings: unexpected {}", shown(more))));
 }
 
-fn compare_payload(expected: &Value, got: &Value, complaints: &mut Vec<String>) {
+/// Where a value differs; `what` is what it is called.
+pub(super) fn compare(what: &str, expected: &Value, got: &Value, complaints: &mut Vec<String>) {
     const MOST: usize = 20;
     if expected == got {
         return;
     }
+    let before = complaints.len();
     for difference in differences(&Json::of(expected), &Json::of(got), MOST) {
         let pointer = difference.pointer();
         let at =
             |value: &Value| value.pointer(pointer).map_or_else(|| "nothing".to_owned(), Value::to_string);
-        complaints.push(format!("payload{pointer}: expected {}, got {}", at(expected), at(got)));
+        complaints.push(format!("{what}{pointer}: expected {}, got {}", at(expected), at(got)));
     }
-    if complaints.is_empty() {
-        complaints.push(format!("payload: expected {expected}, got {got}"));
+    if complaints.len() == before {
+        complaints.push(format!("{what}: expected {expected}, got {got}"));
     }
 }
 
@@ -242,7 +248,7 @@ mod tests {
     #[track_caller]
     fn check(expected: &str, happened: &str, complaints: &[&str]) {
         let text = format!(r#"{{"event":"e","phase":"request","payload":{{"a":1}},"expected":{expected}}}"#);
-        let cases = Cases::parse(&text).unwrap();
+        let cases = Cases::<Case>::parse(&text).unwrap();
         let happened: Expected = serde_json::from_str(happened).unwrap();
         assert_eq!(super::complaints(&cases.all()[0], &happened), complaints);
     }
@@ -278,7 +284,7 @@ mod tests {
 
     #[test]
     fn nothing_expected_is_a_failure_that_says_how_to_accept() {
-        let cases = Cases::parse(r#"{"event":"e","phase":"request","payload":{}}"#).unwrap();
+        let cases = Cases::<Case>::parse(r#"{"event":"e","phase":"request","payload":{}}"#).unwrap();
         let happened =
             Expected { verdict: Verdict::Valid, findings: None, payload: None, changes: None, error: None };
         let said = complaints(&cases.all()[0], &happened);
