@@ -136,7 +136,7 @@ impl Reload {
         // A file that is half written is most likely whole a moment later.
         if next.is_err() || !is_current(self.seen.clone()).await {
             waking.quiet().await;
-            next = self.guarded_next(Renewal::Missing).await;
+            next = self.guarded_next(renewal).await;
         }
         match next {
             Ok((config, draft)) => self.put_in_force(config, draft),

@@ -73,6 +73,8 @@ pub struct SourcePage {
     pub refused: Vec<SourceRefused>,
     /// Names of servers that are no longer there.
     pub removed: Vec<ServerName>,
+    /// Whether this is only what changed since [`SourceRequest::since`].
+    pub partial: bool,
     /// What to ask the next page with; none at the end.
     pub next: Option<String>,
     /// For [`SourceRequest::validator`]; none when the source has nothing of that kind.
@@ -153,6 +155,7 @@ pub(crate) fn checked(
         next: token("next", raw.next)?,
         validator: token("validator", raw.validator)?,
         refused: raw.refused.into_iter().map(refused).collect(),
+        partial: raw.partial && request.since.is_some(),
         removed: raw.removed.iter().filter_map(|name| ServerName::new(name).ok()).collect(),
         ..SourcePage::default()
     };

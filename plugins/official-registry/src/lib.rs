@@ -75,7 +75,8 @@ impl Source for OfficialRegistry {
                 let response = self.get(&registry, &url, request)?;
                 let json = answer::json(&response, "the list of servers")?;
                 let listing = Listing { changes: request.since.is_some(), ..self.listing(Some(&registry)) };
-                Ok(Page { validator: answer::validator(&response), ..listing.page(&json)? })
+                let partial = request.since.is_some();
+                Ok(Page { validator: answer::validator(&response), partial, ..listing.page(&json)? })
             }
         }
     }

@@ -262,6 +262,7 @@ pub mod guest {
                 servers: own.servers.into_iter().map(server).collect(),
                 refused: own.refused.into_iter().map(refused).collect(),
                 removed: own.removed,
+                partial: own.partial,
                 next: own.next,
                 validator: own.validator,
             }

@@ -34,6 +34,8 @@ pub struct Page {
     pub refused: Vec<Refused>,
     /// Names of servers that are no longer there.
     pub removed: Vec<String>,
+    /// Whether this is only what changed since [`Request::since`]; otherwise it is everything.
+    pub partial: bool,
     /// What to ask the next page with; none at the end.
     pub next: Option<String>,
     /// For [`Request::validator`].

@@ -80,7 +80,7 @@ async fn a_tag_is_resolved_once_and_then_kept() {
     require!(registry::there());
     let (registry, home) = (registry::registry().await, Home::new());
     let reference = registry.reference("acme/plugin:1");
-    let first = home.line(&["plugin", "push", "builtin:log-calls", &reference]).await;
+    let first = home.line(&["plugin", "push", "builtin:tool-filter", &reference]).await;
     let config = home.file("wasmgate.yaml", &format!("plugins: {{mine: {{use: 'oci://{reference}'}}}}\n"));
     let check = ["validate", "--config", &config, "--json"];
     home.json(&check).await;
@@ -124,7 +124,7 @@ async fn locked_runs_nothing_that_nobody_looked_at() {
     require!(registry::there());
     let (registry, home) = (registry::registry().await, Home::new());
     let reference = registry.reference("acme/plugin:1");
-    home.line(&["plugin", "push", "builtin:log-calls", &reference]).await;
+    home.line(&["plugin", "push", "builtin:tool-filter", &reference]).await;
     let config = home.file("wasmgate.yaml", &format!("plugins: {{mine: {{use: 'oci://{reference}'}}}}\n"));
     let locked = home.run(&["validate", "--config", &config, "--locked"]).await;
     assert_eq!(locked.status.code(), Some(2));

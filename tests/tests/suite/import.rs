@@ -7,7 +7,7 @@ use wasmgate_tests::official::{self, META, entry, registry};
 use wasmgate_tests::{docker, gateway, require};
 
 /// The digest of [`weather`] imported, for ever. When this changes, every reference that anybody holds is broken.
-const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+const DIGEST: &str = "sha256:87cd24c0bf7a228b5c8e93ca00e150b8765ce1e1dd2acb604f5995c5080a026b";
 
 /// A server that uses what a server.json can say.
 fn weather() -> Value {
@@ -169,7 +169,7 @@ async fn what_cannot_be_imported_says_why_on_stderr_alone() {
     registry.entries.fail(Some((200, "<html>")));
     complaint(&registry.latest("io.github.acme/bundle"), 1, &["JSON"]).await;
     registry.entries.fail(Some((503, "{}")));
-    complaint(&registry.latest("io.github.acme/bundle"), 1, &["503"]).await;
+    complaint(&registry.latest("io.github.acme/bundle"), 1, &["busy"]).await;
     complaint("http://192.0.2.1/v0.1/servers/a.b%2Fc/versions/latest", 1, &["could not be fetched"]).await;
     let (code, said) = home.complaint(&["server", "import", "a.b/c", "--push"]).await;
     assert_eq!(code, Some(2), "{said}");
@@ -181,7 +181,7 @@ async fn what_was_imported_runs_by_its_reference() {
     let image = docker::scratch().await.expect("checked");
     let mut server = weather();
     server["packages"] = json!([{"registryType": "oci", "identifier": format!("docker.io/{image}"), "transport": {"type": "stdio"},
-        "packageArguments": [{"type": "positional", "value": "stdio"}]}]);
+        "packageArguments": [{"type": "positional", "value": "server"}, {"type": "positional", "value": "--stdio"}]}]);
     let registry = registry(vec![entry(server)]).await;
     let home = Home::new();
     let reference = home.line(&["server", "import", &registry.latest("io.github.acme/weather")]).await;

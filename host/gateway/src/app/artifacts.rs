@@ -4,7 +4,6 @@
 //! The order is fixed: the lock file says the digest, or the registry does; then the signature policy is asked about that
 //! digest; then that digest is pulled. Nothing is compiled, read or run before.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -102,31 +101,53 @@ impl Artifacts {
     ) -> Result<Artifact, Missing> {
         let reference = Reference::parse(&wanted.reference)
             .map_err(|error| Missing::for_good(format!("cannot be had: {error}"), ""))?;
-        let floating = reference.digest().is_none() && !reference.is_local() && wanted.locked;
-        let (Some(path), true) = (&distribution.lock, floating) else {
-            let pulled = self.pull(&reference, distribution, (Freshness::Check, most), None).await?;
-            return Ok(pulled.artifact);
+        let floating = reference.digest().is_none() && !reference.is_local();
+        let lock = match &distribution.lock {
+            Some(path) if floating && wanted.locked => Some(read_lock(path).await?),
+            _ => None,
         };
-        let mut lock = read_lock(path).await?;
-        if let Some(known) = lock.of(&wanted.reference) {
-            let digest = known.digest.parse().map_err(|_| broken(path, &wanted.reference))?;
-            let pinned = reference.pinned(digest);
-            let pulled = self.pull(&pinned, distribution, (Freshness::Cached, most), None).await?;
-            return Ok(pulled.artifact);
+        if let Some(known) = lock.as_ref().and_then(|lock| lock.of(&wanted.reference)) {
+            return self.locked(&reference, known, distribution, most).await;
         }
-        if distribution.frozen {
+        if floating && distribution.frozen {
             let message = "is not in wasmgate.lock, and `--locked` was asked for";
-            return Err(Missing::for_good(message, "run `wasmgate update`, look at it, and keep the file"));
+            let cure = "name its digest; or, for what the configuration file names, run `wasmgate update`";
+            return Err(Missing::for_good(message, cure));
         }
         let pulled = self.pull(&reference, distribution, (Freshness::Check, most), None).await?;
-        let found =
-            BTreeMap::from([(wanted.reference.clone(), Locked { digest: pulled.digest.to_string() })]);
-        let noted = tokio::task::spawn_blocking(move || lock.note(found)).await;
-        match noted {
-            Ok(Ok(())) => Ok(pulled.artifact),
-            Ok(Err(error)) => Err(Missing::for_good(format!("cannot be locked: {}", chain(&error)), "")),
-            Err(error) => Err(Missing::for_good(error.to_string(), "")),
+        let Some(mut lock) = lock else { return Ok(pulled.artifact) };
+        if pulled.stale {
+            tracing::warn!(%reference, "its registry cannot be asked, so it is not locked yet");
+            return Ok(pulled.artifact);
         }
+        let (named, found) = (wanted.reference.clone(), Locked { digest: pulled.digest.to_string() });
+        let noted = tokio::task::spawn_blocking(move || lock.note_first(&named, found)).await;
+        let noted = noted.map_err(|error| Missing::for_good(error.to_string(), ""))?;
+        let known = noted.map_err(|error| {
+            let cure = "write its digest into the reference, or ship a lock file that `wasmgate update` made elsewhere";
+            Missing::for_good(format!("cannot be locked: {}", chain(&error)), cure)
+        })?;
+        if known.digest == pulled.digest.to_string() {
+            return Ok(pulled.artifact);
+        }
+        // Somebody else resolved it at the same time, and was first.
+        self.locked(&reference, &known, distribution, most).await
+    }
+
+    /// What the lock file says a reference stands for.
+    async fn locked(
+        &self,
+        reference: &Reference,
+        known: &Locked,
+        distribution: &Distribution,
+        most: Most,
+    ) -> Result<Artifact, Missing> {
+        let digest = known.digest.parse().map_err(|_| {
+            let message = format!("has no digest in wasmgate.lock but `{}`", known.digest);
+            Missing::for_good(message, "remove its line, and `wasmgate update` writes it anew")
+        })?;
+        let pinned = reference.pinned(digest);
+        Ok(self.pull(&pinned, distribution, (Freshness::Cached, most), None).await?.artifact)
     }
 
     /// Resolved, cleared, pulled: in this order.
@@ -204,14 +225,6 @@ async fn read_lock(path: &std::path::Path) -> Result<Lock, Missing> {
     let read = tokio::task::spawn_blocking(move || Lock::read(Some(&path))).await;
     let read = read.map_err(|error| Missing::for_good(error.to_string(), ""))?;
     read.map_err(|error| Missing::for_good(format!("cannot be looked up: {}", chain(&error)), ""))
-}
-
-fn broken(path: &std::path::Path, reference: &str) -> Missing {
-    let message = format!("has no digest in {}", path.display());
-    Missing::for_good(
-        message,
-        format!("remove the line of `{reference}`, and `wasmgate update` writes it anew"),
-    )
 }
 
 /// An error of a registry, to be read after the reference.

@@ -57,11 +57,14 @@ pub async fn import(needs: &Needs, reference: &str) -> Result<Imported, String> 
         false => format!("registry://{reference}"),
     };
     let source = supplier.claiming(&reference);
-    let source =
-        source.ok_or_else(|| format!("{}: {}", shown(&reference), supplier.unclaimed(&reference).words()))?;
+    let source = source.ok_or_else(|| {
+        format!("`{}` {}", supply::shown(&reference), supplier.unclaimed(&reference).words())
+    })?;
     let page = supply::first_page(&source.source, &reference).await;
-    let server =
-        only(page.map_err(|missing| format!("{} {}", shown(&reference), missing.words()))?, &reference)?;
+    let server = only(
+        page.map_err(|missing| format!("`{}` {}", supply::shown(&reference), missing.words()))?,
+        &reference,
+    )?;
     imported(server)
 }
 
@@ -74,7 +77,7 @@ async fn supplier(needs: &Needs, plugins: &mut Plugins) -> Result<Supplier, Star
 fn only(page: SourcePage, reference: &str) -> Result<SourceServer, String> {
     let several = || {
         let message = "stands for more than one server: name one, or use `wasmgate catalog create`";
-        Err(format!("{} {message}", shown(reference)))
+        Err(format!("`{}` {message}", supply::shown(reference)))
     };
     let SourcePage { mut servers, mut refused, next, .. } = page;
     if servers.len() + refused.len() > 1 || next.is_some() {
@@ -86,7 +89,7 @@ fn only(page: SourcePage, reference: &str) -> Result<SourceServer, String> {
             let version = if version.is_empty() { String::new() } else { format!("@{version}") };
             Err(format!("`{name}{version}` cannot be imported: {reason}"))
         }
-        (None, None) => Err(format!("{} stands for no server", shown(reference))),
+        (None, None) => Err(format!("`{}` stands for no server", supply::shown(reference))),
     }
 }
 
@@ -145,9 +148,4 @@ pub(crate) fn registry(needs: &Needs, progress: Option<Progress>) -> Result<crat
         Some(progress) => registry.with_progress(progress),
         None => registry,
     })
-}
-
-/// A reference as it is shown; a document stands for itself.
-fn shown(reference: &str) -> String {
-    if reference.starts_with("data:") { "the document".to_owned() } else { format!("`{reference}`") }
 }

@@ -73,12 +73,23 @@ impl Lock {
         self.artifacts.iter().map(|(reference, locked)| (reference.as_str(), locked))
     }
 
-    /// Notes what references stand for and writes the file where that changes it. Blocks.
+    /// Notes what references stand for, in place of what was noted. Blocks.
     ///
     /// # Errors
     /// [`LockError`]
     pub(crate) fn note(&mut self, found: BTreeMap<String, Locked>) -> Result<(), LockError> {
         self.change(|artifacts| artifacts.extend(found))
+    }
+
+    /// Notes what a reference stands for unless somebody has done so already, and says what now stands there. Blocks.
+    ///
+    /// # Errors
+    /// [`LockError`]
+    pub(crate) fn note_first(&mut self, reference: &str, found: Locked) -> Result<Locked, LockError> {
+        self.change(|artifacts| {
+            artifacts.entry(reference.to_owned()).or_insert_with(|| found.clone());
+        })?;
+        Ok(self.of(reference).cloned().unwrap_or(found))
     }
 
     /// Keeps only the references that `keep` wants. Blocks.
@@ -168,6 +179,9 @@ mod tests {
             ["oci://a/b:1", "oci://a/c:1"]
         );
         assert_eq!(read, two);
+        let first =
+            one.note_first("oci://a/c:1", found("oci://a/c:1", 'd').remove("oci://a/c:1").unwrap()).unwrap();
+        assert!(first.digest.ends_with("cc"), "who comes second takes what stands there");
         two.retain(|reference| reference.ends_with("c:1")).unwrap();
         assert_eq!(Lock::read(Some(&path)).unwrap().of("oci://a/b:1"), None);
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "nothing is left beside it");

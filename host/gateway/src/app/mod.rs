@@ -82,10 +82,8 @@ pub fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
 /// # Errors
 /// [`StartError`] when a catalog source that is needed cannot run.
 pub fn fetch(request: &mut Request) -> Result<(), StartError> {
-    let needs = request.needs();
-    if needs.catalogs.is_empty() {
-        return Ok(());
-    }
+    // What is wrong with the files is told by whoever reads them next.
+    let Some(needs) = request.needs().ok().filter(|needs| !needs.catalogs.is_empty()) else { return Ok(()) };
     let work = async {
         let mut plugins = Plugins::new(bare_world(), &needs.environment);
         supply(request, &mut plugins, Renewal::Missing).await

@@ -125,6 +125,7 @@ impl Plugins {
     /// [`StartError::Refused`] when a component that could be one cannot be read or run.
     pub(crate) async fn sources(&mut self, needs: &Needs) -> Result<Vec<Source>, StartError> {
         let able = |plugin: &&PluginConfig| match &plugin.from {
+            _ if plugin.mode == PluginMode::Off => false,
             PluginSource::Builtin(name) => SOURCES.contains(&name.as_str()),
             PluginSource::File(_) | PluginSource::Oci(_) => true,
             PluginSource::Remote { .. } => false,
@@ -154,7 +155,7 @@ impl Plugins {
     ) -> Result<Result<Found, Diagnostic>, StartError> {
         let Component { bytes, digest } = match component {
             Ok(component) => component,
-            Err(words) => return Ok(Err(plugin.problem(&words, UNREADABLE.to_owned()))),
+            Err(words) => return Ok(Err(unreadable(plugin, &words))),
         };
         let same = |found: &Found| found.config == *plugin && found.component == digest;
         if let Some(before) = self.sources.iter().position(same) {
@@ -216,6 +217,15 @@ impl Plugins {
                 Err(problem) => problems.push(problem),
             }
         }
+        if let Some(lock) = config.distribution.lock.clone() {
+            // Tags that were resolved just now are no change to react to.
+            let noted = tokio::task::spawn_blocking(move || {
+                let mut noted = Seen::default();
+                noted.unusable(&lock);
+                noted
+            });
+            seen.extend(noted.await.map_err(|error| StartError::System(error.to_string()))?);
+        }
         if problems.is_empty() { Ok(set) } else { Err(StartError::Refused(problems)) }
     }
 
@@ -229,7 +239,7 @@ impl Plugins {
         let Component { bytes, mut digest } = match component {
             Ok(component) => component,
             Err(words) => {
-                return Ok(Err(plugin.problem(&words, UNREADABLE.to_owned())));
+                return Ok(Err(unreadable(plugin, &words)));
             }
         };
         let remote = matches!(plugin.from, PluginSource::Remote { .. });
@@ -301,8 +311,14 @@ impl Plugins {
     }
 }
 
-/// What to do about a component that cannot be read.
-const UNREADABLE: &str = "build it, or correct its `use`: relative paths start where the file is";
+/// A component that cannot be read; of one that comes over the network its own words say what to do.
+fn unreadable(plugin: &PluginConfig, words: &str) -> Diagnostic {
+    let cure = match plugin.from {
+        PluginSource::Oci(_) => "",
+        _ => "build it, or correct its `use`: relative paths start where the file is",
+    };
+    plugin.problem(words, cure.to_owned())
+}
 
 /// Whether it is one of the bundled catalog sources.
 fn is_source(plugin: &PluginConfig) -> bool {

@@ -163,8 +163,8 @@ pub(super) struct ConfigFile {
 
 impl ConfigFile {
     /// What it says of plugins and registries.
-    pub(super) fn needs(&self) -> Needs {
-        self.request().needs()
+    pub(super) fn needs(&self) -> Result<Needs, Failed> {
+        self.request().needs().map_err(|problems| Failed::Usage(wording(&problems)))
     }
 
     /// What to read.

@@ -30,7 +30,7 @@ pub(super) struct Update {
 
 impl Update {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let needs = self.config.needs();
+        let needs = self.config.needs()?;
         if needs.distribution.lock.is_none() {
             let message = "there is no wasmgate.yaml here, so nothing is locked: name it with `--config`";
             return Err(Failed::Usage(message.to_owned()));

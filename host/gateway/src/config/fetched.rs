@@ -12,7 +12,7 @@ use wasmgate_core::name::ServerName;
 use super::env::Environment;
 use super::plugins::PluginConfig;
 use super::signatures::Signatures;
-use crate::catalog::{self, Catalog, Listed, Origin, Refusal};
+use crate::catalog::{self, Catalog, Listed, Origin, Refusal, plain_name};
 use crate::document::{Diagnostic, Source};
 
 /// What a configuration needs before it can be read.
@@ -20,7 +20,7 @@ use crate::document::{Diagnostic, Source};
 pub struct Needs {
     /// References of catalogs, as written.
     pub catalogs: Vec<Wanted>,
-    /// The plugins that are on: some of them may be catalog sources.
+    /// The plugins, those that are off included: some of them may be catalog sources.
     pub plugins: Vec<PluginConfig>,
     /// How things come over the network.
     pub distribution: Distribution,
@@ -52,7 +52,11 @@ pub struct Distribution {
 
 /// What was fetched, by reference as written.
 #[derive(Debug, Clone, Default)]
-pub struct Fetched(BTreeMap<String, Result<Supply, Missing>>);
+pub struct Fetched {
+    by_reference: BTreeMap<String, Result<Supply, Missing>>,
+    /// Under which rules and by which sources: what was fetched under others does not count.
+    basis: Vec<u8>,
+}
 
 /// A catalog that was fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,24 +110,34 @@ impl Missing {
 }
 
 impl Fetched {
+    /// Nothing yet, on this basis.
+    pub fn on(basis: Vec<u8>) -> Self {
+        Self { by_reference: BTreeMap::new(), basis }
+    }
+
+    /// Whether it was fetched on this basis.
+    pub fn is_on(&self, basis: &[u8]) -> bool {
+        self.basis == basis
+    }
+
     /// Hands a catalog over.
     pub fn put(&mut self, reference: &str, supply: Result<Supply, Missing>) {
-        self.0.insert(reference.to_owned(), supply);
+        self.by_reference.insert(reference.to_owned(), supply);
     }
 
     /// The catalog of a reference, if it is here.
     pub fn good(&self, reference: &str) -> Option<&Supply> {
-        self.0.get(reference)?.as_ref().ok()
+        self.by_reference.get(reference)?.as_ref().ok()
     }
 
     /// Forgets what could not be fetched, so that it is asked for again.
     pub fn forget_missing(&mut self) {
-        self.0.retain(|_, supply| supply.is_ok());
+        self.by_reference.retain(|_, supply| supply.is_ok());
     }
 
     /// The catalog of a reference, if it was asked for.
     pub(super) fn of(&self, reference: &str) -> Option<&Result<Supply, Missing>> {
-        self.0.get(reference)
+        self.by_reference.get(reference)
     }
 }
 
@@ -136,7 +150,7 @@ impl Supply {
         let source = Source { file: reference, text: &self.text };
         let mut catalog = catalog::file::read(&source, Origin::Elsewhere)?;
         for (name, reason) in &self.refused {
-            match ServerName::new(&plain(name)) {
+            match ServerName::new(&plain_name(name)) {
                 Ok(name) => {
                     let why = Refusal::new(reason);
                     catalog.servers.push(Listed::refused(name, Origin::Elsewhere, why));
@@ -147,10 +161,4 @@ impl Supply {
         catalog.warnings.extend(self.warnings.iter().cloned());
         Ok(catalog)
     }
-}
-
-/// A source's spelling of a name as a server's name, by Docker's rule (`io.github.a/b` is `io-github-a-b`).
-fn plain(name: &str) -> String {
-    let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' };
-    name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).chars().map(fits).collect()
 }

@@ -124,15 +124,13 @@ impl Request {
         Self { path, flags, environment, had_text: false, fetched: Fetched::default() }
     }
 
-    /// What has to be fetched before all of it can be read: what is already here, and a file that is broken, need nothing.
-    pub fn needs(&self) -> Needs {
+    /// What has to be fetched before all of it can be read; what is already here needs nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the files: nothing is fetched, and nothing is used, under rules that nobody could read.
+    pub fn needs(&self) -> Result<Needs, Vec<Diagnostic>> {
         let mut parts = Parts::read(self);
-        let directory = directory_of(self);
-        // What is broken is reported when it is read. Nothing is fetched under rules that nobody could read.
-        if !parts.reader.problems.is_empty() {
-            parts.reader.wanted.clear();
-        }
-        let catalogs = std::mem::take(&mut parts.reader.wanted);
+        let (catalogs, directory) = (std::mem::take(&mut parts.reader.wanted), directory_of(self));
         let distribution = parts.distribution(self);
         let (file, text) = (std::mem::take(&mut parts.file), std::mem::take(&mut parts.text));
         let source = Source { file: &file, text: &text };
@@ -143,10 +141,14 @@ impl Request {
             secrets: &parts.secrets,
             source: &source,
         };
-        let mut plugins = plugins::plugins(raw.plugins, &inputs, &mut Vec::new());
+        let mut problems = std::mem::take(&mut parts.reader.problems);
+        let mut plugins = plugins::plugins(raw.plugins, &inputs, &mut problems);
         plugins::add_sources(&mut plugins);
-        plugins.retain(|plugin| plugin.mode != PluginMode::Off);
-        Needs { catalogs, plugins, distribution, environment: parts.environment }
+        if problems.is_empty() {
+            Ok(Needs { catalogs, plugins, distribution, environment: parts.environment })
+        } else {
+            Err(problems)
+        }
     }
 
     /// Takes what was fetched: the next [`Request::read`] finds it.
@@ -214,8 +216,11 @@ impl Parts {
     fn config(&mut self, request: &Request) -> Result<Config, Vec<Diagnostic>> {
         let (flags, directory) = (&request.flags, &*directory_of(request));
         let distribution = self.distribution(request);
-        for Wanted { reference, .. } in std::mem::take(&mut self.reader.wanted) {
-            self.reader.problems.push(Diagnostic::new(reference, "was not fetched", ""));
+        // Nothing is fetched while a file is wrong, which is what has to be told.
+        if self.reader.problems.is_empty() {
+            for Wanted { reference, .. } in std::mem::take(&mut self.reader.wanted) {
+                self.reader.problems.push(Diagnostic::new(reference, "was not fetched", ""));
+            }
         }
         let (file, text) = (std::mem::take(&mut self.file), std::mem::take(&mut self.text));
         let source = Source { file: &file, text: &text };
@@ -306,6 +311,10 @@ impl Parts {
             Profile::Own { tools: Some(tools), .. } if flags.tools.is_empty() => Tools::of(tools),
             _ => reader.tools(flags, &here),
         };
+        if !text.trim().is_empty() {
+            // Another digest there is another configuration.
+            reader.seen.unusable(&beside.join(LOCK));
+        }
         Self {
             raw,
             file,
@@ -356,10 +365,7 @@ impl Parts {
             enable: self.raw.enable.as_ref(),
             own: &self.own,
             named: &self.reader.enabled,
-            profile: match &self.profile {
-                Profile::Own { servers, .. } => Some(servers),
-                Profile::None | Profile::Catalog(_) => None,
-            },
+            profile: &self.profile,
         };
         let chosen = match select::select(&asked, &self.merged, source) {
             Ok(chosen) => chosen,

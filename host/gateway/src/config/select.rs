@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use wasmgate_core::name::ServerName;
 
 use super::flags::ServerFlags;
+use super::profiles::Profile;
 use super::raw::RawEnable;
 use crate::catalog::Merged;
-use crate::document::{Diagnostic, Source, Spanned, closest};
+use crate::document::{Diagnostic, Source, closest};
 
 /// Where the diagnostic that nothing is enabled is reported.
 pub(super) const NOTHING_ENABLED: &str = "servers";
@@ -22,10 +23,11 @@ pub(super) struct Asked<'a> {
     pub(super) enable: Option<&'a RawEnable>,
     /// The servers of the file itself.
     pub(super) own: &'a BTreeSet<ServerName>,
-    /// The servers that the command line enables by the catalogs it names (`--oci-ref` and the like).
+    /// The servers that the command line enables by the catalogs it names (`--oci-ref` and the like); those of a profile that
+    /// is a catalog among them.
     pub(super) named: &'a [ServerName],
-    /// The servers of the file's profile that was asked for: these and no others.
-    pub(super) profile: Option<&'a [Spanned<String>]>,
+    /// The profile that was asked for: its servers, what the command line names, and no others.
+    pub(super) profile: &'a Profile,
 }
 
 /// The servers to run, in the order they are asked for, which is the order of the merged lists; where nothing orders them
@@ -52,10 +54,12 @@ pub(super) fn select(
     if !asked.flags.servers.is_empty() {
         let names = asked.flags.servers.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
         names.for_each(|name| take(name, &nowhere("--servers")));
-    } else if let Some(names) = asked.profile {
-        for name in names {
+    } else if let Profile::Own { servers, .. } = asked.profile {
+        for name in servers {
             take(&name.value, &|message, cure| source.at(&name.referenced, &name.value, message, cure));
         }
+    } else if matches!(asked.profile, Profile::Catalog(_)) {
+        // Its servers are among those the command line names.
     } else if asked.flags.enable_all {
         chosen.extend(merged.servers.keys().cloned());
     } else {
@@ -73,7 +77,10 @@ pub(super) fn select(
             }
             (None, None) => merged.enabled.iter().for_each(|name| take(name.as_str(), &nowhere(""))),
         }
-        chosen.extend(asked.own.iter().chain(asked.named).cloned());
+        chosen.extend(asked.own.iter().cloned());
+    }
+    if asked.flags.servers.is_empty() {
+        chosen.extend(asked.named.iter().cloned());
     }
     let mut seen = BTreeSet::new();
     chosen.retain(|name| seen.insert(name.clone()));

@@ -45,6 +45,9 @@ pub(super) struct Answer {
     /// When it was asked (RFC 3339).
     #[serde(default)]
     pub(super) asked: String,
+    /// When everything was last asked for, and not only what changed (RFC 3339).
+    #[serde(default)]
+    pub(super) full: String,
 }
 
 /// A server of an answer.

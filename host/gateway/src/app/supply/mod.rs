@@ -12,6 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use wasmgate_wasm::{CatalogSource, SourcePage};
 
 use self::kept::{Answer, Kept, Question};
@@ -21,6 +23,9 @@ use super::plugins::Plugins;
 use crate::config::{Distribution, Fetched, Lasts, Missing, Needs, Request, Supply, Wanted};
 use crate::egress::Egress;
 use crate::oci::artifact::DockerKind;
+
+/// Catalogs that are fetched at once: a source answers a few at a time anyway.
+const AT_ONCE: usize = 4;
 
 /// Whether what is already here is good enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,34 +54,67 @@ pub(crate) async fn supply(
     renewal: Renewal,
 ) -> Result<(), StartError> {
     let before = request.fetched().clone();
-    request.supply(match renewal {
-        Renewal::All => Fetched::default(),
-        Renewal::Missing => {
-            let mut here = before.clone();
-            here.forget_missing();
-            here
+    let mut whole = request.clone();
+    whole.supply(Fetched::default());
+    let read = tokio::task::spawn_blocking(move || whole.needs()).await;
+    // What is wrong with the files is told by whoever reads them next; nothing is fetched meanwhile.
+    let Ok(needs) = read.map_err(|error| StartError::System(error.to_string()))? else { return Ok(()) };
+    let basis = basis(&needs);
+    let mut fetched = Fetched::on(basis.clone());
+    let mut incomplete = false;
+    for wanted in &needs.catalogs {
+        match before.good(&wanted.reference) {
+            Some(here) if renewal == Renewal::Missing && before.is_on(&basis) => {
+                fetched.put(&wanted.reference, Ok(here.clone()));
+            }
+            _ => incomplete = true,
         }
-    });
-    let asked = request.clone();
-    let needs = tokio::task::spawn_blocking(move || asked.needs()).await;
-    let needs = needs.map_err(|error| StartError::System(error.to_string()))?;
-    let mut fetched = request.fetched().clone();
-    if !needs.catalogs.is_empty() {
+    }
+    if incomplete {
         let sources = plugins.sources(&needs).await?;
         let supplier = Supplier::new(&needs, sources, plugins);
-        for (reference, supply) in supplier.all(&needs.catalogs).await {
-            fetched.put(&reference, or_before(supply, &before, &reference));
+        let mut missing = needs.catalogs.clone();
+        missing.retain(|wanted| fetched.good(&wanted.reference).is_none());
+        for (reference, supply) in supplier.all(&missing).await {
+            let supply = or_before(supply, &before, &reference);
+            fetched.put(&reference, supply);
         }
     }
     request.supply(fetched);
     Ok(())
 }
 
-/// What cannot be had again stays as it was.
+/// Under which rules, and by which sources, catalogs are fetched.
+fn basis(needs: &Needs) -> Vec<u8> {
+    let Distribution { lock, frozen, insecure, signatures } = &needs.distribution;
+    let locked = lock.as_ref().and_then(|lock| std::fs::read(lock).ok()).unwrap_or_default();
+    let rules = signatures.as_ref().map(|signatures| format!("{:?}", signatures.policy));
+    let plugins: Vec<String> = needs
+        .plugins
+        .iter()
+        .map(|plugin| {
+            format!(
+                "{} {:?} {} {:?} {:?}",
+                plugin.name, plugin.from, plugin.config, plugin.mode, plugin.grants
+            )
+        })
+        .collect();
+    let mut hasher = Sha256::new();
+    for part in [format!("{frozen} {insecure:?} {rules:?} {plugins:?}").as_bytes(), &locked] {
+        hasher.update(Sha256::digest(part));
+    }
+    hasher.finalize().to_vec()
+}
+
+/// What nobody can be asked for stays as it was; a "no" is believed.
 fn or_before(supply: Result<Supply, Missing>, before: &Fetched, reference: &str) -> Result<Supply, Missing> {
     match (supply, before.good(reference)) {
-        (Err(missing), Some(before)) => {
-            tracing::warn!(%reference, error = missing.message, "what was fetched before is used");
+        (Err(missing), Some(before)) if missing.lasts == Lasts::ForNow => {
+            tracing::warn!(
+                reference = shown(reference),
+                error = missing.message,
+                "what was fetched before is used"
+            );
             Ok(before.clone())
         }
         (supply, _) => supply,
@@ -105,7 +143,11 @@ impl Supplier {
 
     /// All of them, a few at a time.
     async fn all(&self, wanted: &[Wanted]) -> Vec<(String, Result<Supply, Missing>)> {
-        let each = wanted.iter().map(async |wanted| (wanted.reference.clone(), self.one(wanted).await));
+        let turns = Semaphore::new(AT_ONCE);
+        let each = wanted.iter().map(async |wanted| {
+            let _turn = turns.acquire().await;
+            (wanted.reference.clone(), self.one(wanted).await)
+        });
         each.collect::<FuturesOrdered<_>>().collect().await
     }
 
@@ -122,6 +164,12 @@ impl Supplier {
                 })
                 .await;
         }
+        if reference.starts_with("http://") && !self.may_be_plain(reference) {
+            return Err(Missing::for_good(
+                "is plain http, where anybody on the way can change it",
+                "write https, or add its host to `registries.insecure`",
+            ));
+        }
         if reference.starts_with("https://") || reference.starts_with("http://") {
             return self
                 .remembered(reference, b"web", async |before| {
@@ -130,6 +178,16 @@ impl Supplier {
                 .await;
         }
         Err(self.unclaimed(reference))
+    }
+
+    /// Whether a catalog may come over plain http: from this machine, or from where the operator says so.
+    fn may_be_plain(&self, reference: &str) -> bool {
+        let Ok(url) = url::Url::parse(reference) else { return false };
+        let Some(host) = url.host_str() else { return false };
+        let authority = url.port().map(|port| format!("{host}:{port}"));
+        let named = |known: &String| *known == host || authority.as_ref() == Some(known);
+        let own = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
+        own || self.distribution.insecure.iter().any(named)
     }
 
     /// The source that answers a reference: the first in the order of the configuration.
@@ -141,7 +199,7 @@ impl Supplier {
         let claims = self.sources.iter().flat_map(|source| source.source.claims()).take(20);
         let known = claims.map(String::as_str).chain(["oci://*", "https://*"]).collect::<Vec<_>>().join(", ");
         let message = "is nothing that a catalog source of this configuration answers".to_owned();
-        let scheme = reference.split_once("://").map_or(reference, |(scheme, _)| scheme);
+        let scheme = reference.split_once(':').map_or(reference, |(scheme, _)| scheme);
         let cure = format!("`{scheme}` is not among {known}; add a plugin that answers it");
         Missing::for_good(message, cure)
     }
@@ -155,7 +213,12 @@ impl Supplier {
     ) -> Result<Supply, Missing> {
         let question = Question { reference, answerer };
         let before = self.kept.find(question);
-        match fetch(before.as_ref()).await {
+        // An error page with status 200 must not take the place of what was good.
+        let usable = |answer: Answer| match answer.supply().catalog(reference) {
+            Ok(_) => Ok(answer),
+            Err(problem) => Err(Missing::for_now(format!("makes no sense: {}", problem.message), "")),
+        };
+        match fetch(before.as_ref()).await.and_then(usable) {
             Ok(answer) => {
                 if before.as_ref() != Some(&answer) {
                     self.kept.keep(question, &answer);
@@ -165,7 +228,8 @@ impl Supplier {
             Err(missing) => match before {
                 Some(before) if missing.lasts == Lasts::ForNow => {
                     let asked = if before.asked.is_empty() { "earlier" } else { &before.asked };
-                    tracing::warn!(%reference, error = missing.message, %asked, "what was fetched before is used");
+                    let reference = shown(reference);
+                    tracing::warn!(reference, error = missing.message, %asked, "what was fetched before is used");
                     Ok(before.supply())
                 }
                 _ => Err(missing),
@@ -195,4 +259,22 @@ pub(crate) async fn first_page(source: &CatalogSource, reference: &str) -> Resul
 /// A document as a reference that holds it.
 pub(crate) fn inline(document: &[u8]) -> String {
     format!("data:application/json;base64,{}", STANDARD.encode(document))
+}
+
+/// A reference as it may stand in logs: without a user, a password and a query, and a document as such.
+pub(crate) fn shown(reference: &str) -> String {
+    if reference.starts_with("data:") {
+        return "the document".to_owned();
+    }
+    let Ok(mut url) = url::Url::parse(reference) else { return reference.to_owned() };
+    let secret = url.password().is_some() || !url.username().is_empty() || url.query().is_some();
+    if !secret || url.cannot_be_a_base() {
+        return reference.to_owned();
+    }
+    let _no_user = url.set_username("");
+    let _no_password = url.set_password(None);
+    if url.query().is_some() {
+        url.set_query(Some("..."));
+    }
+    url.to_string()
 }

@@ -7,25 +7,28 @@ use tokio::time::{Instant, sleep, timeout_at};
 use wasmgate_wasm::{CatalogSource, HttpGrant, Origin, SourceFailure, SourcePage, SourceRequest};
 
 use super::kept::{Answer, Held};
+use crate::catalog::plain_name;
 use crate::config::Missing;
 
 /// Pages and servers of one reference: the whole official registry has some ten thousand.
 const MOST_PAGES: usize = 1000;
 const MOST_SERVERS: usize = 50_000;
 /// Bytes of all documents of one reference.
-const MOST_BYTES: usize = 128 << 20;
+const MOST_BYTES: usize = 32 << 20;
 /// Servers that a page is asked for.
 const PAGE: u32 = 100;
 /// For all pages of a reference.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How old an answer may be for a source to be asked only what changed since, in seconds.
+/// How old the last whole answer may be for a source to be asked only what changed since, in seconds.
 const MEMORY: i64 = 24 * 3600;
+/// How far back changes are asked for beyond the last answer, in seconds.
+const OVERLAP: i64 = 3600;
 /// How often and how long a source may say that it is too busy.
 const MOST_WAITS: u32 = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Everything a reference stands for. What was answered `before` is laid under what has changed since, where it is young
-/// enough; an older answer may hold what is gone without a word.
+/// Everything a reference stands for. A source that can tell what changed since the answer `before` says only that, and it
+/// is laid over that answer; once a day everything is asked for, because nothing is gone without a trace for longer.
 pub(super) async fn fetch(
     source: &CatalogSource,
     reference: &str,
@@ -35,17 +38,22 @@ pub(super) async fn fetch(
     let grants = origins(reference);
     let mut asking = Asking { source, grants: &grants, deadline: Instant::now() + PATIENCE, waits: 0 };
     let mut request = SourceRequest { limit: PAGE, ..SourceRequest::new(reference) };
-    request.validator = before.and_then(|before| before.validator.clone());
-    let young = before.filter(|before| is_young(&before.asked, now));
-    request.since = young.map(|before| before.asked.clone());
-    let mut answer = young.cloned().unwrap_or_default();
-    answer.asked = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    match before.and_then(|before| before.validator.clone()) {
+        Some(validator) => request.validator = Some(validator),
+        None => request.since = before.and_then(|before| since(before, now)),
+    }
     let mut page = match (asking.page(&request).await, before) {
         (Err(SourceFailure::NotModified), Some(before)) => return Ok(before.clone()),
         (page, _) => page.map_err(words)?,
     };
     request.validator = None;
-    answer.validator = page.validator.clone();
+    let mut answer = match before {
+        Some(before) if page.partial => before.clone(),
+        _ => Answer { full: written(now), ..Answer::default() },
+    };
+    answer.asked = written(now);
+    // What stands for the first of several pages does not stand for the others.
+    answer.validator = page.validator.take().filter(|_| page.next.is_none() && !page.partial);
     let mut bytes = 0;
     for _ in 0..MOST_PAGES {
         let next = page.next.take();
@@ -62,6 +70,19 @@ pub(super) async fn fetch(
     Err(too_much())
 }
 
+/// From when on changes are asked for: an hour before the last answer, because clocks differ; not at all when everything was
+/// last asked for too long ago.
+fn since(before: &Answer, now: Timestamp) -> Option<String> {
+    let (asked, full) = (before.asked.parse::<Timestamp>().ok()?, before.full.parse::<Timestamp>().ok()?);
+    let age = now.as_second() - full.as_second();
+    let from = Timestamp::from_second(asked.as_second() - OVERLAP).ok()?;
+    (0..MEMORY).contains(&age).then(|| written(from))
+}
+
+fn written(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// The first page alone.
 pub(super) async fn first_page(source: &CatalogSource, reference: &str) -> Result<SourcePage, Missing> {
     let grants = origins(reference);
@@ -69,28 +90,24 @@ pub(super) async fn first_page(source: &CatalogSource, reference: &str) -> Resul
     asking.page(&SourceRequest { limit: PAGE, ..SourceRequest::new(reference) }).await.map_err(words)
 }
 
-fn is_young(asked: &str, now: Timestamp) -> bool {
-    asked.parse::<Timestamp>().is_ok_and(|asked| {
-        let age = now.as_second() - asked.as_second();
-        (0..MEMORY).contains(&age)
-    })
-}
-
-/// Puts a page into an answer and says how many bytes it came to.
+/// Puts a page into an answer and says how many bytes it came to. What is said last of a server counts.
 fn add(answer: &mut Answer, page: SourcePage) -> usize {
     let mut bytes = 0;
-    for server in page.servers {
-        answer.refused.remove(server.name.as_str());
-        let held = Held { document: server.document.as_str().to_owned(), notes: server.notes };
-        bytes += held.document.len() + held.notes.iter().map(String::len).sum::<usize>();
-        answer.entries.insert(server.name.as_str().to_owned(), held);
-    }
     for refused in page.refused {
         bytes += refused.reason.len();
-        answer.refused.insert(refused.name, refused.reason);
+        let name = plain_name(&refused.name);
+        answer.entries.remove(&name);
+        answer.refused.insert(name, refused.reason);
+    }
+    for server in page.servers {
+        let held = Held { document: server.document.as_str().to_owned(), notes: server.notes };
+        bytes += held.document.len() + held.notes.iter().map(String::len).sum::<usize>();
+        answer.refused.remove(server.name.as_str());
+        answer.entries.insert(server.name.as_str().to_owned(), held);
     }
     for name in page.removed {
         answer.entries.remove(name.as_str());
+        answer.refused.remove(name.as_str());
     }
     bytes
 }

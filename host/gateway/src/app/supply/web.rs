@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::Request;
 use http::header::{ACCEPT, ETAG, IF_NONE_MATCH, USER_AGENT};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::kept::Answer;
@@ -73,7 +74,8 @@ async fn exchange(egress: &Egress, url: &str, before: Option<&Answer>) -> Result
     };
     let text =
         String::from_utf8(body.into()).map_err(|_| Missing::for_good("is not text", "check the address"))?;
-    Ok(Answer { text: Some(text), validator, ..Answer::default() })
+    let asked = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    Ok(Answer { text: Some(text), validator, asked, ..Answer::default() })
 }
 
 fn printable(text: &str) -> String {

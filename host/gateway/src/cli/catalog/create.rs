@@ -45,7 +45,7 @@ impl Create {
             let message = format!("`{}` has a digest, which the catalog decides: name a tag", self.target);
             return Err(Failed::Usage(message));
         }
-        let needs = self.config.needs();
+        let needs = self.config.needs()?;
         let choice = Choice { only: self.server, without: self.exclude };
         let title = self.title.unwrap_or_else(|| self.target.clone());
         let progress = output::progress();

@@ -21,7 +21,7 @@ pub(in crate::cli) struct Ls {
 
 impl Ls {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let stored = app::stored(&self.config.needs(), |kind| DockerKind::of(kind).is_some());
+        let stored = app::stored(&self.config.needs()?, |kind| DockerKind::of(kind).is_some());
         let stored = stored.map_err(Failed::Work)?;
         if self.json {
             let one = |entry: &Entry| {

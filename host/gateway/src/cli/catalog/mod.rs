@@ -66,6 +66,13 @@ fn write(path: &str, artifact: &Artifact) -> Result<(), Failed> {
     let (_, document) = artifact.document().map_err(|error| Failed::Work(error.to_string()))?;
     let document: serde_json::Value = serde_json::from_slice(document)
         .map_err(|error| Failed::Work(format!("its document cannot be read: {error}")))?;
+    // A file that the operator names is the operator's: it may name programs. What came from elsewhere may not.
+    let items = document.get("servers").and_then(serde_json::Value::as_array).into_iter().flatten();
+    if items.into_iter().any(|item| item.pointer("/snapshot/server/process").is_some()) {
+        let message =
+            format!("it is not written to {path}: from that file it could run programs of this machine");
+        return Err(Failed::Work(message));
+    }
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     let beside = format!("{path}.{}", std::process::id());

@@ -24,7 +24,7 @@ pub(in crate::cli) struct Pull {
 impl Pull {
     pub(super) fn run(self) -> Result<(), Failed> {
         let reference = reference(&self.reference)?;
-        let needs = self.config.needs();
+        let needs = self.config.needs()?;
         let progress = output::progress();
         block_on(async {
             let pulled = app::catalog_of(&needs, &reference, Freshness::Check, progress).await;

@@ -31,7 +31,7 @@ impl Push {
             return Err(Failed::Usage("say where to, as in `ghcr.io/acme/tools:1`".to_owned()));
         };
         let target = reference(target)?;
-        let needs = self.config.needs();
+        let needs = self.config.needs()?;
         let progress = output::progress();
         block_on(async {
             let artifact = if file {

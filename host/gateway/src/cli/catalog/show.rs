@@ -23,7 +23,7 @@ pub(in crate::cli) struct Show {
 
 impl Show {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let needs = self.config.needs();
+        let needs = self.config.needs()?;
         let from = [self.catalog];
         let gathered =
             block_on(async { app::gather(&needs, &from, &Choice::default()).await.map_err(Failed::Work) })?;

@@ -21,7 +21,7 @@ pub(super) fn bytes(from: &str) -> Result<Bytes, Failed> {
     }
     if from.starts_with("oci://") {
         let reference = super::push::reference(from)?;
-        let needs = super::super::args::ConfigFile::default().needs();
+        let needs = super::super::args::ConfigFile::default().needs()?;
         let pulled = async { app::pull_component(&needs, &reference, None).await };
         let pulled =
             block_on(async { pulled.await.map_err(|words| Failed::Work(format!("{from}: {words}"))) })?;

@@ -24,7 +24,7 @@ pub(in crate::cli) struct Ls {
 
 impl Ls {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let stored = app::stored(&self.config.needs(), |kind| kind == WASM).map_err(Failed::Work)?;
+        let stored = app::stored(&self.config.needs()?, |kind| kind == WASM).map_err(Failed::Work)?;
         if self.json {
             let bundled = BUILT_IN.iter().map(|plugin| {
                 json!({"use": format!("builtin:{}", plugin.name), "digest": null, "size": plugin.bytes.len()})

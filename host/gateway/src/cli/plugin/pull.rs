@@ -26,7 +26,7 @@ pub(in crate::cli) struct Pull {
 impl Pull {
     pub(super) fn run(self) -> Result<(), Failed> {
         let reference = reference(&self.reference)?;
-        let needs = self.config.needs();
+        let needs = self.config.needs()?;
         let progress = output::progress();
         let pulled = block_on(async {
             app::pull_component(&needs, &reference, progress)
@@ -37,7 +37,10 @@ impl Pull {
             let unwritable = |error: std::io::Error| {
                 Failed::Work(format!("{} cannot be written: {error}", path.display()))
             };
-            std::fs::write(path, &pulled.bytes).map_err(unwritable)?;
+            let beside = path.with_extension(format!("{}.part", std::process::id()));
+            std::fs::write(&beside, &pulled.bytes)
+                .and_then(|()| std::fs::rename(&beside, path))
+                .map_err(unwritable)?;
         }
         output::print(&pulled.pinned);
         Ok(())

@@ -34,7 +34,7 @@ impl Push {
             return Err(Failed::Usage(message));
         }
         let bytes = component::bytes(&self.component)?;
-        let needs = self.config.needs();
+        let needs = self.config.needs()?;
         let annotations = self.annotations.into_iter().collect();
         let progress = output::progress();
         let digest = block_on(async {

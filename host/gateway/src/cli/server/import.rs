@@ -39,7 +39,7 @@ impl Import {
     pub(super) fn run(self) -> Result<(), Failed> {
         let target = self.target()?;
         let asked = document(&self.server)?.unwrap_or_else(|| self.server.clone());
-        let needs = self.config.needs();
+        let needs = self.config.needs()?;
         let progress = output::progress();
         let done = super::super::args::block_on(async {
             let imported = app::import(&needs, &asked).await.map_err(Failed::Work)?;
