@@ -82,10 +82,11 @@ fn host_config(container: &Container, placement: Placement<'_>) -> HostConfig {
     let memory = i64::try_from(container.memory.unwrap_or(limits.memory)).unwrap_or(i64::MAX);
     let extras = &container.extras;
     let mounted = |path: &str| placement.mounts.iter().any(|mount| mount.target.as_deref() == Some(path));
-    let memory_files = ["/tmp"].into_iter().chain(extras.tmpfs.iter().map(String::as_str));
-    let memory_files =
-        memory_files.filter(|path| !mounted(path)).map(|path| (path.to_owned(), TMP.to_owned()));
-    let tmpfs: HashMap<_, _> = memory_files.collect();
+    let owner = owner(container.user.as_deref().unwrap_or(NOBODY));
+    let asked = extras.tmpfs.iter().map(|path| (path.as_str(), format!("{TMP}{owner}")));
+    let memory_files = [("/tmp", TMP.to_owned())].into_iter().chain(asked);
+    let memory_files = memory_files.filter(|(path, _)| !mounted(path));
+    let tmpfs: HashMap<_, _> = memory_files.map(|(path, options)| (path.to_owned(), options)).collect();
     let networked = container.network != Network::None;
     let published = port(&container.transport).filter(|_| container.network != Network::Host);
     let published = published.map(|port| HashMap::from([(key(port), Some(vec![loopback()]))]));
@@ -121,6 +122,17 @@ fn host_config(container: &Container, placement: Placement<'_>) -> HostConfig {
         }),
         mounts: Some(placement.mounts).filter(|mounts| !mounts.is_empty()),
         ..HostConfig::default()
+    }
+}
+
+/// Options that give a memory file system to a user. Where the image has a directory of that name, or the engine makes one,
+/// the directory's mode counts, and only its owner may write. A user that goes by a name has to do with that.
+fn owner(user: &str) -> String {
+    let ids: Option<Vec<u32>> = user.split(':').map(|id| id.parse().ok()).collect();
+    match ids.as_deref() {
+        Some([user, group]) => format!(",uid={user},gid={group}"),
+        Some([user]) => format!(",uid={user}"),
+        _ => String::new(),
     }
 }
 

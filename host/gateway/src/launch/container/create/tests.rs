@@ -301,7 +301,7 @@ fn what_was_granted_takes_effect_and_nothing_else_does() {
         HostConfig.NetworkMode: "host"
         HostConfig.Privileged: true
         HostConfig.ShmSize: 1073741824
-        HostConfig.Tmpfs: {"/run":"rw,noexec,nosuid,nodev,size=64m","/tmp":"rw,noexec,nosuid,nodev,size=64m"}
+        HostConfig.Tmpfs: {"/run":"rw,noexec,nosuid,nodev,size=64m,uid=65532,gid=65532","/tmp":"rw,noexec,nosuid,nodev,size=64m"}
     "#]].assert_eq(&changes);
     let definition = |key: &str| {
         let mut asks = asks.clone();
