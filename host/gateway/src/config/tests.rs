@@ -275,7 +275,6 @@ fn slips_are_shown_with_their_cure() {
         expect![[r#"
             none.yaml: cannot be read: No such file or directory (os error 2)
               check the path
-            https://example.com/c.yaml: was not fetched
         "#]],
     );
     check(
