@@ -329,24 +329,31 @@ async fn a_catalog_of_one_s_own_is_published_before_it_is_signed() {
     let _ = json!({});
 }
 
-/// A gateway with one container of an image, whose server is called like the pull policy.
+/// The server of an image.
+fn server_of(image: &str) -> String {
+    let last = image.rsplit('/').next().unwrap_or_default();
+    format!("signed-{}", last.split(':').next().unwrap_or_default())
+}
+
+/// A gateway with one container of an image.
 async fn boxed(home: &Home, image: &str, pull: &str) -> Running {
     let entry = json!({"type": "server", "image": image, "command": ["server", "--stdio"], "pull": pull});
-    let gate = gateway().catalog(Catalog::new().entry("signed-box", entry)).config(&rules("require"));
+    let gate = gateway().catalog(Catalog::new().entry(&server_of(image), entry)).config(&rules("require"));
     gate.file("cosign.pub", &std::fs::read_to_string(home.path().join("cosign.pub")).expect("a key"));
     let data = home.path().join("data");
     let gate = gate.env("XDG_DATA_HOME", data.to_str().expect("UTF-8"));
-    gate.start().await.with_container("signed-box")
+    gate.start().await.with_container(&server_of(image))
 }
 
 /// Runs the image's server and gives the digest it ran with.
 async fn runs(home: &Home, image: &str, pull: &str) -> String {
     let running = boxed(home, image, pull).await;
-    running.ready(["signed-box"]).await;
-    let answer = running.alone("signed-box").await.call("echo", json!({"a": 1})).await;
+    let server = server_of(image);
+    running.ready([server.as_str()]).await;
+    let answer = running.alone(&server).await.call("echo", json!({"a": 1})).await;
     assert_eq!(answer["structuredContent"], json!({"a": 1}));
     let engine = docker::there().await.expect("checked");
-    let config = docker::inspect(&engine, "signed-box").await.config.expect("settings");
+    let config = docker::inspect(&engine, &server).await.config.expect("settings");
     running.stop().await;
     let image = config.image.expect("an image");
     image.split_once('@').unwrap_or_else(|| panic!("{image} has no digest")).1.to_owned()
@@ -355,10 +362,10 @@ async fn runs(home: &Home, image: &str, pull: &str) -> String {
 /// Does not run it, and says why.
 async fn runs_not(home: &Home, image: &str, pull: &str) -> String {
     let running = boxed(home, image, pull).await;
-    let state = running.reaches("signed-box", &["ready", "failed"]).await;
+    let state = running.reaches(&server_of(image), &["ready", "failed"]).await;
     assert_eq!(state["state"], "failed", "{state}");
     let engine = docker::there().await.expect("checked");
-    assert!(docker::containers_of(&engine, "signed-box").await.is_empty(), "a container was made");
+    assert!(docker::containers_of(&engine, &server_of(image)).await.is_empty(), "a container was made");
     running.stop().await;
     state["reason"].as_str().expect("a reason").to_owned()
 }
@@ -425,5 +432,5 @@ async fn an_image_of_this_machine_is_verified_as_what_it_is() {
     docker::forget(&engine, &repository).await;
 
     // What was built here has no digest of a registry.
-    expect![""].assert_eq(&runs_not(&home, docker::SCRATCH, "never").await);
+    expect!["image_refused: could not be started: image wasmgate-tests/fixture:scratch must not be used: it needs a signature, and what is on this machine was not pulled from its registry, so it has no digest that could be signed (pull it, or let the policy be `off` for it)"].assert_eq(&runs_not(&home, docker::SCRATCH, "never").await);
 }
