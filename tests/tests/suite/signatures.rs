@@ -305,14 +305,20 @@ async fn rules_that_cannot_be_read_let_nothing_in() {
     pushed(&Home::new(), "builtin:tool-filter", &reference).await;
     let rules = "signatures: {rules: [{match: '*', key: ./absent.pub}]}\n";
     let config = home.file("wasmgate.yaml", &(plugin(&reference) + rules));
-    let pull = ["plugin", "pull", &reference, "--config", &config, "-o", "/dev/null"];
-    let (code, complaint) = home.complaint(&pull).await;
-    assert_eq!(code, Some(1), "{complaint}");
-    assert!(complaint.contains("wasmgate validate") && !has_component(&home), "{complaint}");
-    let (_, complaint) = home.complaint(&["update", "--config", &config, "--yes"]).await;
-    assert!(complaint.contains("wasmgate validate") && !has_component(&home), "{complaint}");
-    let ended = home.run(&["validate", "--config", &config]).await;
-    assert!(ended.stderr.contains("absent.pub") && !has_component(&home), "{}", ended.stderr);
+    let named = format!("oci://{reference}");
+    let commands: [&[&str]; 5] = [
+        &["plugin", "pull", &reference, "--config", &config, "-o", "/dev/null"],
+        &["plugin", "inspect", &named, "--config", &config],
+        &["catalog", "pull", &reference, "--config", &config],
+        &["update", "--config", &config, "--yes"],
+        &["validate", "--config", &config],
+    ];
+    for command in commands {
+        let ended = home.run(command).await;
+        assert_eq!(ended.status.code(), Some(2), "{command:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("absent.pub: cannot be read"), "{command:?}: {}", ended.stderr);
+        assert!(!has_component(&home), "{command:?}");
+    }
 }
 
 #[tokio::test]
@@ -381,10 +387,10 @@ async fn an_image_runs_as_what_was_verified() {
     let shelf = Shelf::new(&registry, "acme/box");
     let digest = shelf.digest("1").await;
 
-    expect![""].assert_eq(&said(&runs_not(&home, &image, "missing").await, &registry));
+    expect!["image_refused: could not be started: image REGISTRY/acme/box:1 must not be used: `REGISTRY/acme/box` must be signed by the key sha256:...: it has no signature"].assert_eq(&said(&runs_not(&home, &image, "missing").await, &registry));
     assert!(engine.inspect_image(&image).await.is_err(), "what is refused is not pulled");
     shelf.sign_with_bundle(&Key::new(), &digest).await;
-    expect![""].assert_eq(&said(&runs_not(&home, &image, "always").await, &registry));
+    expect!["image_refused: could not be started: image REGISTRY/acme/box:1 must not be used: `REGISTRY/acme/box` must be signed by the key sha256:...: its signature is not by the key sha256:..., or what it signs was changed"].assert_eq(&said(&runs_not(&home, &image, "always").await, &registry));
     shelf.sign(&key, &digest).await;
     assert_eq!(runs(&home, &image, "missing").await, digest);
 
