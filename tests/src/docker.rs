@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveImageOptions,
+    CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
+    PushImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -132,6 +133,47 @@ async fn import(docker: &Docker, name: &str, tar: Vec<u8>, change: &str) -> Resu
         let _ = docker.remove_image(&old, None::<RemoveImageOptions>, None).await;
     }
     Ok(())
+}
+
+/// Pushes an image of this machine to a registry under another name, logged in or not, and forgets that name here.
+pub async fn push(docker: &Docker, image: &str, name: &str, login: Option<(&str, &str)>) {
+    let (repo, tag) = name.rsplit_once(':').expect("a name with a tag");
+    let named = TagImageOptionsBuilder::default().repo(repo).tag(tag).build();
+    docker.tag_image(image, Some(named)).await.expect("a name for the image");
+    let credentials = login.map(|(user, password)| DockerCredentials {
+        username: Some(user.to_owned()),
+        password: Some(password.to_owned()),
+        ..DockerCredentials::default()
+    });
+    let options = PushImageOptionsBuilder::default().tag(tag).build();
+    let mut steps = docker.push_image(repo, Some(options), credentials);
+    while let Some(step) = steps.next().await {
+        step.unwrap_or_else(|error| panic!("{name} could not be pushed: {error}"));
+    }
+    drop(steps);
+    forget(docker, repo).await;
+}
+
+/// Pulls an image, as `docker pull` does.
+pub async fn pull(docker: &Docker, name: &str) {
+    let (repo, tag) = name.rsplit_once(':').expect("a name with a tag");
+    let options = CreateImageOptionsBuilder::default().from_image(repo).tag(tag).build();
+    let mut steps = docker.create_image(Some(options), None, None);
+    while let Some(step) = steps.next().await {
+        step.unwrap_or_else(|error| panic!("{name} could not be pulled: {error}"));
+    }
+}
+
+/// Takes every name in a repository from the images of this machine.
+pub async fn forget(docker: &Docker, repository: &str) {
+    let options = ListImagesOptionsBuilder::default().all(true).build();
+    for image in docker.list_images(Some(options)).await.expect("the engine lists images") {
+        for name in image.repo_tags.into_iter().chain(image.repo_digests) {
+            if name.strip_prefix(repository).is_some_and(|rest| rest.starts_with([':', '@'])) {
+                let _ = docker.remove_image(&name, None::<RemoveImageOptions>, None).await;
+            }
+        }
+    }
 }
 
 /// Containers with the gateway's label that have `server` as the value of one of their labels.

@@ -35,16 +35,17 @@ impl Home {
 
     /// Runs a command at home.
     pub async fn run(&self, args: &[&str]) -> Ended {
+        self.run_with(args, &[]).await
+    }
+
+    /// The same, with more variables.
+    pub async fn run_with(&self, args: &[&str], more: &[(&str, &str)]) -> Ended {
         let home = self.0.to_str().expect("UTF-8");
         // Compiled plugins are shared by all tests: compiling them again takes seconds in a debug build.
         let cache = build::wasmgate().with_file_name("suite-cache");
-        let env = [
-            ("HOME", home),
-            ("XDG_DATA_HOME", ""),
-            ("DOCKER_CONFIG", ""),
-            ("XDG_CACHE_HOME", cache.to_str().expect("UTF-8")),
-        ];
-        wasmgate(args, &env).await
+        let cache = cache.to_str().expect("UTF-8");
+        let own = [("HOME", home), ("XDG_DATA_HOME", ""), ("DOCKER_CONFIG", ""), ("XDG_CACHE_HOME", cache)];
+        wasmgate(args, &[&own, more].concat()).await
     }
 
     /// The one line that a command prints.

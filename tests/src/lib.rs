@@ -21,6 +21,7 @@ pub mod peers;
 pub mod process;
 pub mod registry;
 pub mod remote;
+pub mod signing;
 
 pub use gateway::{Gateway, Running, gateway};
 pub use mcp::{Legacy, Modern};

@@ -14,7 +14,8 @@ use super::plugins::chain;
 use crate::config::{Distribution, Environment, Missing, Wanted};
 use crate::egress::Egress;
 use crate::oci::artifact::DockerKind;
-use crate::oci::trust::{Demand, Outcome, fetch};
+use crate::oci::trust::evidence::Gathered;
+use crate::oci::trust::{Evidence, Outcome, Unsigned, fetch};
 use crate::oci::{
     Artifact, Digest, Freshness, Most, OciError, Progress, Pulled, Reference, Registry, Resolved, Settings,
     Store,
@@ -173,7 +174,22 @@ impl Artifacts {
         pulled.map(|pulled| Pulled { stale, ..pulled }).map_err(|error| missing(&error))
     }
 
-    /// Asks the signature policy about what is going to be used.
+    /// What the store has under a reference, whoever signed it: to be published, not to be used.
+    ///
+    /// # Errors
+    /// [`Missing`] when it is not there.
+    pub(crate) async fn kept(
+        &self,
+        reference: &Reference,
+        distribution: &Distribution,
+        most: Most,
+    ) -> Result<Pulled, Missing> {
+        let registry = self.registry(distribution)?;
+        registry.pull(reference, Freshness::Offline, most).await.map_err(|error| missing(&error))
+    }
+
+    /// Asks the signature policy about what is going to be used. A signature that was fetched before and still counts is
+    /// enough; only without one the registry is asked.
     ///
     /// # Errors
     /// [`Missing`] when it must not be used, or nobody can be asked.
@@ -183,38 +199,47 @@ impl Artifacts {
         digest: Digest,
         distribution: &Distribution,
     ) -> Result<(), Missing> {
-        let Some(signatures) = &distribution.signatures else { return Ok(()) };
-        let repository = format!("{}/{}", reference.registry(), reference.repository());
-        let Some(rule) = signatures.policy.asks(&repository).filter(|_| !reference.is_local()) else {
+        let Some(signatures) = distribution.signatures.as_ref().filter(|_| !reference.is_local()) else {
             return Ok(());
         };
+        let repository = format!("{}/{}", reference.registry(), reference.repository());
+        let Some(rule) = signatures.policy.asks(&repository) else { return Ok(()) };
         let registry = self.registry(distribution)?;
-        let evidence = match fetch(&registry, reference, digest, rule, Freshness::Check).await {
-            Ok(evidence) => evidence,
-            Err(error) if matches!(rule.demand, Demand::Warn(_)) => {
-                tracing::warn!(%reference, error = chain(&error), "its signatures cannot be fetched");
-                return Ok(());
-            }
-            Err(error) => {
-                let Missing { message, cure, lasts } = missing(&error);
-                return Err(Missing { message: format!("has signatures that {message}"), cure, lasts });
-            }
+        let judge = |evidence: &[Evidence]| {
+            signatures.policy.clear(&repository, &digest.into(), evidence, &signatures.root)
         };
-        let cleared = signatures.policy.clear(&repository, &digest.into(), &evidence, &signatures.root);
-        match cleared
-            .map_err(|unsigned| Missing::for_good(format!("must not be used: {}", chain(&unsigned)), ""))?
-            .outcome()
+        let kept = fetch(&registry, reference, digest, rule, Freshness::Offline).await;
+        if let Ok(cleared) = judge(&kept.evidence)
+            && let Outcome::Verified(verified) = cleared.outcome()
         {
-            Outcome::NotAsked => {}
-            Outcome::Verified(verified) => {
-                tracing::info!(%reference, %digest, by = %verified.by, "its signature is good");
-            }
-            Outcome::Warned(unverified) => {
-                tracing::warn!(%reference, %digest, "it is used although {unverified}");
-            }
+            tracing::info!(%reference, %digest, by = %verified.by, "its signature is good");
+            return Ok(());
         }
-        Ok(())
+        let Gathered { evidence, failure } =
+            fetch(&registry, reference, digest, rule, Freshness::Check).await;
+        match judge(&evidence).map(|cleared| cleared.outcome().clone()) {
+            Ok(Outcome::NotAsked) => Ok(()),
+            Ok(Outcome::Verified(verified)) => {
+                tracing::info!(%reference, %digest, by = %verified.by, "its signature is good");
+                Ok(())
+            }
+            Ok(Outcome::Warned(unverified)) => {
+                let error = failure.map(|error| chain(&error));
+                tracing::warn!(%reference, %digest, error, "it is used although {unverified}");
+                Ok(())
+            }
+            Err(unsigned) => Err(refused(&unsigned, failure.as_ref())),
+        }
     }
+}
+
+/// Why it must not be used: nothing that counts was found, or not everything could be looked at.
+fn refused(unsigned: &Unsigned, failure: Option<&OciError>) -> Missing {
+    let Some(error) = failure else {
+        return Missing::for_good(format!("must not be used: {unsigned}"), "");
+    };
+    let Missing { message, cure, lasts } = missing(error);
+    Missing { message: format!("needs a signature, and its signatures {message}"), cure, lasts }
 }
 
 /// Of a component's artifact, besides the component.

@@ -178,8 +178,11 @@ pub async fn catalog_of(
     progress: Option<Progress>,
 ) -> Result<Artifact, String> {
     let artifacts = Plugins::new(bare_world(), &needs.environment).artifacts();
-    let how = (freshness, Most::bytes(LARGEST));
-    let pulled = artifacts.pull(reference, &needs.distribution, how, progress).await;
+    let most = Most::bytes(LARGEST);
+    let pulled = match freshness {
+        Freshness::Offline => artifacts.kept(reference, &needs.distribution, most).await,
+        _ => artifacts.pull(reference, &needs.distribution, (freshness, most), progress).await,
+    };
     let artifact = pulled.map_err(|missing| format!("`{reference}` {}", missing.words()))?.artifact;
     artifact.document().map_err(|error| format!("`{reference}`: {error}"))?;
     Ok(artifact)

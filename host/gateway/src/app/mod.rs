@@ -30,6 +30,7 @@ use crate::egress::Egress;
 use crate::gateway::{Gateway, Generation, Unavailable};
 use crate::interceptors::World;
 use crate::launch::{AnyImage, BindPolicy, ImageGuard, LaunchSettings, Launcher};
+use crate::oci::Credentials;
 use crate::shutdown::Tasks;
 use crate::upstream::{Identity, Pool};
 
@@ -164,6 +165,9 @@ async fn assemble(config: &Config, seen: &mut Seen, tasks: &Tasks) -> Result<Ass
         docker_host: config.environment.docker_host.clone(),
         binds: binds(config),
         environment: config.environment.inherited.clone(),
+        logins: Some(Arc::new(images::DockerLogins(Credentials::new(
+            config.environment.docker_config.clone(),
+        )))),
         ..LaunchSettings::default()
     };
     let world =

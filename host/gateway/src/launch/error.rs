@@ -82,11 +82,11 @@ pub enum LaunchError {
         image: String,
     },
     /// The operator's policy does not let the image be run.
-    #[error("image {image} may not be run: {said}")]
+    #[error("image {image} {said}")]
     ImageRefused {
         /// The reference as the entry spells it.
         image: String,
-        /// Why.
+        /// Why, to be read after the image.
         said: String,
     },
     /// The image is not there and may not be pulled.
@@ -167,6 +167,9 @@ pub enum PullFault {
     /// The registry wants a login, or hides what it does not have.
     #[error("does not exist or may not be pulled without a login")]
     Denied,
+    /// Likewise, although there is a login.
+    #[error("does not exist or may not be pulled with the login of this machine")]
+    LoginDenied,
     /// The registry does not answer.
     #[error("could not be pulled because its registry is not reachable")]
     Unreachable,
@@ -187,7 +190,7 @@ impl LaunchError {
             Self::ImageMissing { .. } => "image_missing",
             Self::ImageRefused { .. } => "image_refused",
             Self::Pull { fault: PullFault::NotFound, .. } => "image_not_found",
-            Self::Pull { fault: PullFault::Denied, .. } => "image_denied",
+            Self::Pull { fault: PullFault::Denied | PullFault::LoginDenied, .. } => "image_denied",
             Self::Pull { fault: PullFault::Unreachable, .. } => "registry_unreachable",
             Self::Pull { fault: PullFault::Other, .. } => "image_pull_failed",
             Self::BindRefused { .. } => "bind_refused",

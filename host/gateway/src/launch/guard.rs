@@ -3,8 +3,22 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use wasmgate_core::catalog::Pull;
+
 /// What a guard eventually says.
 pub type Admission<'a> = Pin<Box<dyn Future<Output = Result<Admitted, String>> + Send + 'a>>;
+
+/// An image that is about to be run.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// As its entry names it.
+    pub image: &'a str,
+    /// What the engine has under that name, as `repository@sha256:...`. Empty for an image that did not come from a
+    /// registry, and when it is pulled at every start anyway.
+    pub here: &'a [String],
+    /// When it is pulled.
+    pub pull: Pull,
+}
 
 /// How an image may be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,17 +29,17 @@ pub enum Admitted {
     Pinned(String),
 }
 
-/// Decides which images may be run. Refusals are sentences for people.
+/// Decides which images may be run. Refusals are said after the image's name.
 pub trait ImageGuard: Send + Sync {
-    /// Asked with the image as its entry names it.
-    fn admit<'a>(&'a self, image: &'a str) -> Admission<'a>;
+    /// Asked before an image is pulled or run.
+    fn admit<'a>(&'a self, candidate: Candidate<'a>) -> Admission<'a>;
 }
 
 /// Lets every image in.
 pub struct AnyImage;
 
 impl ImageGuard for AnyImage {
-    fn admit<'a>(&'a self, _: &'a str) -> Admission<'a> {
+    fn admit<'a>(&'a self, _: Candidate<'a>) -> Admission<'a> {
         Box::pin(std::future::ready(Ok(Admitted::AsNamed)))
     }
 }

@@ -18,14 +18,16 @@ mod error;
 mod guard; // which images may be run
 mod identity; // whose containers are whose
 mod instance; // what the user holds, what the owner holds
+mod login; // who pulls images
 mod process; // tokio
 mod stderr;
 mod stdin;
 
 pub use binds::BindPolicy;
 pub use error::{LaunchError, PullFault};
-pub use guard::{Admission, Admitted, AnyImage, ImageGuard};
+pub use guard::{Admission, Admitted, AnyImage, Candidate, ImageGuard};
 pub use instance::{Exit, Instance};
+pub use login::{Account, Finding, ImageLogin, ImageLogins};
 
 use container::Containers;
 use process::BaseEnv;
@@ -73,6 +75,8 @@ pub struct LaunchSettings {
     pub binds: BindPolicy,
     /// Limits of containers whose entry has none.
     pub limits: Limits,
+    /// Who knows the logins that images are pulled with; without, they are pulled as anybody may.
+    pub logins: Option<Arc<dyn ImageLogins>>,
     /// The gateway's own environment. Only `PATH`, `HOME`, `LANG` and `TMPDIR` are ever used or handed to a process.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -105,8 +109,8 @@ pub struct Launcher {
 impl Launcher {
     /// Takes the settings; never fails and never touches the container engine.
     pub fn new(settings: LaunchSettings, tasks: Tasks) -> Self {
-        let LaunchSettings { gateway, docker_host, binds, limits, environment } = settings;
-        let containers = Containers::new(docker_host, &gateway, binds, limits, tasks.clone());
+        let environment = settings.environment.clone();
+        let containers = Containers::new(settings, tasks.clone());
         Self { containers, environment: Arc::new(BaseEnv::of(environment)), tasks }
     }
 

@@ -16,14 +16,14 @@ use super::reference::HUB;
 
 /// Where logins are looked up.
 #[derive(Debug, Clone)]
-pub(super) struct Credentials {
+pub struct Credentials {
     /// Docker's `config.json`, if there is a place for one.
     config: Option<PathBuf>,
 }
 
 /// A login.
 #[derive(Debug)]
-pub(super) enum Login {
+pub enum Login {
     /// There is none; why, when that is not the plain reason.
     Missing(Option<String>),
     /// A name and a password or access token.
@@ -33,12 +33,13 @@ pub(super) enum Login {
 }
 
 impl Credentials {
-    pub(super) fn new(config: Option<PathBuf>) -> Self {
+    /// Looked up in this file, Docker's `config.json`, if there is a place for one.
+    pub fn new(config: Option<PathBuf>) -> Self {
         Self { config }
     }
 
     /// The login for a registry as references name it.
-    pub(super) async fn of(&self, registry: &str) -> Login {
+    pub async fn of(&self, registry: &str) -> Login {
         let Some(config) = self.config.clone() else { return Login::Missing(None) };
         let (said, hear) = oneshot::channel();
         let names = names(registry);

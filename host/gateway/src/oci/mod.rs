@@ -21,6 +21,7 @@ mod transport; // one request: deadlines, redirects, retries
 pub mod trust; // who signed an artifact
 
 pub use self::artifact::Artifact;
+pub use self::credentials::{Credentials, Login};
 pub use self::digest::{Digest, NotADigest};
 pub use self::error::OciError;
 pub use self::manifest::{Descriptor, Manifest, ManifestError};

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use wasmgate_wasm::{BUILT_IN, Engine, EngineSettings, MAX_COMPONENT_BYTES, Outbound, builtin};
 
 use super::super::Failed;
+use super::super::args::ConfigFile;
 use crate::app;
 use crate::config::Environment;
 use crate::telemetry;
 
-/// The bytes of a file, of a plugin that comes with the program, or of one in a registry.
-pub(super) fn bytes(from: &str) -> Result<Bytes, Failed> {
+/// The bytes of a file, of a plugin that comes with the program, or of one in a registry, by the rules of a configuration.
+pub(super) fn bytes(from: &str, config: &ConfigFile) -> Result<Bytes, Failed> {
     if let Some(name) = from.strip_prefix("builtin:") {
         let names = || BUILT_IN.iter().map(|plugin| plugin.name).collect::<Vec<_>>().join(", ");
         return builtin(name).map(Bytes::from_static).ok_or_else(|| {
@@ -21,7 +22,7 @@ pub(super) fn bytes(from: &str) -> Result<Bytes, Failed> {
     }
     if from.starts_with("oci://") {
         let reference = super::push::reference(from)?;
-        let needs = super::super::args::ConfigFile::default().needs()?;
+        let needs = config.needs()?;
         let pulled = async { app::pull_component(&needs, &reference, None).await };
         let pulled =
             block_on(async { pulled.await.map_err(|words| Failed::Work(format!("{from}: {words}"))) })?;

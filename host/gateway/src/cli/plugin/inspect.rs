@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use wasmgate_wasm::{Claims, HookLine, Inspection, Want};
 
+use super::super::args::ConfigFile;
 use super::super::{Failed, output};
 use super::component;
 
@@ -17,6 +18,8 @@ pub(in crate::cli) struct Inspect {
     /// How to print it.
     #[arg(long, default_value = "text")]
     format: Format,
+    #[command(flatten)]
+    config: ConfigFile,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -27,7 +30,7 @@ enum Format {
 
 impl Inspect {
     pub(super) fn run(self) -> Result<(), Failed> {
-        let bytes = component::bytes(&self.component)?;
+        let bytes = component::bytes(&self.component, &self.config)?;
         let seen = component::block_on(async {
             let engine = component::engine(None)?;
             wasmgate_wasm::inspect(&engine, bytes)

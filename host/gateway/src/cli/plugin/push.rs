@@ -33,7 +33,7 @@ impl Push {
                 format!("`{}` has a digest, which the component decides: name a tag", self.reference);
             return Err(Failed::Usage(message));
         }
-        let bytes = component::bytes(&self.component)?;
+        let bytes = component::bytes(&self.component, &self.config)?;
         let needs = self.config.needs()?;
         let annotations = self.annotations.into_iter().collect();
         let progress = output::progress();

@@ -21,6 +21,7 @@ use wasmgate_wasm::{
 };
 
 use super::super::Failed;
+use super::super::args::ConfigFile;
 use super::component;
 use crate::cases::{Began, Case, CaseHttp, CasePhase, Expected, ExpectedFinding, SourceCase, Verdict};
 
@@ -57,7 +58,13 @@ impl Replay {
         let web = Arc::new(Web::default());
         let engine = component::engine(Some(Arc::clone(&web) as Arc<dyn wasmgate_wasm::Outbound>))?;
         let (limits, source_limits) = (limits(Limits::default()), limits(Limits::of_sources()));
-        Ok(Self { engine, bytes: component::bytes(component)?, web, limits, source_limits })
+        Ok(Self {
+            engine,
+            bytes: component::bytes(component, &ConfigFile::default())?,
+            web,
+            limits,
+            source_limits,
+        })
     }
 
     /// What becomes of each case of one file. `name` is what the plugin is called there: what it keeps between calls is kept

@@ -4,7 +4,8 @@ use std::error::Error as _;
 use std::sync::Arc;
 
 use bollard::errors::Error;
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use http::HeaderValue;
 use tokio::sync::OnceCell;
 
 use crate::launch::LaunchError;
@@ -40,7 +41,7 @@ impl Engine {
                 return Err(LaunchError::DockerHost { host: self.host.to_string() });
             }
             let docker = Docker::connect_with_unix(&self.host, REQUEST_SECONDS, API_DEFAULT_VERSION);
-            let docker = docker.map_err(|cause| self.unavailable(cause))?;
+            let docker = docker.map_err(|cause| self.unavailable(cause))?.with_request_modifier(url_safe);
             docker.negotiate_version().await.map_err(|cause| self.unavailable(cause))
         });
         docker.await.cloned()
@@ -69,6 +70,18 @@ impl Engine {
     }
 }
 
+/// The engine reads a login as base64 with the alphabet of URLs (RFC 4648, 5) and takes one it cannot read for none, while
+/// the client writes the other alphabet: passwords with `~`, `?`, `>` or letters beyond ASCII would not arrive.
+fn url_safe(mut request: BollardRequest) -> BollardRequest {
+    if let Some(login) = request.headers().get(LOGIN).and_then(|login| login.to_str().ok())
+        && let Ok(mut safe) = HeaderValue::from_str(&login.replace('+', "-").replace('/', "_"))
+    {
+        safe.set_sensitive(true);
+        request.headers_mut().insert(LOGIN, safe);
+    }
+    request
+}
+
 /// Whether the status of a failed request is this one.
 pub(super) fn is_status(error: &Error, wanted: u16) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code, .. } if *status_code == wanted)
@@ -91,3 +104,27 @@ fn is_permission(error: &Error) -> bool {
 const DEFAULT: &str = "unix:///var/run/docker.sock";
 /// How long the engine may take to begin an answer.
 const REQUEST_SECONDS: u64 = 60;
+/// Where a request has the login for a registry.
+const LOGIN: &str = "x-registry-auth";
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+    use super::*;
+
+    #[test]
+    fn logins_are_written_with_the_alphabet_of_urls() {
+        let login = r#"{"password":"~?>~?>\u00ff~~~"}"#.as_bytes();
+        let standard = STANDARD.encode(login);
+        assert!(standard.contains(['+', '/']), "{standard}");
+        let request = || BollardRequest::new(bollard::body_full(bytes::Bytes::new()));
+        let mut with_login = request();
+        with_login.headers_mut().insert(LOGIN, HeaderValue::from_str(&standard).unwrap());
+        let sent = url_safe(with_login).headers().get(LOGIN).cloned().unwrap();
+        assert_eq!(URL_SAFE.decode(sent.to_str().unwrap()).unwrap(), login);
+        assert!(sent.is_sensitive(), "it is not printed");
+        assert!(url_safe(request()).headers().is_empty());
+    }
+}

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::{Stream, StreamExt as _};
+use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use wasmgate_core::catalog::Pull;
@@ -19,13 +21,14 @@ use super::layers::Layers;
 use super::reference::Reference;
 use crate::launch::error::PullFault;
 use crate::launch::stderr::neutralise;
-use crate::launch::{LaunchError, Progress};
+use crate::launch::{Account, ImageLogin, ImageLogins, LaunchError, Progress};
 use crate::shutdown::Tasks;
 
 /// The images of one engine. Clones share the pulls under way.
 #[derive(Clone)]
 pub(super) struct Images {
     engine: Engine,
+    logins: Option<Arc<dyn ImageLogins>>,
     tasks: Tasks,
     pulls: Arc<Mutex<HashMap<Reference, watch::Receiver<State>>>>,
 }
@@ -45,8 +48,31 @@ struct Failure {
 
 impl Images {
     /// No pulls yet.
-    pub(super) fn new(engine: Engine, tasks: Tasks) -> Self {
-        Self { engine, tasks, pulls: Arc::default() }
+    pub(super) fn new(engine: Engine, logins: Option<Arc<dyn ImageLogins>>, tasks: Tasks) -> Self {
+        Self { engine, logins, tasks, pulls: Arc::default() }
+    }
+
+    /// What the engine has under the name of an image, as `repository@sha256:...`; nothing when it is to be pulled anyway.
+    ///
+    /// # Errors
+    /// [`LaunchError::ImageMissing`] when it is not there and may not be pulled.
+    pub(super) async fn here(
+        &self,
+        docker: &Docker,
+        image: &Reference,
+        policy: Pull,
+    ) -> Result<Vec<String>, LaunchError> {
+        if policy == Pull::Always {
+            return Ok(Vec::new());
+        }
+        match docker.inspect_image(image.as_str()).await {
+            Ok(found) => Ok(found.repo_digests.unwrap_or_default()),
+            Err(error) if !is_status(&error, 404) => Err(self.engine.failed("look for its image", error)),
+            Err(_) if policy == Pull::Never => {
+                Err(LaunchError::ImageMissing { image: image.as_str().to_owned() })
+            }
+            Err(_) => Ok(Vec::new()),
+        }
     }
 
     /// Returns when the image is there.
@@ -103,7 +129,7 @@ impl Images {
         self.tasks.spawn("image pull", async move {
             let stopping = this.tasks.stopping();
             let done = tokio::select! {
-                done = pull(&docker, &image, &state) => done,
+                done = pull(&docker, &image, this.logins.as_deref(), &state) => done,
                 () = stopping.cancelled() => Err(Failure { fault: PullFault::Other, said: "the gateway stops".to_owned() }),
             };
             this.pulls().remove(&image);
@@ -117,10 +143,54 @@ impl Images {
     }
 }
 
-async fn pull(docker: &Docker, image: &Reference, state: &watch::Sender<State>) -> Result<(), Failure> {
+async fn pull(
+    docker: &Docker,
+    image: &Reference,
+    logins: Option<&dyn ImageLogins>,
+    state: &watch::Sender<State>,
+) -> Result<(), Failure> {
     let (repository, version) = image.pull_parts();
     let options = CreateImageOptionsBuilder::default().from_image(repository).tag(version).build();
-    follow(docker.create_image(Some(options), None, None), state, NO_PROGRESS).await
+    let Some(logins) = logins else {
+        return follow(docker.create_image(Some(options), None, None), state, NO_PROGRESS).await;
+    };
+    let login = logins.of(image.as_str()).await;
+    let report = docker.create_image(Some(options), None, credentials(&login));
+    follow(report, state, NO_PROGRESS).await.map_err(|failure| advised(failure, login))
+}
+
+/// A login as the engine wants it.
+fn credentials(login: &ImageLogin) -> Option<DockerCredentials> {
+    let serveraddress = Some(login.registry.clone());
+    match &login.account {
+        Account::Nobody(_) => None,
+        Account::Password(name, password) => Some(DockerCredentials {
+            username: Some(name.clone()),
+            password: Some(password.expose_secret().to_owned()),
+            serveraddress,
+            ..DockerCredentials::default()
+        }),
+        Account::Identity(token) => Some(DockerCredentials {
+            identitytoken: Some(token.expose_secret().to_owned()),
+            serveraddress,
+            ..DockerCredentials::default()
+        }),
+    }
+}
+
+/// What to do about a pull that its registry denied.
+fn advised(Failure { fault, said }: Failure, ImageLogin { registry, account }: ImageLogin) -> Failure {
+    match (fault, account) {
+        (PullFault::Denied, Account::Nobody(hint)) => {
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            Failure { fault, said: format!("run `docker login {registry}`{hint}; Docker says: {said}") }
+        }
+        (PullFault::Denied, _) => Failure {
+            fault: PullFault::LoginDenied,
+            said: format!("run `docker login {registry}` with a name that may; Docker says: {said}"),
+        },
+        (fault, _) => Failure { fault, said },
+    }
 }
 
 /// Reads the engine's report of a pull to its end, or until nothing has moved for `patience`.
@@ -186,7 +256,8 @@ const UNREACHABLE: [&str; 10] = [
     "request canceled while waiting for connection",
     "proxyconnect",
 ];
-const DENIED: [&str; 5] = [
+const DENIED: [&str; 6] = [
+    "no basic auth credentials",
     "access denied",
     "access to the resource is denied",
     "unauthorized",
@@ -221,6 +292,7 @@ mod tests {
                 PullFault::Denied,
             ),
             ("unauthorized: authentication required", PullFault::Denied),
+            ("Head \"http://r:5000/v2/x/manifests/1\": no basic auth credentials", PullFault::Denied),
             ("write /var/lib/docker/tmp/x: no space left on device", PullFault::Other),
             ("toomanyrequests: You have reached your pull rate limit", PullFault::Other),
         ] {
@@ -242,5 +314,24 @@ mod tests {
         });
         let failure = follow(report, &state, Duration::from_millis(20)).await.unwrap_err();
         assert_eq!(failure.said, "it made no progress in time");
+    }
+
+    #[test]
+    fn who_is_denied_is_told_where_to_log_in() {
+        let advice = |account| {
+            let failure = Failure { fault: PullFault::Denied, said: "no".to_owned() };
+            let failure = advised(failure, ImageLogin { registry: "r:5000".to_owned(), account });
+            format!("{}: {}", failure.fault, failure.said)
+        };
+        assert_eq!(
+            advice(Account::Nobody(Some("`docker-credential-x` failed".to_owned()))),
+            "does not exist or may not be pulled without a login: run `docker login r:5000` \
+             (`docker-credential-x` failed); Docker says: no"
+        );
+        assert_eq!(
+            advice(Account::Password("me".to_owned(), "hidden".into())),
+            "does not exist or may not be pulled with the login of this machine: run `docker login r:5000` with a name \
+             that may; Docker says: no"
+        );
     }
 }

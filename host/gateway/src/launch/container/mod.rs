@@ -12,14 +12,14 @@ use bollard::models::{
     Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountType, MountVolumeOptions,
 };
 use tokio::sync::oneshot;
-use wasmgate_core::catalog::{self, Container, ContainerTransport, MountSource, Network, Server};
+use wasmgate_core::catalog::{self, Container, ContainerTransport, MountSource, Network, Pull, Server};
 use wasmgate_core::name::ServerName;
 
 use super::binds::BindPolicy;
-use super::guard::{Admitted, AnyImage, ImageGuard};
+use super::guard::{Admitted, AnyImage, Candidate, ImageGuard};
 use super::identity::{Identity, MARK, SERVER};
 use super::stderr::Stderr;
-use super::{Instance, LaunchError, Limits, Progress};
+use super::{Instance, LaunchError, LaunchSettings, Limits, Progress};
 use crate::shutdown::Tasks;
 
 mod attach; // one stream into stdout and stderr
@@ -54,19 +54,14 @@ pub(super) struct Containers {
 
 impl Containers {
     /// Takes the settings; touches no engine.
-    pub(super) fn new(
-        host: Option<String>,
-        gateway: &str,
-        binds: BindPolicy,
-        limits: Limits,
-        tasks: Tasks,
-    ) -> Self {
-        let engine = Engine::new(host);
-        let images = Images::new(engine.clone(), tasks.clone());
+    pub(super) fn new(settings: LaunchSettings, tasks: Tasks) -> Self {
+        let LaunchSettings { gateway, docker_host, binds, limits, logins, environment: _ } = settings;
+        let engine = Engine::new(docker_host);
+        let images = Images::new(engine.clone(), logins, tasks.clone());
         Self {
             engine,
             images,
-            identity: Arc::new(Identity::of(gateway)),
+            identity: Arc::new(Identity::of(&gateway)),
             binds: Arc::new(ArcSwap::from_pointee(binds)),
             guard: Arc::new(ArcSwap::from_pointee(Box::new(AnyImage))),
             limits,
@@ -85,14 +80,20 @@ impl Containers {
     }
 
     /// The image that is run: as named, or pinned to the content that was looked at.
-    async fn admitted(&self, named: &str) -> Result<Reference, LaunchError> {
-        let refused = |said: String| LaunchError::ImageRefused { image: named.to_owned(), said };
+    async fn admitted(
+        &self,
+        docker: &Docker,
+        named: Reference,
+        pull: Pull,
+    ) -> Result<Reference, LaunchError> {
+        let here = self.images.here(docker, &named, pull).await?;
+        let refused = |said: String| LaunchError::ImageRefused { image: named.as_str().to_owned(), said };
         let guard = self.guard.load_full();
-        let image = match guard.admit(named).await.map_err(refused)? {
-            Admitted::AsNamed => named.to_owned(),
-            Admitted::Pinned(pinned) => pinned,
-        };
-        Reference::parse(&image).ok_or(LaunchError::ImageName { image })
+        let candidate = Candidate { image: named.as_str(), here: &here, pull };
+        match guard.admit(candidate).await.map_err(refused)? {
+            Admitted::AsNamed => Ok(named),
+            Admitted::Pinned(image) => Reference::parse(&image).ok_or(LaunchError::ImageName { image }),
+        }
     }
 
     /// Makes the image be there, then the container run.
@@ -102,7 +103,7 @@ impl Containers {
         container: &Container,
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Instance, LaunchError> {
-        Reference::parse(&container.image)
+        let named = Reference::parse(&container.image)
             .ok_or_else(|| LaunchError::ImageName { image: container.image.clone() })?;
         if container.transport != ContainerTransport::Stdio && container.network == Network::None {
             return Err(LaunchError::NoNetwork);
@@ -111,7 +112,7 @@ impl Containers {
         container.extras.tmpfs.iter().try_for_each(|path| check_target(path))?;
         let mounts = self.mounts(&server.name, &container.mounts).await?;
         let docker = self.engine.connect().await?;
-        let image = self.admitted(&container.image).await?;
+        let image = self.admitted(&docker, named, container.pull).await?;
         self.images.ensure(&docker, &image, container.pull, progress).await?;
         progress(Progress::Starting);
         let container = Container { image: image.as_str().to_owned(), ..container.clone() };

@@ -89,8 +89,9 @@ fn mounts_are_typed_and_nothing_of_them_becomes_an_option() {
 async fn what_can_never_start_says_so_before_the_engine_is_asked() {
     let tasks = Tasks::new();
     let nowhere = Some("unix:///nonexistent/docker.sock".to_owned());
-    let containers =
-        |host| Containers::new(host, "g", BindPolicy::default(), Limits::default(), tasks.clone());
+    let containers = |docker_host| {
+        Containers::new(LaunchSettings { docker_host, ..LaunchSettings::default() }, tasks.clone())
+    };
     let refused = async |host: Option<String>, change: fn(&mut Container)| {
         let mut container = create::tests::entry();
         change(&mut container);

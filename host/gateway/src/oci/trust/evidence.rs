@@ -55,33 +55,46 @@ pub struct Layer {
     pub content: Bytes,
 }
 
+/// What could be had. A signature that counts needs no other: what could not be had matters only when none counts.
+#[derive(Debug, Clone)]
+pub struct Gathered<E> {
+    /// In the order it was found.
+    pub evidence: Vec<Evidence>,
+    /// Why there may be more.
+    pub failure: Option<E>,
+}
+
 /// The signatures of `subject` in `repository`, those of the list first.
-///
-/// # Errors
-/// When the repository cannot be asked. That it has none is no error.
-pub async fn gather<R: Repository + Sync>(
-    subject: &Subject,
-    repository: &R,
-) -> Result<Vec<Evidence>, R::Error> {
+pub async fn gather<R: Repository + Sync>(subject: &Subject, repository: &R) -> Gathered<R::Error> {
     let (algorithm, hex) = subject.named();
-    let mut versions: Vec<String> = Vec::new();
-    for referrer in repository.referrers(&format!("{algorithm}:{hex}")).await? {
-        if referrer.may_be_a_signature() {
-            versions.push(referrer.digest);
-        }
-    }
-    versions.truncate(MOST_EVIDENCE);
+    let mut failures = Vec::new();
+    let listed = repository.referrers(&format!("{algorithm}:{hex}")).await;
+    let listed = listed.unwrap_or_else(|failure| {
+        failures.push(failure);
+        Vec::new()
+    });
+    let listed = listed.into_iter().filter(Referrer::may_be_a_signature).map(|referrer| referrer.digest);
+    let mut versions: Vec<String> = listed.take(MOST_EVIDENCE).collect();
     versions.push(format!("{algorithm}-{hex}.sig"));
     let (mut found, mut left) = (Vec::new(), MOST_IN_ALL);
     for version in versions {
-        let layers = repository.layers(&version, left.min(MOST_BYTES)).await?.unwrap_or_default();
+        let layers = match repository.layers(&version, left.min(MOST_BYTES)).await {
+            Ok(layers) => layers.unwrap_or_default(),
+            Err(failure) => {
+                failures.push(failure);
+                if failures.len() >= MOST_FAILURES {
+                    break;
+                }
+                continue;
+            }
+        };
         for layer in layers.into_iter().take(MOST_EVIDENCE) {
             left = left.saturating_sub(layer.content.len());
             found.extend(layer.evidence());
         }
     }
     found.truncate(MOST_EVIDENCE);
-    Ok(found)
+    Gathered { evidence: found, failure: failures.into_iter().next() }
 }
 
 impl Referrer {
@@ -108,12 +121,13 @@ const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 const COSIGN: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 /// Where bundles in the list say what they state.
 const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
+/// After so many failures the repository is left alone: each may have cost all of its patience.
+const MOST_FAILURES: usize = 2;
 /// Most bytes fetched for one subject.
 const MOST_IN_ALL: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
     use std::sync::Mutex;
 
     use super::*;
@@ -123,17 +137,22 @@ mod tests {
     struct Shelf {
         referrers: Vec<Referrer>,
         layers: BTreeMap<String, Vec<Layer>>,
+        /// What cannot be had.
+        broken: Vec<String>,
         asked: Mutex<Vec<String>>,
     }
 
     impl Repository for Shelf {
-        type Error = Infallible;
-        async fn referrers(&self, digest: &str) -> Result<Vec<Referrer>, Infallible> {
+        type Error = String;
+        async fn referrers(&self, digest: &str) -> Result<Vec<Referrer>, String> {
             self.asked.lock().expect("a lock").push(format!("to {digest}"));
             Ok(self.referrers.clone())
         }
-        async fn layers(&self, version: &str, most: usize) -> Result<Option<Vec<Layer>>, Infallible> {
+        async fn layers(&self, version: &str, most: usize) -> Result<Option<Vec<Layer>>, String> {
             self.asked.lock().expect("a lock").push(version.to_owned());
+            if self.broken.iter().any(|broken| broken == version) {
+                return Err(format!("{version} is broken"));
+            }
             let fits = |layers: &&Vec<Layer>| layers.iter().all(|layer| layer.content.len() <= most);
             Ok(self.layers.get(version).filter(fits).cloned())
         }
@@ -182,7 +201,7 @@ mod tests {
             ]),
             ..Shelf::default()
         };
-        let Ok(found) = gather(&subject(), &shelf).await;
+        let found = gather(&subject(), &shelf).await.evidence;
         let found: Vec<String> = found
             .iter()
             .map(|piece| match piece {
@@ -201,8 +220,30 @@ mod tests {
             referrers: (0..1000).map(|n| referrer(&format!("sha256:{n}"), V3, None)).collect(),
             ..Shelf::default()
         };
-        let Ok(found) = gather(&subject(), &shelf).await;
+        let found = gather(&subject(), &shelf).await.evidence;
         assert!(found.is_empty());
         assert_eq!(shelf.asked.into_inner().expect("a lock").len(), 1 + MOST_EVIDENCE + 1);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_had_does_not_hide_what_can() {
+        let tag = format!("sha256-{}.sig", "0".repeat(64));
+        let shelf = Shelf {
+            referrers: ["sha256:1", "sha256:2"].map(|digest| referrer(digest, V3, None)).into(),
+            layers: BTreeMap::from([("sha256:1".to_owned(), vec![layer(V3, b"one".to_vec(), None)])]),
+            broken: vec![tag.clone()],
+            ..Shelf::default()
+        };
+        let gathered = gather(&subject(), &shelf).await;
+        assert_eq!(gathered.evidence.len(), 1);
+        assert_eq!(gathered.failure, Some(format!("{tag} is broken")));
+        let digests = ["sha256:1", "sha256:2", "sha256:3"];
+        let shelf = Shelf {
+            referrers: digests.map(|digest| referrer(digest, V3, None)).into(),
+            broken: digests.map(str::to_owned).into(),
+            ..Shelf::default()
+        };
+        assert_eq!(gather(&subject(), &shelf).await.failure.as_deref(), Some("sha256:1 is broken"));
+        assert_eq!(shelf.asked.into_inner().expect("a lock").len(), 3, "the list and two of it");
     }
 }

@@ -1,23 +1,20 @@
 //! Evidence from registries, and from the store when there is no network: what was fetched once is kept like any artifact.
 
-use super::evidence::{Layer, Referrer, Repository, gather};
-use super::{Evidence, MOST_EVIDENCE, Rule, Subject};
+use super::evidence::{Gathered, Layer, Referrer, Repository, gather};
+use super::{MOST_EVIDENCE, Rule, Subject};
 use crate::oci::{Digest, Freshness, Most, OciError, Reference, Registry};
 
-/// The signatures of the manifest `digest` of `reference`, from where `rule` says they are.
-///
-/// # Errors
-/// [`OciError`] when the registry cannot be asked and nothing was kept. That there is none is no error.
+/// The signatures of the manifest `digest` of `reference`, from where `rule` says they are. That there is none is no failure.
 pub async fn fetch(
     registry: &Registry,
     reference: &Reference,
     digest: Digest,
     rule: &Rule,
     freshness: Freshness,
-) -> Result<Vec<Evidence>, OciError> {
-    let named = match &rule.signatures {
-        Some(elsewhere) => Reference::parse(elsewhere)?,
-        None => reference.clone(),
+) -> Gathered<OciError> {
+    let named = match rule.signatures.as_deref().map(Reference::parse).transpose() {
+        Ok(elsewhere) => elsewhere.unwrap_or_else(|| reference.clone()),
+        Err(error) => return Gathered { evidence: Vec::new(), failure: Some(error.into()) },
     };
     gather(&Subject::from(digest), &Place { registry, named, freshness }).await
 }
