@@ -102,7 +102,11 @@ async fn a_tag_is_resolved_once_and_then_kept() {
     let change = &update["changes"][0];
     assert!(second.ends_with(change["after"].as_str().expect("a digest")), "{update}");
     assert!(change["differences"].to_string().contains("size: "), "{update}");
-    assert_eq!(change["newlyWants"], json!(["kv: true", "clock: true"]), "what it wants besides is shown: {update}");
+    assert_eq!(
+        change["newlyWants"],
+        json!(["kv: true", "clock: true"]),
+        "what it wants besides is shown: {update}"
+    );
     assert!(first.ends_with(&locked()), "looking changes nothing");
     let (code, said) = home.complaint_after_output(&["update", "--config", &config]).await;
     assert_eq!(code, Some(1));

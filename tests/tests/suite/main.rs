@@ -9,6 +9,7 @@ mod bundled;
 mod bundled_more;
 mod catalogs;
 mod cli;
+mod collections;
 mod containers;
 mod demo;
 mod distribution;
