@@ -70,6 +70,7 @@ fn numbered(request: &Request) -> Page {
             .note("tested")
     };
     Page {
+        partial: request.since.is_some(),
         servers: numbers.map(server).collect(),
         refused: vec![Refused::new("other/thing", "it has no package")],
         removed: vec!["gone".to_owned()],
@@ -101,7 +102,10 @@ fn counted() -> Result<Page, Failure> {
 }
 
 fn scopes() -> Result<Page, Failure> {
-    let said = [Scope::Session, Scope::Principal].map(|scope| kv::get(scope, "k").unwrap_err().to_string());
+    let said = [Scope::Session, Scope::Principal].map(|scope| match kv::get(scope, "k") {
+        Ok(_) => "there".to_owned(),
+        Err(refusal) => refusal.to_string(),
+    });
     Ok(one(&said.join("; ")))
 }
 
