@@ -3,15 +3,23 @@
 //!
 //! It starts everything itself: a trivial loopback backend, the relay, and `target/release/wasmgate` (built first by
 //! `cargo build --release`). Only ratios within one run mean anything; nothing here is a test.
+//!
+//! With `catalogs` it measures imports, catalogs and starts instead (`catalogs.rs`).
 
 mod backend;
+mod catalogs;
+mod generated;
 mod load;
 mod process;
 mod relay;
+mod standin;
+mod starts;
+mod timing;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use catalogs::Runs;
 use load::Sample;
 use process::Running;
 
@@ -31,7 +39,9 @@ fn main() -> ExitCode {
         ["relay", to] => runtime.block_on(relay::serve(to)),
         [] => runtime.block_on(compare(Duration::from_secs(8), 3)),
         ["--quick"] => runtime.block_on(compare(Duration::from_secs(2), 1)),
-        _ => Err("usage: wasmgate-bench [--quick]".into()),
+        ["catalogs"] => runtime.block_on(catalogs::measure(Runs { few: 5, many: 15 })),
+        ["catalogs", "--quick"] => runtime.block_on(catalogs::measure(Runs { few: 1, many: 3 })),
+        _ => Err("usage: wasmgate-bench [catalogs] [--quick]".into()),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

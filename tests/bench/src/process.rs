@@ -99,7 +99,8 @@ fn pinned(cpu: &str, program: &std::path::Path) -> Command {
     command
 }
 
-fn gateway_program() -> Anyhow<PathBuf> {
+/// The gateway, which lies beside this program.
+pub(crate) fn gateway_program() -> Anyhow<PathBuf> {
     let program = std::env::current_exe()?.with_file_name("wasmgate");
     if program.exists() {
         Ok(program)
