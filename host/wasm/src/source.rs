@@ -45,7 +45,7 @@ impl CatalogSource {
     /// Makes a source of a component. `name` is the configured one: in logs, and of what the source keeps between fetches.
     ///
     /// Of the settings only `config`, `limits` and `grants` concern a source. The limits are for one fetch; where the operator
-    /// has written none they should be [`Limits::of_sources`], not the default, which is an interceptor's.
+    /// has written none they should be [`Limits::of_sources`](crate::Limits::of_sources), not the default, which is an interceptor's.
     ///
     /// # Errors
     /// [`LoadError`] says what is wrong with the component, or with its configuration; [`LoadError::WrongWorld`] also when

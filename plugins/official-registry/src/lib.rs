@@ -1,6 +1,6 @@
 //! Reads servers from the official MCP registry, and from registries that speak like it.
 //!
-//! What server.json means is the crate `server-json`. Here [`reference`] reads what people write, and [`answer`] what
+//! What server.json means is the crate `server-json`. Here [`mod@reference`] reads what people write, and [`answer`] what
 //! registries say.
 
 mod answer;

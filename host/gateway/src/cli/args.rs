@@ -29,8 +29,8 @@ pub(super) struct Sources {
     /// An OCI artifact whose servers are run; may be repeated.
     #[arg(long, value_name = "REFERENCE")]
     oci_ref: Vec<String>,
-    /// A server of a registry by its address, which is run; may be repeated.
-    #[arg(long, value_name = "URL")]
+    /// A server of a registry by its address, or of the official one by its name, which is run; may be repeated.
+    #[arg(long, value_name = "URL|NAME")]
     mcp_registry: Vec<String>,
     /// The profile to run: one of the configuration's, or one of Docker's as a file or `oci://` reference.
     #[arg(long, value_name = "PROFILE")]

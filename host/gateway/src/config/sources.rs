@@ -168,7 +168,9 @@ impl Reader {
         named.extend(flags.additional_catalogs.iter().map(|reference| of_flag(reference)));
         let oci: Vec<String> = flags.oci_refs.iter().map(|reference| with_scheme(reference)).collect();
         named.extend(oci.iter().map(|reference| enabling(reference)));
-        named.extend(flags.mcp_registries.iter().map(|reference| enabling(reference)));
+        let names: Vec<String> =
+            flags.mcp_registries.iter().map(|reference| with_registry(reference)).collect();
+        named.extend(names.iter().map(|reference| enabling(reference)));
         let profile = self.profile.clone();
         named.extend(profile.as_deref().map(enabling));
         if named.is_empty() && !own_servers {
@@ -334,6 +336,14 @@ fn with_scheme(reference: &str) -> String {
     match reference.contains("://") {
         true => reference.to_owned(),
         false => format!("oci://{reference}"),
+    }
+}
+
+/// `--mcp-registry` takes names of the official registry as well as addresses.
+fn with_registry(reference: &str) -> String {
+    match is_file(reference) {
+        true => format!("registry://{reference}"),
+        false => reference.to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@ mod source;
 mod web;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +15,7 @@ use futures_util::stream::FuturesOrdered;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use wasmgate_wasm::{CatalogSource, SourcePage};
 
 use self::kept::{Answer, Kept, Question};
@@ -24,6 +26,8 @@ use crate::config::{Distribution, Fetched, Lasts, Missing, Needs, Request, Suppl
 use crate::egress::Egress;
 use crate::oci::artifact::DockerKind;
 
+/// How long a source may take where an earlier answer would do.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Catalogs that are fetched at once: a source answers a few at a time anyway.
 const AT_ONCE: usize = 4;
 
@@ -218,7 +222,13 @@ impl Supplier {
             Ok(_) => Ok(answer),
             Err(problem) => Err(Missing::for_now(format!("makes no sense: {}", problem.message), "")),
         };
-        match fetch(before.as_ref()).await.and_then(usable) {
+        // Who has an answer already does not wait long for a better one.
+        let patience = if before.is_some() { PATIENCE } else { Duration::MAX };
+        let fetched = timeout(patience, fetch(before.as_ref())).await.unwrap_or_else(|_| {
+            let message = format!("has not answered within {} s", PATIENCE.as_secs());
+            Err(Missing::for_now(message, "try again later"))
+        });
+        match fetched.and_then(usable) {
             Ok(answer) => {
                 if before.as_ref() != Some(&answer) {
                     self.kept.keep(question, &answer);
