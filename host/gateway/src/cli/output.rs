@@ -1,8 +1,11 @@
 //! The one place that writes to the terminal: results on stdout, everything else on stderr.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+
+use super::Failed;
 
 use crate::oci::{Progress, Step};
 
@@ -51,6 +54,29 @@ pub(super) fn progress() -> Option<Progress> {
     }))
 }
 
+/// Writes a file that somebody named: whole or not at all, so that whoever watches it never sees half of it. A link stays a
+/// link, and what is no file (a pipe, `/dev/null`) is written to and not replaced.
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failed> {
+    let written = match path.metadata() {
+        Ok(there) if !there.is_file() => std::fs::write(path, bytes),
+        there => {
+            let path = if there.is_ok() { path.canonicalize() } else { Ok(path.to_owned()) };
+            path.and_then(|path| exchange(&path, bytes))
+        }
+    };
+    written.map_err(|error| Failed::Work(format!("{} cannot be written: {error}", path.display())))
+}
+
+fn exchange(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        let _left = std::fs::remove_file(&beside);
+    }
+    written
+}
+
 /// Says what went wrong and gives the exit code.
 pub(super) fn complain(message: &str, code: u8) -> ExitCode {
     note(&format!("error: {message}"));
@@ -80,6 +106,23 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_not_replaced_by_one() {
+        use std::os::unix::fs::FileTypeExt as _;
+        assert!(write_file(Path::new("/dev/null"), b"text").is_ok());
+        assert!(std::fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        let dir = std::env::temp_dir().join(format!("wasmgate-output-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (file, link) = (dir.join("file"), dir.join("link"));
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(write_file(&file, b"one").is_ok() && write_file(&link, b"two").is_ok());
+        assert_eq!(std::fs::read(&file).unwrap(), b"two");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 2, "and nothing beside them");
+        assert!(write_file(&dir.join("no/file"), b"x").is_err());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn columns_line_up() {

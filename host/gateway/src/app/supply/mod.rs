@@ -5,6 +5,7 @@ mod kept;
 mod source;
 mod web;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use wasmgate_wasm::{CatalogSource, SourcePage};
 use self::kept::{Answer, Kept, Question};
 use super::StartError;
 use super::artifacts::Artifacts;
+use super::lock::Lock;
 use super::plugins::Plugins;
 use crate::config::{Distribution, Fetched, Lasts, Missing, Needs, Request, Supply, Wanted};
 use crate::egress::Egress;
@@ -64,34 +66,36 @@ pub(crate) async fn supply(
     // What is wrong with the files is told by whoever reads them next; nothing is fetched meanwhile.
     let Ok(needs) = read.map_err(|error| StartError::System(error.to_string()))? else { return Ok(()) };
     let basis = basis(&needs);
-    let mut fetched = Fetched::on(basis.clone());
-    let mut incomplete = false;
-    for wanted in &needs.catalogs {
-        match before.good(&wanted.reference) {
-            Some(here) if renewal == Renewal::Missing && before.is_on(&basis) => {
-                fetched.put(&wanted.reference, Ok(here.clone()));
-            }
-            _ => incomplete = true,
-        }
+    let mut fetched = BTreeMap::new();
+    if renewal == Renewal::Missing && before.is_on(&basis) {
+        let here =
+            |wanted: &Wanted| Some((wanted.reference.clone(), Ok(before.good(&wanted.reference)?.clone())));
+        fetched.extend(needs.catalogs.iter().filter_map(here));
     }
-    if incomplete {
+    if needs.catalogs.iter().any(|wanted| !fetched.contains_key(&wanted.reference)) {
         let sources = plugins.sources(&needs).await?;
         let supplier = Supplier::new(&needs, sources, plugins);
         let mut missing = needs.catalogs.clone();
-        missing.retain(|wanted| fetched.good(&wanted.reference).is_none());
+        missing.retain(|wanted| !fetched.contains_key(&wanted.reference));
         for (reference, supply) in supplier.all(&missing).await {
-            let supply = or_before(supply, &before, &reference);
-            fetched.put(&reference, supply);
+            // What was fetched under other rules was not held against these.
+            let supply = if before.is_on(&basis) { or_before(supply, &before, &reference) } else { supply };
+            fetched.insert(reference, supply);
         }
     }
-    request.supply(fetched);
+    // The lock file may say more by now.
+    let mut here = Fetched::on(self::basis(&needs));
+    fetched.into_iter().for_each(|(reference, supply)| here.put(&reference, supply));
+    request.supply(here);
     Ok(())
 }
 
 /// Under which rules, and by which sources, catalogs are fetched.
 fn basis(needs: &Needs) -> Vec<u8> {
     let Distribution { lock, frozen, insecure, signatures } = &needs.distribution;
-    let locked = lock.as_ref().and_then(|lock| std::fs::read(lock).ok()).unwrap_or_default();
+    let lock = Lock::read(lock.as_deref()).unwrap_or_default();
+    let digest = |wanted: &Wanted| lock.of(&wanted.reference).map(|locked| locked.digest.clone());
+    let locked: Vec<Option<String>> = needs.catalogs.iter().map(digest).collect();
     let rules = signatures.as_ref().map(|signatures| format!("{:?}", signatures.policy));
     let plugins: Vec<String> = needs
         .plugins
@@ -103,11 +107,7 @@ fn basis(needs: &Needs) -> Vec<u8> {
             )
         })
         .collect();
-    let mut hasher = Sha256::new();
-    for part in [format!("{frozen} {insecure:?} {rules:?} {plugins:?}").as_bytes(), &locked] {
-        hasher.update(Sha256::digest(part));
-    }
-    hasher.finalize().to_vec()
+    Sha256::digest(format!("{frozen} {insecure:?} {rules:?} {locked:?} {plugins:?}")).to_vec()
 }
 
 /// What nobody can be asked for stays as it was; a "no" is believed.

@@ -62,7 +62,6 @@ fn left_out(publication: Publication) -> Artifact {
 
 /// Writes an artifact's document where people can read it: indented.
 fn write(path: &str, artifact: &Artifact) -> Result<(), Failed> {
-    let unwritable = |error: std::io::Error| Failed::Work(format!("{path} cannot be written: {error}"));
     let (_, document) = artifact.document().map_err(|error| Failed::Work(error.to_string()))?;
     let document: serde_json::Value = serde_json::from_slice(document)
         .map_err(|error| Failed::Work(format!("its document cannot be read: {error}")))?;
@@ -75,6 +74,5 @@ fn write(path: &str, artifact: &Artifact) -> Result<(), Failed> {
     }
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
-    let beside = format!("{path}.{}", std::process::id());
-    std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).map_err(unwritable)
+    output::write_file(Path::new(path), text.as_bytes())
 }

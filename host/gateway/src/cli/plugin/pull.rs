@@ -34,13 +34,7 @@ impl Pull {
                 .map_err(|words| Failed::Work(format!("{}: {words}", self.reference)))
         })?;
         if let Some(path) = &self.output {
-            let unwritable = |error: std::io::Error| {
-                Failed::Work(format!("{} cannot be written: {error}", path.display()))
-            };
-            let beside = path.with_extension(format!("{}.part", std::process::id()));
-            std::fs::write(&beside, &pulled.bytes)
-                .and_then(|()| std::fs::rename(&beside, path))
-                .map_err(unwritable)?;
+            output::write_file(path, &pulled.bytes)?;
         }
         output::print(&pulled.pinned);
         Ok(())
