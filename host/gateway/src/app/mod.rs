@@ -15,6 +15,7 @@ mod probe;
 mod record;
 mod refusal;
 mod run;
+mod settings;
 mod supply;
 mod update;
 

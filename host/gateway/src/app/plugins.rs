@@ -9,21 +9,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
-use wasmgate_core::json::Json;
-use wasmgate_core::pipeline::{Mode, Operation, Pipeline, Remark, Stage};
+use wasmgate_core::pipeline::{Operation, Pipeline, Remark, Stage};
 use wasmgate_wasm::{
-    CatalogSource, Engine, EngineSettings, Grants, HttpGrant, KnownSecrets, KvGrant, Limits, LoadError,
-    MAX_COMPONENT_BYTES, Outbound, Plugin, SecretGrant, Settings, Want, When, builtin, inspect,
+    CatalogSource, Engine, EngineSettings, KnownSecrets, Limits, LoadError, MAX_COMPONENT_BYTES, Outbound,
+    Plugin, builtin,
 };
 
 use super::artifacts::Artifacts;
 use super::outbound::PluginHttp;
 use super::refusal::refusal;
+use super::settings::{finds_secrets, grant_wants, is_source, settings};
 use super::supply::Source;
 use super::{StartError, bare_world, foreign, record};
 use crate::config::{
-    Config, Distribution, Environment, Needs, PluginConfig, PluginMode, PluginSecret, PluginSource, SOURCES,
-    Seen, Wanted,
+    Config, Distribution, Environment, Needs, PluginConfig, PluginMode, PluginSource, SOURCES, Seen, Wanted,
 };
 use crate::document::Diagnostic;
 use crate::egress::Egress;
@@ -320,24 +319,6 @@ fn unreadable(plugin: &PluginConfig, words: &str) -> Diagnostic {
     plugin.problem(words, cure.to_owned())
 }
 
-/// Whether it is one of the bundled catalog sources.
-fn is_source(plugin: &PluginConfig) -> bool {
-    matches!(&plugin.from, PluginSource::Builtin(name) if SOURCES.contains(&name.as_str()))
-}
-
-/// What comes with the program may have what it asks for, besides what is written.
-async fn grant_wants(engine: &Engine, bytes: &Bytes, grants: &mut Grants) {
-    let Ok(seen) = inspect(engine, bytes.clone()).await else { return };
-    for want in seen.descriptor.wants {
-        match want {
-            Want::Http(origin) => grants.http.push(HttpGrant { origin, private: false }),
-            Want::Kv => grants.kv = grants.kv.or(Some(KvGrant::default())),
-            Want::Clock => grants.clock = true,
-            Want::Random | Want::Labels | Want::FindSecrets | Want::Secret(_) => {}
-        }
-    }
-}
-
 /// A component's digest and that of its configuration: the same question may have another answer.
 fn with_config(component: &[u8; 32], plugin: &PluginConfig) -> [u8; 32] {
     let hasher = Sha256::new_with_prefix(component);
@@ -406,74 +387,6 @@ fn read(path: &Path) -> Result<Bytes, String> {
         ));
     }
     Ok(std::fs::read(path).map_err(unreadable)?.into())
-}
-
-fn settings(plugin: &PluginConfig, defaults: Limits) -> Settings {
-    let size = |written: Option<u64>, default| match written {
-        Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
-        None => default,
-    };
-    Settings {
-        config: Json::of(&plugin.config),
-        mode: if plugin.mode == PluginMode::Audit { Mode::Audit } else { Mode::Enforce },
-        fail_open: plugin.fail_open,
-        priority_request: plugin.priority.request,
-        priority_response: plugin.priority.response,
-        when: When {
-            events: plugin.when.events.clone(),
-            servers: plugin.when.servers.clone(),
-            subjects: plugin.when.subjects.clone(),
-        },
-        limits: Limits {
-            memory: size(plugin.limits.memory, defaults.memory),
-            cpu: plugin.limits.cpu.unwrap_or(defaults.cpu),
-            wall: plugin.limits.wall.unwrap_or(defaults.wall),
-            output: size(plugin.limits.output, defaults.output),
-            http_calls: plugin.limits.http_calls.unwrap_or(defaults.http_calls),
-            http_response: size(plugin.limits.http_response, defaults.http_response),
-            in_flight: plugin.limits.in_flight.unwrap_or(defaults.in_flight),
-            log_rate: plugin.limits.log_rate.unwrap_or(defaults.log_rate),
-        },
-        isolation: plugin.isolation,
-        grants: grants(plugin),
-    }
-}
-
-/// Whether it is told where the gateway's own secrets stand: as written; else the plugins that come with it are.
-fn finds_secrets(plugin: &PluginConfig) -> bool {
-    match &plugin.grants {
-        Some(written) => written.find_secrets,
-        None => matches!(plugin.from, PluginSource::Builtin(_)),
-    }
-}
-
-/// What is written; else the log, and everything within the gateway for the plugins that come with it.
-fn grants(plugin: &PluginConfig) -> Grants {
-    let Some(written) = &plugin.grants else {
-        let bundled = matches!(plugin.from, PluginSource::Builtin(_));
-        return Grants {
-            clock: bundled,
-            random: bundled,
-            labels: bundled,
-            kv: bundled.then(KvGrant::default),
-            ..Grants::default()
-        };
-    };
-    let secret = |secret: &PluginSecret| SecretGrant {
-        name: secret.name.clone(),
-        value: secret.value.clone(),
-        origins: secret.origins.clone(),
-    };
-    Grants {
-        log: written.log,
-        clock: written.clock,
-        random: written.random,
-        labels: written.labels,
-        kv: written.kv,
-        http: written.http.clone(),
-        secrets: written.secrets.iter().map(secret).collect(),
-        find_secrets: None,
-    }
 }
 
 /// What interceptors noticed without changing anything for the client.
