@@ -82,7 +82,14 @@ async fn a_name_that_no_catalog_has_is_not_left_out_silently() {
     assert_eq!(code, Some(1));
     assert!(said.contains("did you mean `time`?"), "{said}");
     let (code, said) = home.complaint(&["catalog", "create", "acme/x:1", "--from", "./absent.yaml"]).await;
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("./absent.yaml cannot be read: No such file"),
+        "a path is no name of a server: {said}"
+    );
+    let (code, said) = home.complaint(&["server", "import", "absent.json"]).await;
+    assert_eq!(code, Some(2));
+    assert!(said.contains("absent.json cannot be read"), "{said}");
     let (code, _) = home.complaint(&["catalog", "create", "out.yaml", "--from", &file, "--push"]).await;
     assert_eq!(code, Some(2), "a file is not pushed");
 }

@@ -56,7 +56,7 @@ pub async fn gather(needs: &Needs, from: &[String], choice: &Choice) -> Result<G
 }
 
 async fn read(supplier: &Supplier, reference: &str) -> Result<Catalog, String> {
-    if !reference.contains("://") && Path::new(reference).is_file() {
+    if is_path(reference) {
         let text = text_of(reference)?;
         if is_of_registry(&text) {
             return fetched(supplier, reference, inline(text.as_bytes())).await;
@@ -74,6 +74,14 @@ async fn fetched(supplier: &Supplier, reference: &str, named: String) -> Result<
     let supply = supplier.one(&Wanted { reference: named, locked: false }).await;
     let supply = supply.map_err(|missing| format!("`{reference}` {}", missing.words()))?;
     supply.catalog(reference).map_err(|problem| render(&problem))
+}
+
+/// Whether a person means a file: it is there, or is written as paths are and names of servers are not.
+pub fn is_path(written: &str) -> bool {
+    let path = Path::new(written);
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let looks = written.starts_with(['.', '/', '~']) || matches!(extension, Some("json" | "yaml" | "yml"));
+    !written.contains("://") && !written.starts_with("data:") && (looks || path.is_file())
 }
 
 fn text_of(path: &str) -> Result<String, String> {

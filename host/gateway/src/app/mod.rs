@@ -36,7 +36,7 @@ use crate::shutdown::Tasks;
 use crate::upstream::{Identity, Pool};
 
 pub use crate::gateway::ServerState;
-pub use catalogs::{Choice, Gathered, Publication, catalog_of, gather, keep, publication, push};
+pub use catalogs::{Choice, Gathered, Publication, catalog_of, gather, is_path, keep, publication, push};
 pub use components::{PulledComponent, pull_component, push_component, stored};
 pub use foreign::checked_interceptor;
 pub use import::{Imported, Target, import, put};

@@ -72,7 +72,7 @@ impl Import {
 /// The document in a file, as a reference that holds it; nothing when it is no file.
 fn document(named: &str) -> Result<Option<String>, Failed> {
     let path = Path::new(named);
-    if named.contains("://") || !path.is_file() {
+    if !app::is_path(named) {
         return Ok(None);
     }
     let unreadable = |error: std::io::Error| Failed::Usage(format!("{named} cannot be read: {error}"));
