@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use wasmgate_tests::home::Home;
 use wasmgate_tests::official::{self, META, entry, registry};
-use wasmgate_tests::{docker, gateway, require};
+use wasmgate_tests::{docker, gateway, remote, require};
 
 /// The digest of [`weather`] imported, for ever. When this changes, every reference that anybody holds is broken.
 const DIGEST: &str = "sha256:87cd24c0bf7a228b5c8e93ca00e150b8765ce1e1dd2acb604f5995c5080a026b";
@@ -271,7 +271,29 @@ async fn a_registry_that_is_away_is_taken_at_its_last_word() {
     );
     registry.entries.fail(Some((503, "{}")));
     assert_eq!(names().await, ["com-example-one", "com-example-two"], "and stays while the registry is away");
+    registry.entries.fail(Some((200, "<html>")));
+    assert_eq!(names().await, ["com-example-one", "com-example-two"], "nonsense takes the place of nothing");
     registry.entries.fail(Some((404, "{}")));
     let gone = home.run(&["validate", "--catalog", &url]).await;
     assert_eq!(gone.status.code(), Some(2), "a registry that says no is believed: {}", gone.stdout);
+}
+
+#[tokio::test]
+async fn an_error_page_does_not_take_the_place_of_a_catalog() {
+    let good = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let now = std::sync::Arc::clone(&good);
+    let address = remote::service(move |_, _| match now.load(std::sync::atomic::Ordering::SeqCst) {
+        true => (200, "registry: {time: {image: acme/time:1}}".to_owned()),
+        false => (200, "<html>try again later</html>".to_owned()),
+    })
+    .await;
+    let (url, home) = (format!("http://{address}/catalog.yaml"), Home::new());
+    let validate = ["validate", "--catalog", &url, "--json"];
+    assert_eq!(home.json(&validate).await["servers"][0]["name"], "time");
+    good.store(false, std::sync::atomic::Ordering::SeqCst);
+    for _ in 0..2 {
+        assert_eq!(home.json(&validate).await["servers"][0]["name"], "time", "the last good one");
+    }
+    let elsewhere = Home::new().run(&validate).await;
+    assert_eq!(elsewhere.status.code(), Some(2), "who never had one has none: {}", elsewhere.stdout);
 }

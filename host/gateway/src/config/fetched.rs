@@ -130,11 +130,6 @@ impl Fetched {
         self.by_reference.get(reference)?.as_ref().ok()
     }
 
-    /// Forgets what could not be fetched, so that it is asked for again.
-    pub fn forget_missing(&mut self) {
-        self.by_reference.retain(|_, supply| supply.is_ok());
-    }
-
     /// The catalog of a reference, if it was asked for.
     pub(super) fn of(&self, reference: &str) -> Option<&Result<Supply, Missing>> {
         self.by_reference.get(reference)

@@ -36,7 +36,9 @@ pub(super) async fn fetch(
 ) -> Result<Answer, Missing> {
     let now = Timestamp::now();
     let grants = origins(reference);
-    let mut asking = Asking { source, grants: &grants, deadline: Instant::now() + PATIENCE, waits: 0 };
+    // Who has an answer already does not wait until a busy source has a better one.
+    let waits = if before.is_some() { MOST_WAITS } else { 0 };
+    let mut asking = Asking { source, grants: &grants, deadline: Instant::now() + PATIENCE, waits };
     let mut request = SourceRequest { limit: PAGE, ..SourceRequest::new(reference) };
     match before.and_then(|before| before.validator.clone()) {
         Some(validator) => request.validator = Some(validator),
