@@ -1,4 +1,4 @@
-//! Sealed tokens: everything a client keeps for us (cursors now; sessions, request states and task ids later).
+//! Sealed tokens: everything a client keeps for us (cursors, sessions, request states, task ids).
 //!
 //! A token says what it is for, for whom and until when, and carries a payload that only this gateway can read or
 //! make (XChaCha20-Poly1305). Bit-flips, other principals, other purposes and expired tokens are refused alike. There
@@ -18,6 +18,10 @@ pub enum Purpose {
     Cursor,
     /// What a server asked of its client, until the client answers (2026-07-28 `requestState`).
     RequestState,
+    /// What a legacy session agreed on.
+    Session,
+    /// A task of a server (extension `io.modelcontextprotocol/tasks`).
+    Task,
 }
 
 /// What a token is for, and for whom.
@@ -89,6 +93,8 @@ fn associated(scope: Scope<'_>) -> Vec<u8> {
     let mut aad = match scope.purpose {
         Purpose::Cursor => b"cursor\0".to_vec(),
         Purpose::RequestState => b"request-state\0".to_vec(),
+        Purpose::Session => b"session\0".to_vec(),
+        Purpose::Task => b"task\0".to_vec(),
     };
     aad.extend_from_slice(scope.principal.as_bytes());
     aad

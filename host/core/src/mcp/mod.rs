@@ -37,6 +37,8 @@ pub mod code {
     pub const INTERNAL: i64 = -32603;
     /// No such resource (2025-11-25 and earlier).
     pub const RESOURCE_NOT_FOUND: i64 = -32002;
+    /// The user has to visit a URL first (2025-11-25).
+    pub const URL_ELICITATION_REQUIRED: i64 = -32042;
     /// Header and body disagree (2026-07-28).
     pub const HEADER_MISMATCH: i64 = -32020;
     /// A capability is needed that the client did not declare (2026-07-28).
@@ -88,6 +90,10 @@ pub mod method {
     pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
     pub const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
     pub const ELICIT: &str = "elicitation/create";
+    pub const TASKS_GET: &str = "tasks/get";
+    pub const TASKS_UPDATE: &str = "tasks/update";
+    pub const TASKS_CANCEL: &str = "tasks/cancel";
+    pub const TASK_CHANGED: &str = "notifications/tasks";
     pub const SAMPLE: &str = "sampling/createMessage";
     pub const ROOTS_LIST: &str = "roots/list";
     pub const RESOURCES_CHANGED: &str = "notifications/resources/list_changed";

@@ -168,6 +168,11 @@ pub(super) fn failure(wire: Wire, failed: &CallError, request: &str) -> Worded {
             let data = Data { server: Some(upstream.server.as_str()), ..data(fault(&upstream.fault)) };
             own(code::INTERNAL, &failed.to_string(), &data)
         }
+        CallError::MissingCapability(required) => {
+            let data = Json::empty_object().with_member("requiredCapabilities", required);
+            let error = error_object(code::MISSING_CLIENT_CAPABILITY, &failed.to_string(), Some(&data));
+            translated(wire, &error)
+        }
         CallError::NotServing(_) => own(code::INTERNAL, &failed.to_string(), &data("not_serving")),
     };
     let status = if matches!(failed, CallError::NotServing(_)) { 503 } else { status(wire, &error) };

@@ -70,6 +70,7 @@ fn ask(request: &Request, params: Option<Json>) -> Ask {
     Ask {
         method: Arc::clone(&request.method),
         params,
+        principal: Arc::clone(&request.principal),
         client: Arc::clone(&request.client),
         events: request.events.clone(),
     }
@@ -79,5 +80,7 @@ fn result(answer: Answer) -> Result<Json, CallError> {
     match answer {
         Answer::Result(result) => Ok(result),
         Answer::Error(error) => Err(CallError::Answered(error)),
+        // No server is offered to ask anything yet.
+        Answer::Asks(_) => Err(CallError::NotServing("unable to ask the client")),
     }
 }

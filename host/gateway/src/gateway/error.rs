@@ -28,6 +28,10 @@ pub enum CallError {
     /// The server answered with an error of its own: this error object, as it came.
     #[error("the server answered with an error")]
     Answered(Json),
+    /// The client cannot be asked what the server needs to ask: the capabilities it would have to declare, an object as
+    /// in `clientCapabilities` (2026-07-28 basic/index, -32021 `requiredCapabilities`).
+    #[error("the server needs capabilities that the client did not declare")]
+    MissingCapability(Json),
     /// The server did not answer.
     #[error(transparent)]
     Upstream(#[from] crate::upstream::UpstreamError),

@@ -13,7 +13,7 @@ use super::asked::Asked;
 use super::phases::{Sent, towards_client, towards_server};
 use super::snapshot::Snapshot;
 use super::{CallError, Gateway, Request};
-use crate::upstream::{Answer, Pool, Update};
+use crate::upstream::{Answer, Pool, Topic, Update};
 
 /// One client's wait for changes of one resource. Dropping it ends the wait.
 pub struct Subscription {
@@ -48,7 +48,8 @@ impl Gateway {
         let params = asked.in_own_words(request.params.take());
         let mut subscription = None;
         let subscribing = async {
-            match self.pool.subscribe(&permit, &own).await? {
+            match self.pool.subscribe(&permit, &Topic::Resource(Arc::clone(&own))).await? {
+                Answer::Asks(_) => Err(asked.unknown()),
                 Answer::Error(error) => Err(CallError::Answered(error)),
                 Answer::Result(result) => {
                     let (pool, server) = (Arc::clone(&self.pool), permit.server().clone());
@@ -169,7 +170,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.pool.unsubscribe(&self.server, Arc::clone(&self.own));
+        self.pool.unsubscribe(&self.server, Topic::Resource(Arc::clone(&self.own)));
     }
 }
 

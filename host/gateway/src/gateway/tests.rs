@@ -638,7 +638,11 @@ async fn subscriptions_and_changes_pass_the_interceptors() {
     assert!(matches!(subscribe("x:b").await, Err(CallError::Blocked(_))));
     assert!(world.site.of("resources/subscribe").is_empty());
     let (_, subscription) = subscribe("x:a").await.unwrap();
-    let update = Update { server: ServerName::new("p").unwrap(), params: json(r#"{"uri":"x:a"}"#) };
+    let update = Update {
+        server: ServerName::new("p").unwrap(),
+        method: "notifications/resources/updated",
+        params: json(r#"{"uri":"x:a"}"#),
+    };
     let of = subscription.unwrap().told_by(&update).unwrap();
     let told = world.gateway.told(&update, &of, listener()).await.unwrap();
     assert_eq!(told.as_str(), r#"{"uri":"x:a","in":"seen"}"#);

@@ -116,6 +116,7 @@ impl Attempt<'_> {
         match self.link.ask(era, question).await.map_err(Trouble::Failed)? {
             Answer::Result(result) => Ok(result),
             Answer::Error(error) => Err(Trouble::Refused(method, error)),
+            Answer::Asks(_) => Err(Trouble::Failed(Fault::Misbehaved("a question in the handshake".into()))),
         }
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Knows nothing of clients, plugins, policy or catalogs.
 
+mod asks; // calls that wait for their client
 mod backoff; // how long to wait before a restart
 mod bridge; // HTTP+SSE of 2024-11-05
 mod correlator; // answers to questions
@@ -34,6 +35,7 @@ use wasmgate_core::catalog::Server;
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 
+pub use asks::{Asks, Parked, Question, Reply};
 pub use pool::Pool;
 
 /// Who the gateway says it is to servers.
@@ -52,6 +54,8 @@ pub struct Ask {
     /// Params without the client's per-request protocol fields (`io.modelcontextprotocol/*` are stripped by the front);
     /// `_meta.progressToken` is the client's: the connection replaces it with its own and restores it in events.
     pub params: Option<Json>,
+    /// Who asks: never sent anywhere, but what one principal may be asked goes to no other.
+    pub principal: Arc<str>,
     /// What the end client said of itself (for modern servers).
     pub client: Arc<ClientFacts>,
     /// Where notifications that belong to this request go. Full means drop (progress: keep latest is fine).
@@ -79,22 +83,35 @@ pub struct Event {
     pub params: Json,
 }
 
-/// A server says that a resource has changed (`notifications/resources/updated`).
+/// What clients can wait for changes of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// A resource, by the server's own URI.
+    Resource(Arc<str>),
+    /// A task, by the server's own id.
+    Task(Arc<str>),
+}
+
+/// A server says that a resource or a task has changed.
 #[derive(Debug, Clone)]
 pub struct Update {
     /// The server.
     pub server: ServerName,
-    /// The params as they came: `uri` is the server's own.
+    /// `notifications/resources/updated` or `notifications/tasks`.
+    pub method: &'static str,
+    /// The params as they came: `uri` and `taskId` are the server's own.
     pub params: Json,
 }
 
 /// What the server answered.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Answer {
     /// A result, as it came.
     Result(Json),
     /// A JSON-RPC error object, as it came.
     Error(Json),
+    /// Not yet: it asks its client something first. Only for requests that may be answered with questions.
+    Asks(Asks),
 }
 
 /// What a server offers, all pages of every list.

@@ -13,7 +13,7 @@ use wasmgate_core::name::ServerName;
 use wasmgate_core::policy::Permit;
 
 use super::slot::{Shared, Slot};
-use super::{Answer, Ask, Fault, Identity, Status, Update, UpstreamError};
+use super::{Answer, Ask, Fault, Identity, Status, Topic, Update, UpstreamError};
 use crate::egress::Egress;
 use crate::launch::Launcher;
 use crate::shutdown::Tasks;
@@ -141,27 +141,27 @@ impl Pool {
         answer.map_err(|fault| UpstreamError { server: server.clone(), fault })
     }
 
-    /// Subscribes to a resource of the server that the permit is for; a server is asked once however many wait.
+    /// Waits for changes of something of the server that the permit is for; a server is asked once however many wait.
     ///
     /// # Errors
     /// See [`Pool::call`].
-    pub async fn subscribe(&self, permit: &Permit, uri: &Arc<str>) -> Result<Answer, UpstreamError> {
+    pub async fn subscribe(&self, permit: &Permit, topic: &Topic) -> Result<Answer, UpstreamError> {
         let server = permit.server();
         let slot = self.slots.load().find(server);
         let answer = match slot {
-            Some(slot) => slot.subscribe(uri).await,
+            Some(slot) => slot.subscribe(topic).await,
             None => Err(Fault::Unavailable("it is not configured".into())),
         };
         answer.map_err(|fault| UpstreamError { server: server.clone(), fault })
     }
 
     /// Ends what [`Pool::subscribe`] began, in the background.
-    pub fn unsubscribe(&self, server: &ServerName, uri: Arc<str>) {
+    pub fn unsubscribe(&self, server: &ServerName, topic: Topic) {
         let Some(slot) = self.slots.load().by_name.get(server).cloned() else { return };
-        self.shared.tasks.spawn("upstream-unsubscribe", async move { slot.unsubscribe(&uri).await });
+        self.shared.tasks.spawn("upstream-unsubscribe", async move { slot.unsubscribe(&topic).await });
     }
 
-    /// Resources that change from now on, of every server, whoever subscribed to them.
+    /// What changes from now on, of every server, whoever waits for it.
     pub fn updates(&self) -> broadcast::Receiver<Update> {
         self.shared.updates.subscribe()
     }

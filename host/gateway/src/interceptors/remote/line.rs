@@ -58,7 +58,8 @@ impl Line {
     /// Asks the remote.
     pub(super) async fn ask(&self, method: &str, params: Option<Json>) -> Result<Answer, UpstreamError> {
         let (events, _) = mpsc::channel(1);
-        let ask = Ask { method: method.into(), params, client: Arc::clone(&self.client), events };
+        let principal = "".into();
+        let ask = Ask { method: method.into(), params, principal, client: Arc::clone(&self.client), events };
         self.pool.call(&self.permit, ask).await
     }
 }

@@ -84,7 +84,7 @@ impl Peer {
 fn result(answer: Result<Answer, Fault>) -> String {
     match answer.unwrap() {
         Answer::Result(json) => json.as_str().to_owned(),
-        Answer::Error(json) => panic!("{json:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -48,7 +48,7 @@ async fn site(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Site {
 fn text(answer: Result<Answer, Fault>) -> String {
     match answer.unwrap() {
         Answer::Result(json) => json.as_str().to_owned(),
-        Answer::Error(json) => panic!("{json:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

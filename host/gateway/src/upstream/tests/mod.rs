@@ -61,7 +61,7 @@ async fn ask(
 ) -> Result<Answer, Fault> {
     let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
     let params = Some(Json::parse(params.to_owned()).unwrap());
-    let ask = Ask { method: method.into(), params, client: Arc::new(client), events };
+    let ask = Ask { method: method.into(), params, principal: "".into(), client: Arc::new(client), events };
     pool.ask(&ServerName::new(server).unwrap(), ask).await.map_err(|error| error.fault)
 }
 

@@ -97,7 +97,7 @@ async fn unchanged_servers_keep_their_process() {
     let pool = pool(vec![peer("p")]);
     let pid = |answer: Result<Answer, Fault>| match answer.unwrap() {
         Answer::Result(result) => result.as_str().to_owned(),
-        Answer::Error(error) => panic!("{error:?}"),
+        other => panic!("{other:?}"),
     };
     let first = pid(tool(&pool, "p", "pid").await);
     let mut renamed = peer("p");
