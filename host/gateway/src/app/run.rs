@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -19,6 +20,8 @@ use crate::shutdown::Tasks;
 
 /// How long calls in flight may take to finish once the gateway is told to stop (facts of the drain: 25 s).
 const GRACE: Duration = Duration::from_secs(25);
+/// Files open besides clients' connections: servers' pipes and connections, catalogs, plugins.
+const BESIDES: u64 = 1024;
 /// How long everything else may take to end after that.
 const LAST: Duration = Duration::from_secs(10);
 
@@ -87,6 +90,24 @@ pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Raises our own limit of open files, as far as the system lets us: the usual one of 1,024 is fewer than the connections we
+/// take. No further than needed, because the programs we start inherit it.
+fn allow_files(wanted: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let (Some(now), most) = (limit.current, limit.maximum.unwrap_or(u64::MAX)) else { return };
+    if now >= wanted {
+        return;
+    }
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted.min(most)), ..limit });
+    if raised.is_err() || most < wanted {
+        tracing::warn!(
+            wanted,
+            most,
+            "fewer connections than configured: raise the limit of open files (ulimit -n)"
+        );
+    }
+}
+
 /// The front that is up.
 struct Up<F> {
     /// Where it listens, on HTTP.
@@ -106,12 +127,16 @@ async fn front(
         token: access.token.clone(),
         allowed_origins: listen.allowed_origins.clone(),
         allowed_hosts: listen.allowed_hosts.clone(),
-        limits: front::Limits::default(),
+        limits: front::Limits {
+            connections: usize::try_from(listen.max_connections).unwrap_or(usize::MAX),
+            ..front::Limits::default()
+        },
         door: listen.interceptors.then(foreign::door),
     };
     let mut local = None;
     match &listen.at {
         At::Http(address) | At::Sse(address) => {
+            allow_files(u64::from(listen.max_connections) + BESIDES);
             let bound = front::bind(resolve(address).await?, settings, fronts.clone()).await?;
             local = Some(bound.local_addr());
             fronts.spawn("http", async move {

@@ -109,6 +109,8 @@ pub(super) struct RawListen {
     pub(super) allowed_hosts: Vec<String>,
     /// Others may list and run the interceptors, at `/interceptors`; default false.
     pub(super) interceptors: bool,
+    /// Connections open at once.
+    pub(super) max_connections: Option<Spanned<u32>>,
 }
 
 /// One of `servers:`.

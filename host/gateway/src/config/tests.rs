@@ -220,6 +220,16 @@ fn slips_are_shown_with_their_cure() {
     "#]],
     );
     check(
+        "listen: {maxConnections: 0}\n",
+        expect![[r#"
+        wasmgate.yaml:1:26: `maxConnections: 0` lets nobody in
+          |
+        1 | listen: {maxConnections: 0}
+          |                          ^
+          name a number of at least 1, or leave it out
+    "#]],
+    );
+    check(
         "listen: {http: here}\n",
         expect![[r#"
         wasmgate.yaml:1:16: `here` is not an address to listen on
