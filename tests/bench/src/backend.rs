@@ -94,7 +94,7 @@ fn reply(message: &Message) -> Vec<u8> {
 }
 
 /// The scalar after `key`: this backend only ever sees texts without escapes and plain numbers.
-fn member<'b>(body: &'b str, key: &str) -> &'b str {
+pub(crate) fn member<'b>(body: &'b str, key: &str) -> &'b str {
     let Some((_, after)) = body.split_once(key) else { return "null" };
     let end = match after.strip_prefix('"') {
         Some(text) => text.find('"').map_or(after.len(), |end| end + 2),

@@ -4,10 +4,13 @@
 //! It starts everything itself: a trivial loopback backend, the relay, and `target/release/wasmgate` (built first by
 //! `cargo build --release`). Only ratios within one run mean anything; nothing here is a test.
 //!
-//! With `catalogs` it measures imports, catalogs and starts instead (`catalogs.rs`).
+//! With `clients` it measures sessions, held streams and fan-out instead (`clients.rs`), with `catalogs` imports, catalogs
+//! and starts (`catalogs.rs`).
 
 mod backend;
 mod catalogs;
+mod changing;
+mod clients;
 mod generated;
 mod load;
 mod process;
@@ -20,11 +23,16 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use catalogs::Runs;
+use clients::Crowd;
 use load::Sample;
 use process::Running;
 
 /// Connections of each cell.
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
+/// Clients at once.
+const CROWD: Crowd = Crowd { time: Duration::from_secs(8), held: 10_000, listeners: 1_000, changes: 20 };
+/// The same, quickly.
+const FEW: Crowd = Crowd { time: Duration::from_secs(2), held: 1_000, listeners: 200, changes: 5 };
 /// Bytes of the echoed text.
 const PAYLOAD: usize = 200;
 
@@ -36,12 +44,15 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = runtime.map_err(Into::into).and_then(|runtime| match words.as_slice() {
         ["backend"] => runtime.block_on(backend::serve()),
+        ["changing"] => runtime.block_on(changing::serve()),
         ["relay", to] => runtime.block_on(relay::serve(to)),
         [] => runtime.block_on(compare(Duration::from_secs(8), 3)),
         ["--quick"] => runtime.block_on(compare(Duration::from_secs(2), 1)),
+        ["clients"] => runtime.block_on(clients::measure(CROWD)),
+        ["clients", "--quick"] => runtime.block_on(clients::measure(FEW)),
         ["catalogs"] => runtime.block_on(catalogs::measure(Runs { few: 5, many: 15 })),
         ["catalogs", "--quick"] => runtime.block_on(catalogs::measure(Runs { few: 1, many: 3 })),
-        _ => Err("usage: wasmgate-bench [catalogs] [--quick]".into()),
+        _ => Err("usage: wasmgate-bench [catalogs|clients] [--quick]".into()),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,6 +14,8 @@ pub(crate) struct Running {
     pub(crate) port: u16,
     /// From exec to the first answered request.
     pub(crate) first_answer: Duration,
+    /// What ends with it.
+    behind: Option<Box<Self>>,
 }
 
 impl Running {
@@ -26,31 +28,48 @@ impl Running {
         let stdout = child.stdout.take().ok_or("no stdout")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        Ok(Self { child, port: line.trim().parse()?, first_answer: Duration::ZERO })
+        Ok(Self { child, port: line.trim().parse()?, first_answer: Duration::ZERO, behind: None })
     }
 
     /// The gateway on CPU 1 with the backend as its one server; `lean` without its interceptors.
     pub(crate) async fn gateway(backend: u16, lean: bool) -> Anyhow<Self> {
+        let arguments: &[&str] = if lean { &LEAN } else { &[] };
+        Self::started(backend, arguments, "{}\n").await
+    }
+
+    async fn started(backend: u16, arguments: &[&str], config: &str) -> Anyhow<Self> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let catalog = std::env::temp_dir().join(format!("wasmgate-bench-{}-{port}.yaml", std::process::id()));
+        let here = std::env::temp_dir().join(format!("wasmgate-bench-{}-{port}", std::process::id()));
+        let (catalog, settings) = (here.with_extension("catalog.yaml"), here.with_extension("yaml"));
         let text = format!(
             "registry:\n  echo:\n    type: remote\n    remote: {{ url: \"http://127.0.0.1:{backend}/mcp\", transport_type: streamable-http }}\n"
         );
         std::fs::write(&catalog, text)?;
+        std::fs::write(&settings, config)?;
         let mut command = pinned("1", &gateway_program()?);
         command.args(["run", "--servers", "echo", "--transport", "streaming", "--allow-unauthenticated"]);
-        command.arg("--catalog").arg(&catalog).args(["--port", &port.to_string()]).stderr(Stdio::null());
-        if lean {
-            command.args(["--log-calls=false", "--block-secrets=false"]);
-        }
+        command.arg("--catalog").arg(&catalog).arg("--config").arg(&settings);
+        command.args(["--port", &port.to_string()]).args(arguments).stderr(Stdio::null());
         let since = Instant::now();
         let child = command.spawn()?;
-        let mut running = Self { child, port, first_answer: Duration::ZERO };
+        let mut running = Self { child, port, first_answer: Duration::ZERO, behind: None };
         running.first_answer = answers(port, since).await?;
         // Idle means idle: the server behind is up and the lists are built.
         tokio::time::sleep(Duration::from_secs(2)).await;
         std::fs::remove_file(catalog)?;
+        std::fs::remove_file(settings)?;
         Ok(running)
+    }
+
+    /// A gateway for more clients than usual, without interceptors.
+    pub(crate) async fn crowded_gateway(backend: u16) -> Anyhow<Self> {
+        Self::started(backend, &LEAN, "listen: {maxConnections: 30000}\n").await
+    }
+
+    /// Keeps another process as long as this one.
+    pub(crate) fn with(mut self, behind: Self) -> Self {
+        self.behind = Some(Box::new(behind));
+        self
     }
 
     /// Its process id.
@@ -72,6 +91,9 @@ impl Drop for Running {
         let _reaped = self.child.wait();
     }
 }
+
+/// Without interceptors.
+const LEAN: [&str; 2] = ["--log-calls=false", "--block-secrets=false"];
 
 /// CPU seconds a process has used, user and system.
 pub(crate) fn cpu_seconds(pid: u32) -> Anyhow<f64> {

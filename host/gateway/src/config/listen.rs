@@ -11,7 +11,7 @@ pub const PORT: u16 = 8811;
 pub const HOST: &str = "127.0.0.1";
 
 /// Connections open at once unless told otherwise.
-pub const MAX_CONNECTIONS: u32 = 4096;
+const MAX_CONNECTIONS: u32 = 4096;
 
 /// Where clients come in and who may.
 #[derive(Debug, Clone, PartialEq, Eq)]
