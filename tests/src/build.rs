@@ -34,6 +34,11 @@ pub fn fixture() -> PathBuf {
     binaries().join("fixture")
 }
 
+/// The client for the client mode of the conformance suite.
+pub fn conformance_client() -> PathBuf {
+    binaries().join("conformance-client")
+}
+
 /// Where the binaries are, once Cargo has said they are up to date. The same selection of targets as `cargo test
 /// --workspace`, so that the same features apply and only the two programs are linked.
 fn binaries() -> &'static Path {

@@ -10,6 +10,7 @@ mod bundled_more;
 mod catalogs;
 mod cli;
 mod collections;
+mod conformance_client;
 mod containers;
 mod demo;
 mod distribution;
