@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id};
+use wasmgate_core::mcp::method;
 
 pub(super) use self::head::configured;
 
@@ -150,8 +151,8 @@ impl Http {
         let session = head.headers_ref().and_then(|headers| headers.get(head::SESSION)).cloned();
         let session = session.and_then(|sent| self.session.load_full().filter(|now| **now == sent));
         let response = self.send(head, body, question.patience).await;
-        let exchange =
-            Exchange { http: self, era, id, token: dressed.token, session, patience: question.patience };
+        let (is_listen, patience) = (question.method == method::LISTEN, question.patience);
+        let exchange = Exchange { http: self, era, id, token: dressed.token, is_listen, session, patience };
         let answer = match response {
             Ok(response) => {
                 if is_first {

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id, Message};
+use wasmgate_core::mcp::method;
 
 use super::Answer;
+use super::modern_listen::{subscription_id, unstamped};
 
 /// One message from a server.
 #[derive(Debug)]
@@ -17,8 +19,12 @@ pub(super) enum Incoming {
     Log(Json),
     /// One of its lists has changed.
     Changed(Kinds),
-    /// A resource somebody subscribed to has changed: the params.
-    Updated(Json),
+    /// A resource or task somebody waits for has changed: the method and its params.
+    Updated(&'static str, Json),
+    /// It has begun to tell what a listen of ours asked for: which, when it says so, and the params.
+    Acknowledged(Option<u64>, Json),
+    /// It gives up a listen of ours, or takes a question of its own back.
+    Dropped(u64),
     /// It asks something itself.
     Question(Id, Box<str>),
     /// A notification nobody here waits for.
@@ -89,8 +95,8 @@ fn one(message: Result<Message, jsonrpc::ReadError>, text: &[u8]) -> Incoming {
     }
 }
 
-fn notification(method: &str, params: Json) -> Incoming {
-    match method {
+fn notification(named: &str, params: Json) -> Incoming {
+    match named {
         "notifications/progress" => {
             let token = params.member("progressToken").and_then(|token| token.as_str().parse().ok());
             Incoming::Progress(token, params)
@@ -99,7 +105,13 @@ fn notification(method: &str, params: Json) -> Incoming {
         "notifications/tools/list_changed" => Incoming::Changed(Kinds::TOOLS),
         "notifications/prompts/list_changed" => Incoming::Changed(Kinds::PROMPTS),
         "notifications/resources/list_changed" => Incoming::Changed(Kinds::RESOURCES),
-        "notifications/resources/updated" => Incoming::Updated(params),
+        method::RESOURCE_UPDATED => Incoming::Updated(method::RESOURCE_UPDATED, unstamped(params)),
+        method::TASK_CHANGED => Incoming::Updated(method::TASK_CHANGED, unstamped(params)),
+        method::ACKNOWLEDGED => Incoming::Acknowledged(subscription_id(&params), params),
+        method::CANCELLED => {
+            let request = params.member("requestId").and_then(|id| id.as_str().parse().ok());
+            request.map_or(Incoming::Other, Incoming::Dropped)
+        }
         _ => Incoming::Other,
     }
 }

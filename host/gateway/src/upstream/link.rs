@@ -141,7 +141,7 @@ impl Link {
 pub(super) struct Signals {
     changed: AtomicU8,
     notify: Notify,
-    updates: Mutex<VecDeque<Json>>,
+    updates: Mutex<VecDeque<(&'static str, Json)>>,
     updated: Notify,
 }
 
@@ -159,22 +159,22 @@ impl Signals {
         }
     }
 
-    /// The server says that a resource has changed. Of more than anybody fetches the oldest are dropped.
-    pub(super) fn update(&self, params: Json) {
+    /// The server says that a resource or task has changed. Of more than anybody fetches the oldest are dropped.
+    pub(super) fn update(&self, method: &'static str, params: Json) {
         let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
         if updates.len() >= MAX_UPDATES {
             updates.pop_front();
         }
-        updates.push_back(params.detached());
+        updates.push_back((method, params.detached()));
         self.updated.notify_one();
     }
 
-    /// The next change of a resource.
-    pub(super) async fn next_update(&self) -> Json {
+    /// The next change of a resource or task: its method and params.
+    pub(super) async fn next_update(&self) -> (&'static str, Json) {
         loop {
             let next = self.updates.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             match next {
-                Some(params) => return params,
+                Some(update) => return update,
                 None => self.updated.notified().await,
             }
         }

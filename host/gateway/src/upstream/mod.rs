@@ -20,6 +20,7 @@ mod legacy; // 2025-11-25 and earlier
 mod link; // one connection, whatever its transport
 mod lists; // all pages of every list
 mod modern; // 2026-07-28
+mod modern_listen; // what a listen asks for
 mod outlet; // notifications on their way to a call
 mod poci; // tools that are one container per call
 mod pool; // all servers
@@ -84,7 +85,7 @@ pub struct Event {
 }
 
 /// What clients can wait for changes of.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     /// A resource, by the server's own URI.
     Resource(Arc<str>),
@@ -169,12 +170,11 @@ pub struct Status {
 }
 
 impl Offer {
-    /// Whether it says when a resource changes, in a way we can hear: servers of 2026-07-28 say so on streams of their own,
-    /// which are not opened.
+    /// Whether it says when a resource changes.
     pub fn takes_subscriptions(&self) -> bool {
         let subscribe =
             self.capabilities.member("resources").and_then(|resources| resources.member("subscribe"));
-        &*self.version != modern::VERSION && subscribe.and_then(|yes| yes.boolean()) == Some(true)
+        subscribe.and_then(|yes| yes.boolean()) == Some(true)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 use wasmgate_core::json::Json;
+use wasmgate_core::mcp::method;
 
 use super::Event;
 
@@ -29,6 +30,11 @@ impl Outlet {
     pub(super) fn log(&mut self, params: Json) {
         self.flush();
         let _ = self.offer(Event { method: "notifications/message".into(), params });
+    }
+
+    /// The server has begun to tell what this listen asked for.
+    pub(super) fn acknowledged(&mut self, params: Json) {
+        let _ = self.offer(Event { method: method::ACKNOWLEDGED.into(), params });
     }
 
     /// The answer is next: the latest progress goes before it.

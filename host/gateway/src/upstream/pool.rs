@@ -146,7 +146,10 @@ impl Pool {
     /// # Errors
     /// See [`Pool::call`].
     pub async fn subscribe(&self, permit: &Permit, topic: &Topic) -> Result<Answer, UpstreamError> {
-        let server = permit.server();
+        self.wait_for(permit.server(), topic).await
+    }
+
+    pub(super) async fn wait_for(&self, server: &ServerName, topic: &Topic) -> Result<Answer, UpstreamError> {
         let slot = self.slots.load().find(server);
         let answer = match slot {
             Some(slot) => slot.subscribe(topic).await,
@@ -155,10 +158,11 @@ impl Pool {
         answer.map_err(|fault| UpstreamError { server: server.clone(), fault })
     }
 
-    /// Ends what [`Pool::subscribe`] began, in the background.
+    /// Ends what [`Pool::subscribe`] began; the server is told in the background.
     pub fn unsubscribe(&self, server: &ServerName, topic: Topic) {
-        let Some(slot) = self.slots.load().by_name.get(server).cloned() else { return };
-        self.shared.tasks.spawn("upstream-unsubscribe", async move { slot.unsubscribe(&topic).await });
+        if let Some(slot) = self.slots.load().by_name.get(server) {
+            slot.unsubscribe(&topic);
+        }
     }
 
     /// What changes from now on, of every server, whoever waits for it.
@@ -195,7 +199,7 @@ impl Drop for Pool {
     }
 }
 
-/// How many changes of resources wait for a client that hears slowly.
+/// How many changes of resources and tasks wait for a client that hears slowly.
 const UPDATES: usize = 256;
 /// How long a call may take from its beginning to its server, interceptors included, to be served by one that has been
 /// removed in the meantime.

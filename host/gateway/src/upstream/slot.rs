@@ -2,29 +2,34 @@
 //!
 //! One instance per server, shared by everybody. Policies (per principal, per session) will make a slot hold several.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmgate_core::catalog::{Deadlines, Server};
 use wasmgate_core::json::{Json, ObjectWriter};
 
+mod listen; // the one listen of a modern server
 mod open; // from a definition to a connection
-mod same;
-mod subscribe; // resources somebody waits for // whether a server must be started anew
+mod same; // whether a server must be started anew
+mod subscribe; // clients that wait for changes
+mod topics; // of what
 
+use self::listen::Listener;
 use self::same::runs_the_same;
-use self::subscribe::Subscriptions;
+use self::topics::Topics;
 use super::backoff::Backoff;
 use super::correlator::Patience;
 use super::era::Era;
-use super::handshake::{Failure, greet};
+use super::handshake::{Failure, Greeting, greet};
 use super::link::{Link, Question};
 use super::lists::{Lists, is_same};
+use super::modern_listen::told_lists;
 use super::{Answer, Ask, Fault, Identity, Offer, State, Status, Update};
 use crate::egress::Egress;
 use crate::launch::{Launcher, Progress};
@@ -42,7 +47,7 @@ pub(super) struct Shared {
     pub(super) starts: Arc<Semaphore>,
     /// The log level clients want.
     pub(super) log_level: watch::Sender<Option<Arc<str>>>,
-    /// Resources that have changed.
+    /// Resources and tasks that have changed.
     pub(super) updates: broadcast::Sender<Update>,
     /// The pool is closing: calls in flight get no more time.
     pub(super) closing: CancellationToken,
@@ -55,7 +60,7 @@ pub(super) struct Slot {
     stop: CancellationToken,
     /// How often a connection was opened: turns through the addresses of a remote.
     opened: AtomicUsize,
-    subscriptions: Arc<Subscriptions>,
+    topics: Arc<Topics>,
 }
 
 /// Where a slot is.
@@ -76,7 +81,7 @@ impl Slot {
     /// For a server that is not started yet: see [`Slot::live`]. Its predecessor's subscriptions are its own, and what that
     /// offered stays listed while it starts.
     pub(super) fn new(server: Arc<Server>, predecessor: Option<&Self>) -> Self {
-        let subscriptions = predecessor.map(|slot| Arc::clone(&slot.subscriptions)).unwrap_or_default();
+        let topics = predecessor.map(|slot| Arc::clone(&slot.topics)).unwrap_or_default();
         let offer = predecessor.and_then(|slot| slot.status().offer);
         let phase = Phase { state: State::Pending, ready: None, offer };
         Self {
@@ -84,7 +89,7 @@ impl Slot {
             phase: watch::Sender::new(phase),
             stop: CancellationToken::new(),
             opened: AtomicUsize::new(0),
-            subscriptions,
+            topics,
         }
     }
 
@@ -224,15 +229,22 @@ impl Slot {
         permit: Option<OwnedSemaphorePermit>,
     ) -> (Duration, Failure) {
         let server = self.server.load_full();
-        let starting = async {
-            let greeting = greet(link, &server, &shared.identity).await?;
-            let era = greeting.era.clone();
-            let offer = Lists { link, era: &era, server: &server }.all(greeting).await;
-            Ok((era, offer))
+        let (permit, greeting) = match holding(permit, greet(link, &server, &shared.identity)).await {
+            (permit, Ok(greeting)) => (permit, greeting),
+            (_, Err(failure)) => return (Duration::ZERO, failure),
         };
-        let (era, offer) = match holding(permit, starting).await {
-            Ok(started) => started,
-            Err(failure) => return (Duration::ZERO, failure),
+        self.topics.begin_again();
+        let era = greeting.era.clone();
+        let (settled, begun) = oneshot::channel();
+        let mut listening = std::pin::pin!(self.listen(link, &greeting, settled));
+        let lists = async {
+            // Changes that come before the lists are read are in them, those that come later are told.
+            let _ = tokio::time::timeout(LISTENING, begun).await;
+            Lists { link, era: &era, server: &server }.all(greeting).await
+        };
+        let offer = tokio::select! {
+            (_, offer) = holding(permit, lists) => offer,
+            never = &mut listening => match never {},
         };
         link.learn(&era, &offer.tools);
         let ready = Arc::new(Ready { link: link.clone(), era });
@@ -242,9 +254,37 @@ impl Slot {
             ending = link.ended() => ending,
             () = self.tend(shared, &ready) => link.ended().await,
             () = link.listen(&ready.era) => link.ended().await,
-            () = self.pass_updates(shared, &ready) => link.ended().await,
+            never = self.pass_updates(shared, &ready) => match never {},
+            never = self.tell_topics(&ready), if matches!(ready.era, Era::Legacy(_)) => match never {},
+            never = &mut listening => match never {},
         };
         (since.elapsed(), ending.into())
+    }
+
+    /// Listens to a server of 2026-07-28 for as long as the connection lives.
+    fn listen(
+        &self,
+        link: &Link,
+        greeting: &Greeting,
+        settled: oneshot::Sender<()>,
+    ) -> impl Future<Output = Infallible> + use<> {
+        let listener = match &greeting.era {
+            Era::Legacy(_) => None,
+            Era::Modern(identity) => Some(Listener {
+                link: link.clone(),
+                identity: Arc::clone(identity),
+                server: self.server.load().name.clone(),
+                lists: told_lists(&greeting.capabilities),
+                topics: Arc::clone(&self.topics),
+                settled: Some(settled),
+            }),
+        };
+        async move {
+            match listener {
+                Some(listener) => listener.run().await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// While the server serves: reads changed lists anew and passes the log level on.
@@ -353,14 +393,17 @@ impl Ask {
     }
 }
 
-/// Runs a start while holding its permit, but not for long: a server that hangs must not hold others up.
-async fn holding<F: Future>(permit: Option<OwnedSemaphorePermit>, start: F) -> F::Output {
+/// Runs a part of a start while holding its permit, but not for long: a server that hangs must not hold others up.
+async fn holding<F: Future>(
+    permit: Option<OwnedSemaphorePermit>,
+    start: F,
+) -> (Option<OwnedSemaphorePermit>, F::Output) {
     let mut start = std::pin::pin!(start);
     if let Ok(done) = tokio::time::timeout(PERMIT_LIMIT, &mut start).await {
-        return done;
+        return (permit, done);
     }
     drop(permit);
-    start.await
+    (None, start.await)
 }
 
 /// Ends a connection, giving calls in flight time unless the pool is closing.
@@ -400,4 +443,6 @@ const COALESCE: Duration = Duration::from_millis(250);
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long one start may keep others waiting.
 const PERMIT_LIMIT: Duration = Duration::from_secs(2);
+/// How long a start waits for the server to begin to tell of changes.
+const LISTENING: Duration = Duration::from_millis(250);
 const LOG_LEVEL_LIMIT: Duration = Duration::from_secs(5);

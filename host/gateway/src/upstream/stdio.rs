@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id};
+use wasmgate_core::mcp::method;
 use wasmgate_core::name::ServerName;
 
 use self::owner::Owner;
@@ -61,6 +62,8 @@ struct Order {
     token: Option<Json>,
     patience: Patience,
     ticket: Ticket,
+    /// Whether it is a `subscriptions/listen`, which is answered when it ends.
+    is_listen: bool,
 }
 
 /// Where the answer and the events of a request go.
@@ -108,8 +111,8 @@ impl Pipe {
         line.push(b'\n');
         let (reply, answer) = oneshot::channel();
         let ticket = Ticket { reply, events: question.events.map(Outlet::new) };
-        let patience = question.patience;
-        let order = Order { id, line, token: dressed.token, patience, ticket };
+        let (patience, is_listen) = (question.patience, question.method == method::LISTEN);
+        let order = Order { id, line, token: dressed.token, patience, ticket, is_listen };
         match tokio::time::timeout_at(Instant::from_std(patience.ends()), self.orders.send(order)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(self.over().unavailable()),

@@ -16,7 +16,7 @@ use super::Http;
 use super::head::{self, Media};
 use crate::upstream::correlator::Patience;
 use crate::upstream::era::Era;
-use crate::upstream::framer::MAX_MESSAGE;
+use crate::upstream::framer::{Frame, Framer, MAX_MESSAGE};
 use crate::upstream::incoming::{self, Concern, Incoming};
 use crate::upstream::outlet::Outlet;
 use crate::upstream::sse::{SseFrame, SseParser};
@@ -29,6 +29,8 @@ pub(super) struct Exchange<'a> {
     pub(super) id: u64,
     /// The progress token its client knows.
     pub(super) token: Option<Json>,
+    /// Whether it is a `subscriptions/listen`, whose answer comes when it ends.
+    pub(super) is_listen: bool,
     /// The session it was sent in.
     pub(super) session: Option<Arc<HeaderValue>>,
     pub(super) patience: Patience,
@@ -54,6 +56,9 @@ impl Exchange<'_> {
         let media = Media::of(response.headers());
         let mut outlet = events.map(Outlet::new);
         match media {
+            Media::Json if self.is_listen && status.is_success() => {
+                self.lines(response.into_body(), &mut outlet).await
+            }
             Media::Json => self.message(response, &mut outlet).await,
             Media::Events if status.is_success() => self.events(response.into_body(), &mut outlet).await,
             Media::Events | Media::Other => Err(head::without_answer(status)),
@@ -67,17 +72,39 @@ impl Exchange<'_> {
     ) -> Result<Answer, Fault> {
         let status = response.status();
         let text = self.whole(response.into_body()).await?;
-        let mut answer = None;
-        incoming::read(&text, &mut |incoming| {
-            answer = answer.take().or_else(|| self.take(incoming, outlet));
-        });
-        match answer {
+        match self.messages(&text, outlet) {
             Some(answer) => answer,
             None if status.is_success() => {
                 Err(Fault::Misbehaved("a body that does not answer the request".into()))
             }
             None => Err(head::without_answer(status)),
         }
+    }
+
+    /// Reads a body of messages line by line: how some servers answer a listen.
+    async fn lines(&mut self, mut body: Body, outlet: &mut Option<Outlet>) -> Result<Answer, Fault> {
+        let mut framer = Framer::new(MAX_MESSAGE);
+        loop {
+            let piece = self.piece(&mut body).await?;
+            // The end of the body ends its last line.
+            framer.spare().extend_from_slice(piece.as_deref().unwrap_or(b"\n"));
+            while let Some(frame) = framer.next() {
+                let Frame::Line(line) = frame else { return Err(Fault::TooLarge(MAX_MESSAGE)) };
+                if let Some(answer) = self.messages(&line, outlet) {
+                    return answer;
+                }
+            }
+            if piece.is_none() {
+                return Err(Fault::Crashed(": its stream ended before the answer".into()));
+            }
+        }
+    }
+
+    /// What the messages of a text lead to: perhaps the end of the exchange.
+    fn messages(&mut self, text: &Bytes, outlet: &mut Option<Outlet>) -> Option<Result<Answer, Fault>> {
+        let mut answer = None;
+        incoming::read(text, &mut |incoming| answer = answer.take().or_else(|| self.take(incoming, outlet)));
+        answer
     }
 
     /// The whole body; in one piece, and then without a copy, when it came in one.
@@ -169,11 +196,7 @@ impl Exchange<'_> {
     fn frame(&mut self, frame: SseFrame, outlet: &mut Option<Outlet>) -> Option<Result<Answer, Fault>> {
         match frame {
             SseFrame::Event { name, data } if name.is_empty() || name == "message" => {
-                let mut answer = None;
-                incoming::read(&data, &mut |incoming| {
-                    answer = answer.take().or_else(|| self.take(incoming, outlet));
-                });
-                answer
+                self.messages(&data, outlet)
             }
             SseFrame::Event { .. } => None,
             SseFrame::TooLong(head) => match incoming::concern(&head, &[]) {
@@ -211,7 +234,18 @@ impl Exchange<'_> {
                 }
             }
             Incoming::Changed(kinds) => self.http.signals.raise(kinds),
-            Incoming::Updated(params) => self.http.signals.update(params),
+            Incoming::Updated(method, params) => self.http.signals.update(method, params),
+            // On a stream of its own it can be of no other listen.
+            Incoming::Acknowledged(_, params) => {
+                if let Some(outlet) = outlet {
+                    outlet.acknowledged(params);
+                }
+            }
+            Incoming::Dropped(id) => {
+                // Other ids are the server's own: of what it asked itself.
+                let given_up = || Err(Fault::Crashed(": it gave the request up".into()));
+                return (self.is_listen && id == self.id).then(given_up);
+            }
             Incoming::Question(id, method) => self.http.tell_aside(self.era, questions::answer(&id, &method)),
             Incoming::Other | Incoming::Garbage => {}
         }

@@ -80,7 +80,7 @@ impl Http {
     fn hear(self: &Arc<Self>, era: &Era, incoming: Incoming) {
         match incoming {
             Incoming::Changed(kinds) => self.signals.raise(kinds),
-            Incoming::Updated(params) => self.signals.update(params),
+            Incoming::Updated(method, params) => self.signals.update(method, params),
             Incoming::Question(id, method) => self.tell_aside(era, questions::answer(&id, &method)),
             // Nothing here says which call it belongs to.
             _ => {}

@@ -1,5 +1,6 @@
 //! The task that owns a pair of pipes and what is behind them.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -70,6 +71,7 @@ impl Owner {
                 server,
                 signals,
                 waiting: Correlator::new(),
+                listens: HashMap::new(),
                 garbage: Garbage::default(),
                 dropped: 0,
             },
@@ -158,7 +160,7 @@ impl Owner {
     fn take_control(&mut self, control: Control) {
         match control {
             Control::Cancel(id) => {
-                if self.desk.waiting.end(id).is_some() {
+                if self.desk.waiting.end(id).or_else(|| self.desk.listens.remove(&id)).is_some() {
                     self.writer.cancel(id, "the client cancelled the request");
                 }
             }
@@ -234,6 +236,8 @@ struct Desk {
     server: ServerName,
     signals: Arc<Signals>,
     waiting: Correlator<Ticket>,
+    /// Listens are no calls: they end with the connection, and say nothing of which call a message belongs to.
+    listens: HashMap<u64, Ticket>,
     garbage: Garbage,
     /// Messages nobody waited for.
     dropped: u64,
@@ -246,6 +250,10 @@ impl Desk {
             return;
         }
         writer.out.extend_from_slice(&order.line);
+        if order.is_listen {
+            self.listens.insert(order.id, order.ticket);
+            return;
+        }
         self.waiting.ask(order.id, order.ticket, order.token, order.patience);
     }
 
@@ -285,7 +293,13 @@ impl Desk {
                 None => self.dropped += 1,
             },
             Incoming::Changed(kinds) => self.signals.raise(kinds),
-            Incoming::Updated(params) => self.signals.update(params),
+            Incoming::Updated(method, params) => self.signals.update(method, params),
+            Incoming::Acknowledged(id, params) => self.acknowledged(id, params),
+            Incoming::Dropped(id) => {
+                if let Some(ticket) = self.listens.remove(&id) {
+                    let _ = ticket.reply.send(Err(Fault::Crashed(": it gave the request up".into())));
+                }
+            }
             Incoming::Question(id, method) => writer.answer(&id, &method),
             Incoming::Other => self.dropped += 1,
             Incoming::Garbage => self.garbage.add(&self.server, line, now),
@@ -293,7 +307,7 @@ impl Desk {
     }
 
     fn finish(&mut self, id: u64, answer: Result<Answer, Fault>) {
-        let Some(mut ticket) = self.waiting.end(id) else {
+        let Some(mut ticket) = self.waiting.end(id).or_else(|| self.listens.remove(&id)) else {
             self.dropped += 1;
             tracing::debug!(server = %self.server, id, "answer nobody waits for: dropped");
             return;
@@ -312,6 +326,19 @@ impl Desk {
             Concern::Request(id) => self.finish(id, Err(fault)),
             Concern::Nobody => self.dropped += 1,
             Concern::Unknown => self.fail_all(&fault),
+        }
+    }
+
+    /// A server that does not say which listen it means can only mean the one there is.
+    fn acknowledged(&mut self, id: Option<u64>, params: Json) {
+        let is_only = self.listens.len() == 1;
+        let ticket = match id {
+            Some(id) => self.listens.get_mut(&id),
+            None => self.listens.values_mut().next().filter(|_| is_only),
+        };
+        match ticket.and_then(|ticket| ticket.events.as_mut()) {
+            Some(events) => events.acknowledged(params),
+            None => self.dropped += 1,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The pool against real servers: child processes and HTTP servers of this process.
 
 mod http; // streamable HTTP
+mod listen; // what modern servers say outside calls
 mod process; // stdio
 pub(crate) mod site; // an HTTP server that does as it is told
 mod sse; // HTTP+SSE of 2024-11-05

@@ -82,6 +82,11 @@ impl Reply {
         Self::stream(200, "text/event-stream")
     }
 
+    /// A body of messages, one a line.
+    pub(crate) fn lines() -> (Self, Rest) {
+        Self::stream(200, "application/json")
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
