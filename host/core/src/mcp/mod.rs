@@ -2,6 +2,10 @@
 //!
 //! The source of every rule is the specification of the version named, https://modelcontextprotocol.io/specification.
 
+mod asking; // what servers may ask of clients
+
+pub use asking::{MAY_ASK, QUESTIONS, missing};
+
 /// 2024-11-05: HTTP+SSE and stdio.
 pub const V2024_11_05: &str = "2024-11-05";
 /// 2025-03-26: streamable HTTP; the only version with JSON-RPC batches.
