@@ -61,7 +61,7 @@ pub(super) fn receive(gateway: &Arc<Gateway>, session: &Arc<Session>, bytes: Byt
             Ok(Message::Request { id, method, .. }) if &*method == method::INITIALIZE => {
                 Step::Reply(Reply::refusal(Wire::Legacy, Some(&id), &Refusal::Initialized))
             }
-            Ok(message) => legacy::receive(gateway, session, message, manner),
+            Ok(message) => legacy::receive_in_batch(gateway, session, message, manner),
         };
         batch.add(step);
     }

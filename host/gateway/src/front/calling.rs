@@ -9,13 +9,14 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 use wasmgate_core::json::Json;
-use wasmgate_core::jsonrpc::{Id, write_error, write_notification};
+use wasmgate_core::jsonrpc::{Id, write_error, write_notification, write_result};
 use wasmgate_core::mcp::{log_level_passes, method};
 
+use super::asking::{Asking, asks};
 use super::batch::Batch;
 use super::listen::Listen;
 use super::render::{self, Refusal, Wire, Worded};
-use super::session::{Caller, InFlight};
+use super::session::{Caller, InFlight, Session};
 use super::{legacy, modern, offer};
 use crate::gateway::{CallError, ClientFacts, Event, Gateway, Offering, Request, View};
 use crate::shutdown::Tasks;
@@ -76,6 +77,8 @@ pub(super) enum Wants {
 pub(super) struct Calling {
     future: Pin<Box<dyn Future<Output = Reply> + Send>>,
     events: Option<mpsc::Receiver<Event>>,
+    /// What is said to the client besides, in whole messages: questions.
+    said: Option<mpsc::Receiver<Vec<u8>>>,
     wants: Wants,
     state: State,
     outlives: Option<Tasks>,
@@ -99,30 +102,31 @@ impl Calling {
     ) -> Self {
         let (events, receiver) = channel(&wants);
         let (session, in_flight) = in_flight.unzip();
-        let request = Request {
-            view: caller.view.clone(),
-            id: next_id(),
-            principal: Arc::clone(&caller.principal),
-            session,
-            method: Arc::clone(&question.method),
-            params: question.params,
-            client: question.client,
-            version: question.version,
-            events,
-        };
-        let answer = Answer {
-            wire: question.wire,
-            id: question.id,
-            method: question.method,
-            view: caller.view.clone(),
-        };
-        let future = Box::pin(run(gateway, request, answer, in_flight));
-        Self { future, events: receiver, wants, state: State::Running, outlives: None }
+        let (request, answer) = question.split(caller, session, events);
+        let future = Box::pin(run(gateway, request, answer, Beside { in_flight, asking: None }));
+        Self { future, events: receiver, said: None, wants, state: State::Running, outlives: None }
+    }
+
+    /// The same for a legacy client that can be asked what the server wants to know meanwhile.
+    pub(super) fn asking(
+        gateway: Arc<Gateway>,
+        session: &Arc<Session>,
+        question: Question,
+        wants: Wants,
+        in_flight: InFlight,
+    ) -> Self {
+        let (events, receiver) = channel(&wants);
+        let (request, answer) = question.split(&session.caller, Some(Arc::clone(&session.id)), events);
+        let (asking, said) = Asking::new(Arc::clone(session));
+        let beside = Beside { in_flight: Some(in_flight), asking: Some(asking) };
+        let future = Box::pin(run(gateway, request, answer, beside));
+        Self { future, events: receiver, said: Some(said), wants, state: State::Running, outlives: None }
     }
 
     /// A call that `future` answers, without notifications.
     pub(super) fn of(future: Pin<Box<dyn Future<Output = Reply> + Send>>) -> Self {
-        Self { future, events: None, wants: Wants::Nothing, state: State::Running, outlives: None }
+        let state = State::Running;
+        Self { future, events: None, said: None, wants: Wants::Nothing, state, outlives: None }
     }
 
     /// See [`Step::outliving`].
@@ -148,6 +152,40 @@ impl Calling {
             }
         }
     }
+
+    fn next_said(&mut self, cx: &mut Context<'_>) -> Option<Vec<u8>> {
+        let said = self.said.as_mut()?;
+        match self.state {
+            State::Running => match said.poll_recv(cx) {
+                Poll::Ready(said) => said,
+                Poll::Pending => None,
+            },
+            _ => said.try_recv().ok(),
+        }
+    }
+}
+
+impl Question {
+    fn split(
+        self,
+        caller: &Caller,
+        session: Option<Arc<str>>,
+        events: mpsc::Sender<Event>,
+    ) -> (Request, Answer) {
+        let request = Request {
+            view: caller.view.clone(),
+            id: next_id(),
+            principal: Arc::clone(&caller.principal),
+            session,
+            method: Arc::clone(&self.method),
+            params: self.params,
+            client: self.client,
+            version: self.version,
+            events,
+        };
+        let answer = Answer { wire: self.wire, id: self.id, method: self.method, view: caller.view.clone() };
+        (request, answer)
+    }
 }
 
 impl Stream for Calling {
@@ -156,7 +194,7 @@ impl Stream for Calling {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Part>> {
         let this = &mut *self;
         loop {
-            if let Some(event) = this.next_event(cx) {
+            if let Some(event) = this.next_event(cx).or_else(|| this.next_said(cx)) {
                 return Poll::Ready(Some(Part::Event(event)));
             }
             match std::mem::replace(&mut this.state, State::Over) {
@@ -244,15 +282,27 @@ struct Answer {
     view: View,
 }
 
-async fn run(gateway: Arc<Gateway>, request: Request, answer: Answer, in_flight: Option<InFlight>) -> Reply {
+/// What goes with a call on the way.
+struct Beside {
+    /// Its place among the calls in flight.
+    in_flight: Option<InFlight>,
+    /// How its client is asked.
+    asking: Option<Asking>,
+}
+
+async fn run(gateway: Arc<Gateway>, request: Request, answer: Answer, beside: Beside) -> Reply {
     let id = Arc::clone(&request.id);
+    let Beside { in_flight, asking } = beside;
     let asked = async {
         match &*answer.method {
             method::DISCOVER => {
                 let word = |_: &Json, offering: &Offering| Ok(offer::discovered(offering));
                 gateway.greet(request, word).await.map(|greeting| greeting.result)
             }
-            _ => gateway.request(request).await,
+            _ => match &asking {
+                Some(asking) => asking.request(&gateway, request).await,
+                None => gateway.request(request).await,
+            },
         }
     };
     let outcome = match in_flight {
@@ -287,10 +337,11 @@ fn reply(answer: &Answer, outcome: Result<Json, CallError>, request: &str) -> Re
     };
     match wire {
         Wire::Modern => Reply::message(modern::write_result(id, method, &result)),
-        Wire::Legacy => match legacy::result(&result) {
-            Some(result) => Reply::message(wasmgate_core::jsonrpc::write_result(id, &result)),
-            None => Reply::message(write_error(Some(id), &render::unbridged(request))),
-        },
+        Wire::Legacy if asks(&result) => {
+            let error = CallError::NotAsked("it cannot be asked in this request");
+            Reply::error(Some(id), &render::failure(*wire, &error, request))
+        }
+        Wire::Legacy => Reply::message(write_result(id, &legacy::result(&result))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! 2024-11-05 to 2025-11-25: a session opened by `initialize`, and what it answers itself. The same for every transport.
 //!
-//! What a server asks of its client (sampling, elicitation, roots) has its place here, too, and is not carried yet: the
-//! capabilities for it are kept from servers, and a result that asks for input is an error.
+//! What a server asks of its client (sampling, elicitation, roots) goes out on the stream of the call it belongs to: see
+//! [`super::asking`]. Where a call has no such stream, servers are told that this client can be asked nothing.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{Id, Message, write_result};
-use wasmgate_core::mcp::{LEGACY, LOG_LEVELS, V2025_11_25, method};
+use wasmgate_core::mcp::{LEGACY, LOG_LEVELS, MAY_ASK, V2025_11_25, method};
 
 use super::batch::Manner;
 use super::calling::{Calling, Question, Reply, Step, Wants, next_id, nobody};
@@ -25,17 +25,44 @@ pub(super) fn receive(
     message: Message,
     manner: Manner,
 ) -> Step {
+    serve(gateway, session, message, Served { manner, asks: manner.hears })
+}
+
+/// The same for a message in a batch: its answer is a part of another message, so there is no stream for questions.
+pub(super) fn receive_in_batch(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    message: Message,
+    manner: Manner,
+) -> Step {
+    serve(gateway, session, message, Served { manner, asks: false })
+}
+
+/// How a message is served.
+struct Served {
+    manner: Manner,
+    /// Whether the client can be asked what the server wants to know meanwhile.
+    asks: bool,
+}
+
+fn serve(gateway: &Arc<Gateway>, session: &Arc<Session>, message: Message, served: Served) -> Step {
     match message {
-        // Nothing was asked: late answers and invented ones are dropped alike.
-        Message::Response { .. } => Step::Nothing,
+        Message::Response { id, outcome } => {
+            if let Some(id) = id {
+                session.answered(&id, outcome);
+            }
+            Step::Nothing
+        }
         Message::Notification { method, params } => {
+            // `notifications/roots/list_changed` ends here, too: no server is told that there are such notifications,
+            // because a server asks for the roots in the course of a call and anew in each.
             if &*method == method::CANCELLED {
                 cancel(session, params.as_ref());
             }
             Step::Nothing
         }
         Message::Request { id, method, params } => {
-            let asked = Asked { id: id.clone(), method, params, manner };
+            let asked = Asked { id: id.clone(), method, params, served };
             request(gateway, session, asked)
                 .unwrap_or_else(|refusal| Step::Reply(Reply::refusal(Wire::Legacy, Some(&id), &refusal)))
         }
@@ -88,12 +115,12 @@ pub(super) async fn open(
     Ok(greeting.result)
 }
 
-/// `initialize` on a stream: answered on the spot unless an interceptor takes its time. Requests that come before the
-/// answer find no session (2025-11-25 basic/lifecycle: clients wait for it).
+/// `initialize` on a stream: answered on the spot unless an interceptor takes its time. Meanwhile [`Session::is_opening`].
 fn initialize(gateway: &Arc<Gateway>, session: &Arc<Session>, id: Id, params: Option<Json>) -> Step {
-    let opening = open(Arc::clone(gateway), Arc::clone(session), params);
+    let (opening, opened) = (session.opening(), open(Arc::clone(gateway), Arc::clone(session), params));
     let mut answer: Pin<Box<dyn Future<Output = Reply> + Send>> = Box::pin(async move {
-        match opening.await {
+        let _opening = opening;
+        match opened.await {
             Ok(result) => Reply::message(write_result(&id, &result)),
             Err(worded) => Reply::error(Some(&id), &worded),
         }
@@ -104,23 +131,21 @@ fn initialize(gateway: &Arc<Gateway>, session: &Arc<Session>, id: Id, params: Op
     }
 }
 
-/// A result as legacy clients know it: without what 2026-07-28 added. None when it asks for input.
-pub(super) fn result(result: &Json) -> Option<Json> {
-    let [kind, ttl, scope] = result.pick(["resultType", "ttlMs", "cacheScope"]);
-    if kind.as_ref().is_some_and(|kind| kind.string().as_deref() == Some("input_required")) {
-        return None;
+/// A result as legacy clients know it: without what 2026-07-28 added. Servers of that version always say `resultType`;
+/// without it the other members mean something else, and stay.
+pub(super) fn result(result: &Json) -> Json {
+    let kind = result.member("resultType");
+    if kind.as_ref().and_then(Json::string).as_deref() != Some("complete") {
+        return result.clone();
     }
-    if kind.is_none() && ttl.is_none() && scope.is_none() {
-        return Some(result.clone());
-    }
-    Some(result.with_members(&[("resultType", None), ("ttlMs", None), ("cacheScope", None)]))
+    result.with_members(&[("resultType", None), ("ttlMs", None), ("cacheScope", None)])
 }
 
 struct Asked {
     id: Id,
     method: Box<str>,
     params: Option<Json>,
-    manner: Manner,
+    served: Served,
 }
 
 fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Result<Step, Refusal> {
@@ -147,7 +172,7 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
             if &*asked.method == method::RESOURCES_SUBSCRIBE && !session.may_subscribe(&uri) {
                 return Err(Refusal::Limit("subscriptions"));
             }
-            let (agreed, in_flight) = session.begin(&asked.id, asked.manner.most)?;
+            let (agreed, in_flight) = session.begin(&asked.id, asked.served.manner.most)?;
             let request = request_of(session, &agreed, &asked.method, asked.params.clone());
             let wait =
                 Waiting { gateway: Arc::clone(gateway), session: Arc::clone(session), uri: (&*uri).into() };
@@ -155,21 +180,26 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
         }
         method::DISCOVER | method::LISTEN => Err(Refusal::Misfit(super::classify::Misfit::Removed)),
         _ => {
-            let (agreed, in_flight) = session.begin(&asked.id, asked.manner.most)?;
-            let wants = match asked.manner.hears {
+            let (agreed, in_flight) = session.begin(&asked.id, asked.served.manner.most)?;
+            let wants = match asked.served.manner.hears {
                 true => Wants::Logs(agreed.client.log_level.clone()),
                 false => Wants::Nothing,
             };
+            let can_be_asked = asked.served.asks && MAY_ASK.contains(&&*asked.method);
+            let client = if can_be_asked { agreed.client } else { silent(agreed.client) };
             let question = Question {
                 wire: Wire::Legacy,
                 id: asked.id,
                 method: asked.method.into(),
                 params: asked.params,
                 version: agreed.version,
-                client: agreed.client,
+                client,
             };
-            let in_flight = Some((Arc::clone(&session.id), in_flight));
             let gateway = Arc::clone(gateway);
+            if can_be_asked {
+                return Ok(Step::Call(Calling::asking(gateway, session, question, wants, in_flight)));
+            }
+            let in_flight = Some((Arc::clone(&session.id), in_flight));
             Ok(Step::Call(Calling::new(gateway, &session.caller, question, wants, in_flight)))
         }
     }
@@ -237,16 +267,22 @@ fn agree(params: Option<&Json>) -> Result<Agreed, Refusal> {
     let wanted = version.as_ref().and_then(Json::string).ok_or(missing)?;
     let version = LEGACY.iter().find(|known| **known == wanted).copied().unwrap_or(V2025_11_25);
     let capabilities = capabilities.filter(Json::is_object).unwrap_or_else(Json::empty_object);
-    let capabilities = capabilities.with_members(&[
-        ("sampling", None),
-        ("elicitation", None),
-        ("roots", None),
-        ("tasks", None),
-    ]);
+    let roots = capabilities.member("roots").map(|roots| roots.without_member("listChanged"));
+    let capabilities = capabilities.with_members(&[("roots", roots.as_ref()), ("tasks", None)]);
     // A copy: the session outlives the message by far.
     let info = info.map(|info| info.detached());
     let client = ClientFacts { info, capabilities: capabilities.detached(), log_level: None };
     Ok(Agreed { version, client: Arc::new(client) })
+}
+
+/// The same client where it cannot be asked anything.
+fn silent(client: Arc<ClientFacts>) -> Arc<ClientFacts> {
+    let can_be_asked = client.capabilities.pick(ASKABLE).iter().any(Option::is_some);
+    if !can_be_asked {
+        return client;
+    }
+    let capabilities = client.capabilities.with_members(&ASKABLE.map(|name| (name, None)));
+    Arc::new(ClientFacts { capabilities, ..(*client).clone() })
 }
 
 fn level(params: Option<&Json>) -> Result<&'static str, Refusal> {
@@ -258,6 +294,8 @@ fn level(params: Option<&Json>) -> Result<&'static str, Refusal> {
     ))
 }
 
+/// Capabilities of clients that can be asked something.
+const ASKABLE: [&str; 3] = ["sampling", "elicitation", "roots"];
 const NO_VERSION: &str = "protocolVersion: a text is required";
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! until the [`Slot`] holds a gateway. Nothing here knows servers, plugins or catalogs.
 
 mod accept; // what the client can read
+mod asking; // what servers ask of legacy clients
 mod auth; // who asks
 mod batch; // JSON-RPC batches of 2025-03-26
 mod body; // bytes of HTTP messages

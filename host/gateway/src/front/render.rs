@@ -173,9 +173,15 @@ pub(super) fn failure(wire: Wire, failed: &CallError, request: &str) -> Worded {
             let error = error_object(code::MISSING_CLIENT_CAPABILITY, &failed.to_string(), Some(&data));
             translated(wire, &error)
         }
+        CallError::NotAsked(_) => own(code::INTERNAL, &failed.to_string(), &data("input_required")),
+        CallError::Limit(_) => own(LIMIT_EXCEEDED, &failed.to_string(), &data("limit_exceeded")),
         CallError::NotServing(_) => own(code::INTERNAL, &failed.to_string(), &data("not_serving")),
     };
-    let status = if matches!(failed, CallError::NotServing(_)) { 503 } else { status(wire, &error) };
+    let status = match failed {
+        CallError::NotServing(_) => 503,
+        CallError::Limit(_) => 429,
+        _ => status(wire, &error),
+    };
     Worded { status, error }
 }
 
@@ -185,12 +191,6 @@ pub fn in_words(failed: &CallError) -> String {
     let message = worded.member("message");
     let text = message.as_ref().and_then(Json::string).map(Cow::into_owned);
     text.unwrap_or_else(|| worded.as_str().to_owned())
-}
-
-/// A result that the client's era cannot carry.
-pub(super) fn unbridged(request: &str) -> Json {
-    let data = Data { code: "input_required", request_id: Some(request), ..Data::default() };
-    own(code::INTERNAL, "the server asks for input that this client cannot be asked for yet", &data)
 }
 
 fn misfit(wire: Wire, misfit: &Misfit) -> Worded {

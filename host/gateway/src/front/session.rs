@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::Id;
 
 use super::calling::Step;
@@ -44,6 +45,11 @@ struct State {
     confirmed: bool,
     used: Instant,
     in_flight: HashMap<Id, Option<oneshot::Sender<()>>>,
+    /// Questions the client has not answered, by the ids they went out with.
+    asked: HashMap<Id, oneshot::Sender<Result<Json, Json>>>,
+    asked_ever: u64,
+    /// Requests wait for the answer to `initialize`.
+    is_opening: bool,
     streams: Vec<u64>,
     streams_opened: u64,
     told: Revisions,
@@ -58,6 +64,16 @@ pub(super) struct InFlight {
     cancelled: oneshot::Receiver<()>,
 }
 
+/// A question put to the client. When this is dropped nobody waits for the answer any more.
+pub(super) struct OpenQuestion {
+    session: Arc<Session>,
+    id: Id,
+    answer: oneshot::Receiver<Result<Json, Json>>,
+}
+
+/// An `initialize` that is being answered.
+pub(super) struct Opening(Arc<Session>);
+
 /// A stream that a client holds open for notifications.
 pub(super) struct Listening {
     session: Arc<Session>,
@@ -71,6 +87,9 @@ impl Session {
             confirmed: false,
             used: now,
             in_flight: HashMap::new(),
+            asked: HashMap::new(),
+            asked_ever: 0,
+            is_opening: false,
             streams: Vec::new(),
             streams_opened: 0,
             told: Revisions::default(),
@@ -152,9 +171,42 @@ impl Session {
         for entry in state.in_flight.values_mut() {
             entry.take();
         }
-        let over = std::mem::take(&mut state.subscriptions);
+        let over = (std::mem::take(&mut state.subscriptions), std::mem::take(&mut state.asked));
         drop(state);
         drop(over);
+    }
+
+    /// An id for a question to the client, and the place its answer comes to.
+    pub(super) fn ask(self: &Arc<Self>) -> Result<OpenQuestion, Refusal> {
+        let mut state = self.state();
+        if self.ended.is_cancelled() || state.asked.len() >= MAX_ASKED {
+            return Err(Refusal::Limit("questions at once"));
+        }
+        state.asked_ever += 1;
+        let id = Id::of(&Json::of(&format!("wg-{}", state.asked_ever))).ok_or(Refusal::IdInUse)?;
+        let (sender, answer) = oneshot::channel();
+        state.asked.insert(id.clone(), sender);
+        Ok(OpenQuestion { session: Arc::clone(self), id, answer })
+    }
+
+    /// The client answers a question. What was not asked, or not by this session, is dropped.
+    pub(super) fn answered(&self, id: &Id, outcome: Result<Json, Json>) {
+        let Some(waiting) = self.state().asked.remove(id) else {
+            return tracing::debug!(session = %self.id, "an answer that nobody waits for");
+        };
+        // Whoever asked may have gone in this moment.
+        let _ = waiting.send(outcome);
+    }
+
+    /// Marks `initialize` as being answered, until what this returns is dropped.
+    pub(super) fn opening(self: &Arc<Self>) -> Opening {
+        self.state().is_opening = true;
+        Opening(Arc::clone(self))
+    }
+
+    /// Whether `initialize` is being answered.
+    pub(super) fn is_opening(&self) -> bool {
+        self.state().is_opening
     }
 
     /// Whether the session may wait for one more resource.
@@ -239,6 +291,35 @@ impl Drop for InFlight {
     }
 }
 
+impl OpenQuestion {
+    /// The id it goes out with.
+    pub(super) const fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// Whether the client has not answered yet.
+    pub(super) fn is_open(&self) -> bool {
+        self.session.state().asked.contains_key(&self.id)
+    }
+
+    /// The client's result, or its error; None when the session ended.
+    pub(super) async fn answer(&mut self) -> Option<Result<Json, Json>> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl Drop for OpenQuestion {
+    fn drop(&mut self) {
+        self.session.state().asked.remove(&self.id);
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.state().is_opening = false;
+    }
+}
+
 impl Listening {
     /// Whether this stream carries what the session is told: a message goes on one stream only (2025-03-26
     /// basic/transports, "Multiple Connections"), the one opened last.
@@ -255,6 +336,8 @@ impl Drop for Listening {
 
 /// So many resources may one session wait for.
 const MAX_SUBSCRIPTIONS: usize = 1000;
+/// So many questions may wait for the client of one session.
+const MAX_ASKED: usize = 256;
 
 #[cfg(test)]
 pub(super) mod tests {

@@ -80,7 +80,8 @@ impl Pipe {
         loop {
             tokio::select! {
                 Some(message) = duplex.next() => write(output, message).await?,
-                line = lines.next() => match line? {
+                // Clients wait for the answer to `initialize`; what one sends at once waits in the pipe.
+                line = lines.next(), if !self.session.is_opening() => match line? {
                     Some(line) => duplex.push(self.receive(line)),
                     None => break,
                 },

@@ -3,32 +3,81 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use wasmgate_core::json::Json;
+use wasmgate_core::mcp::{MAY_ASK, MODERN};
 use wasmgate_core::pipeline::Exchange;
 use wasmgate_core::policy::Permit;
 
 use super::phases::{Sent, towards_client, towards_server};
-use super::rounds::Rounds;
-use super::{CallError, Gateway, Request};
-use crate::upstream::{Answer, Ask};
+use super::questions::{self, Sorted, replies, sorted};
+use super::rounds::{Back, Retry, Rounds};
+use super::state::State;
+use super::{CallError, Fault, Gateway, Refused, Request, UpstreamError};
+use crate::upstream::{Answer, Ask, Event, Question};
+
+/// One request on its way to its server.
+struct Going<'a> {
+    rounds: &'a Rounds<'a>,
+    permit: &'a Permit,
+    request: &'a Request,
+}
+
+/// What became of a request at its server.
+enum Came {
+    Result(Json),
+    Error(Json),
+    /// It goes on when the client has answered.
+    Asks(Vec<Question>, super::park::Stay),
+}
 
 impl Gateway {
-    /// Answers a request that belongs to one server.
-    pub(super) async fn call(&self, mut request: Request) -> Result<Json, CallError> {
+    /// Asks again after a result that asked for input: `request` is the same request with `inputResponses` and with the
+    /// `requestState` of that result, if it had one; `refused` are the questions that the client answered with errors. For
+    /// fronts whose clients do not ask again themselves.
+    ///
+    /// # Errors
+    /// [`CallError`]; the client's own error where the server cannot be told of it.
+    pub async fn go_on(&self, request: Request, refused: Vec<Refused>) -> Result<Json, CallError> {
+        self.call(request, Some(refused)).await
+    }
+
+    /// The client gives up on a result that asked for input, with this `requestState`: a call that waits for it is
+    /// cancelled. Any other state is nothing to us.
+    pub fn abandon(&self, principal: &str, state: &str) {
+        let parked = State::read(&self.sealer, principal, state).parked();
+        drop(parked.and_then(|id| self.parking.take(&id, principal)));
+    }
+
+    /// Answers a request that belongs to one server. `refused` comes with one that is asked again.
+    pub(super) async fn call(
+        &self,
+        mut request: Request,
+        refused: Option<Vec<Refused>>,
+    ) -> Result<Json, CallError> {
         let (now, asked) = self.asked(&request).await?; // public name -> server and its own name
         let permit = now.policy.permit(asked.target.clone()).map_err(|_| asked.unknown())?;
         let params = asked.in_own_words(request.params.take());
         let pipeline = &now.generation.pipeline;
         let subject = asked.subject(params.as_ref());
         let operation = request.operation(Some(asked.target.server.clone()), subject);
-        if pipeline.stages().is_empty() && !Rounds::may_carry_state(&request) {
-            let answer = self.pool.call(&permit, ask(&request, params)).await?;
-            return Ok(asked.in_public_words(result(answer)?));
-        }
-        let rounds = Rounds { pipeline, operation: &operation, sealer: &self.sealer };
-        let params = rounds.answers(params).await?; // what the client answers to the server's questions
+        let rounds = Rounds {
+            pipeline,
+            operation: &operation,
+            sealer: &self.sealer,
+            parking: &self.parking,
+            offer: now.status(&asked.target.server).and_then(|status| status.offer.clone()),
+            said: params.clone(),
+        };
+        // What the client answers to the server's questions.
+        let Retry { params, parked } = match refused {
+            Some(refused) => rounds.answers(params, refused).await?,
+            None if Rounds::may_carry_state(&request) => rounds.answers(params, Vec::new()).await?,
+            None => Retry { params, parked: None },
+        };
+        let going = Going { rounds: &rounds, permit: &permit, request: &request };
         if !pipeline.interested(&operation) {
-            let result = self.asked_in_full(&rounds, &permit, &request, params).await?;
+            let result = self.asked_in_full(going, params, parked).await?;
             return Ok(asked.in_public_words(result));
         }
         let mut exchange = Exchange::new(operation.clone());
@@ -40,7 +89,7 @@ impl Gateway {
                 // Stages say what is asked, never who is asked: the name is put back whatever they wrote.
                 Sent::Params(params) => {
                     let params = asked.in_own_words(Some(params));
-                    self.asked_in_full(&rounds, &permit, &request, params).await
+                    self.asked_in_full(going, params, parked).await
                 }
             };
         Ok(asked.in_public_words(towards_client(pipeline, &mut exchange, outcome).await?))
@@ -49,38 +98,105 @@ impl Gateway {
     /// Asks the server; what it says meanwhile and what it asks back pass through the interceptors.
     async fn asked_in_full(
         &self,
-        rounds: &Rounds<'_>,
-        permit: &Permit,
-        request: &Request,
+        going: Going<'_>,
         params: Option<Json>,
+        parked: Option<Back>,
     ) -> Result<Json, CallError> {
-        let ask = ask(request, params);
-        let answer = match rounds.overheard(&request.events) {
-            None => self.pool.call(permit, ask).await?,
+        let events = &going.request.events;
+        let came = match going.rounds.overheard(events) {
+            None => self.come(&going, params, parked, events.clone()).await?,
             Some(said) => {
-                let ask = Ask { events: said.sender(), ..ask };
-                said.beside(self.pool.call(permit, ask)).await?
+                let sender = said.sender();
+                said.beside(self.come(&going, params, parked, sender)).await?
             }
         };
-        rounds.questions(result(answer)?).await
+        match came {
+            Came::Result(result) => going.rounds.questions(going.checked(result)?).await,
+            Came::Asks(questions, stay) => going.rounds.park(&questions, stay).await,
+            Came::Error(error) => going.failed(error).await,
+        }
+    }
+
+    /// Asks the server, or goes on with the call that waits there, as far as it goes without the client.
+    async fn come(
+        &self,
+        going: &Going<'_>,
+        params: Option<Json>,
+        parked: Option<Back>,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Came, CallError> {
+        let mut answer = match parked {
+            None => self.pool.call(going.permit, ask(going.request, params, &events)).await?,
+            Some(Back { stay, asked }) => {
+                let mut all = replies(params.as_ref(), &asked);
+                all.extend(stay.known);
+                stay.call.resume(all, events.clone()).await?
+            }
+        };
+        for _ in 0..UNASKED {
+            let asks = match answer {
+                Answer::Result(result) => return Ok(Came::Result(result)),
+                Answer::Error(error) => return Ok(Came::Error(error)),
+                Answer::Asks(asks) => asks,
+            };
+            match sorted(asks, going.request)? {
+                Sorted::Asked(questions, stay) => return Ok(Came::Asks(questions, stay)),
+                Sorted::Known(parked, known) => answer = parked.resume(known, events.clone()).await?,
+            }
+        }
+        Err(CallError::NotAsked("the server keeps asking"))
     }
 }
 
-fn ask(request: &Request, params: Option<Json>) -> Ask {
+impl Going<'_> {
+    /// A result whose `resultType` its reader may rely on: servers of 2026-07-28 say one that we know, or that comes with
+    /// an extension of the client ("Result Type"). To older servers the word means nothing, so they may mean anything by
+    /// it.
+    fn checked(&self, result: Json) -> Result<Json, CallError> {
+        let is_old = self.rounds.server_is_old();
+        let is_modern = MODERN.contains(&self.request.version);
+        if is_old && !is_modern {
+            return Ok(result);
+        }
+        let Some(kind) = result.member("resultType") else { return Ok(result) };
+        let capabilities = &self.request.client.capabilities;
+        match kind.string().as_deref() {
+            Some("complete") => Ok(result),
+            _ if is_old => Ok(result.with_member("resultType", &Json::of("complete"))),
+            Some("input_required") if MAY_ASK.contains(&&*self.request.method) => Ok(result),
+            Some(word) if word != "input_required" && capabilities.member("extensions").is_some() => {
+                Ok(result)
+            }
+            _ => {
+                let fault = Fault::Misbehaved("a result of a type that nobody knows".into());
+                Err(UpstreamError { server: self.permit.server().clone(), fault }.into())
+            }
+        }
+    }
+
+    /// A server's own error. One that sends the user to a URL first is a question to clients that know no such error.
+    async fn failed(&self, error: Json) -> Result<Json, CallError> {
+        let may_ask = MODERN.contains(&self.request.version) && MAY_ASK.contains(&&*self.request.method);
+        let Some(questions) = questions::urls(&error).filter(|_| may_ask) else {
+            return Err(CallError::Answered(error));
+        };
+        let lacking = questions.iter().find_map(|question| question.lacking(self.request));
+        match lacking {
+            Some(required) => Err(CallError::MissingCapability(required)),
+            None => self.rounds.before_again(&questions).await,
+        }
+    }
+}
+
+fn ask(request: &Request, params: Option<Json>, events: &mpsc::Sender<Event>) -> Ask {
     Ask {
         method: Arc::clone(&request.method),
         params,
         principal: Arc::clone(&request.principal),
         client: Arc::clone(&request.client),
-        events: request.events.clone(),
+        events: events.clone(),
     }
 }
 
-fn result(answer: Answer) -> Result<Json, CallError> {
-    match answer {
-        Answer::Result(result) => Ok(result),
-        Answer::Error(error) => Err(CallError::Answered(error)),
-        // No server is offered to ask anything yet.
-        Answer::Asks(_) => Err(CallError::NotServing("unable to ask the client")),
-    }
-}
+/// How often a server may ask in the course of one call what takes no client to answer.
+const UNASKED: usize = 100;

@@ -32,6 +32,12 @@ pub enum CallError {
     /// in `clientCapabilities` (2026-07-28 basic/index, -32021 `requiredCapabilities`).
     #[error("the server needs capabilities that the client did not declare")]
     MissingCapability(Json),
+    /// The server asks its client something, and there is no answer to be had: why, in words.
+    #[error("the server asks for input: {0}")]
+    NotAsked(&'static str),
+    /// More than one client may have, in words.
+    #[error("too many {0}: try again later")]
+    Limit(&'static str),
     /// The server did not answer.
     #[error(transparent)]
     Upstream(#[from] crate::upstream::UpstreamError),

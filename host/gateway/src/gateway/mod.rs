@@ -11,11 +11,14 @@ mod greet; // initialize, server/discover
 mod in_force; // what became of the newest configuration
 mod lists; // a page of a list
 mod offering;
+mod park; // calls that wait for their clients
 mod phases; // request and response phase
+mod questions; // what older servers ask in the course of a call
 mod refresh; // the next snapshot
 mod rounds; // what servers ask of their client
 mod shown; // lists as filters leave them
 mod snapshot;
+mod state; // what clients keep for us between two rounds
 mod subscriptions; // resources/subscribe
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +52,7 @@ pub enum View {
 }
 
 /// One request of a client, freed of everything that belongs to a transport or an era.
+#[derive(Clone)]
 pub struct Request {
     /// What it may see.
     pub view: View,
@@ -71,6 +75,17 @@ pub struct Request {
     pub events: mpsc::Sender<Event>,
 }
 
+/// A question of a server that a client answered with an error.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Which of the questions, by its key in `inputRequests`.
+    pub key: String,
+    /// What was asked: `elicitation/create`, `sampling/createMessage` or `roots/list`.
+    pub method: Box<str>,
+    /// The client's JSON-RPC error object.
+    pub error: Json,
+}
+
 /// Revisions of the merged lists; a change means `list_changed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Revisions {
@@ -87,6 +102,7 @@ pub struct Gateway {
     current: ArcSwap<snapshot::Snapshot>,
     pool: Arc<Pool>,
     sealer: Sealer,
+    parking: park::Parking,
     /// What clients have been told.
     revisions: watch::Sender<Revisions>,
     /// What they will be told next. Whoever swaps the snapshot holds this.
@@ -107,6 +123,7 @@ impl Gateway {
             current: ArcSwap::from_pointee(first),
             pool,
             sealer: Sealer::new(key),
+            parking: park::Parking::new(tasks),
             revisions: watch::Sender::new(Revisions::default()),
             counted: Mutex::default(),
             refreshed: watch::Sender::new(()),
@@ -143,7 +160,7 @@ impl Gateway {
             method::PROMPTS_LIST => self.list(request, Kind::Prompts).await,
             method::RESOURCES_LIST => self.list(request, Kind::Resources).await,
             method::TEMPLATES_LIST => self.list(request, Kind::Templates).await,
-            _ => self.call(request).await,
+            _ => self.call(request, None).await,
         }
     }
 
@@ -164,6 +181,7 @@ impl Gateway {
 
     /// Ends every connection and stops every server.
     pub async fn close(&self) {
+        self.parking.close();
         self.pool.close().await;
     }
 }

@@ -37,6 +37,8 @@ use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 
 pub use asks::{Asks, Parked, Question, Reply};
+#[cfg(test)]
+pub(crate) use asks::{Resumed, Waiting};
 pub use pool::Pool;
 
 /// Who the gateway says it is to servers.

@@ -20,7 +20,7 @@ fn calling(
 ) -> (mpsc::Sender<Event>, Calling) {
     let (sender, events) = channel(&wants);
     let future = Box::pin(work);
-    (sender, Calling { future, events, wants, state: State::Running, outlives: None })
+    (sender, Calling { future, events, said: None, wants, state: State::Running, outlives: None })
 }
 
 fn text(part: Part) -> String {
@@ -44,7 +44,8 @@ fn notifications_come_before_the_answer_even_when_sent_with_it() {
         last.try_send(progress(2)).unwrap();
         answer()
     };
-    let mut call = Calling { future: Box::pin(work), events, wants, state: State::Running, outlives: None };
+    let future = Box::pin(work);
+    let mut call = Calling { future, events, said: None, wants, state: State::Running, outlives: None };
     sender.try_send(progress(1)).unwrap();
     let parts: Vec<String> = call.by_ref().map(text).collect().now_or_never().unwrap();
     assert_eq!(
