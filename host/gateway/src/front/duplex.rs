@@ -97,7 +97,7 @@ pub(super) fn message(part: Part) -> Option<Vec<u8>> {
 
 /// The list changes that a session has to be told, as they come; those it missed come first. Nothing while `hears` says
 /// no or nothing was agreed, and never an end.
-fn list_changes(
+pub(super) fn list_changes(
     gateway: &Gateway,
     session: Arc<Session>,
     hears: impl Fn() -> bool + Send + Sync + 'static,
@@ -129,7 +129,7 @@ pub(super) fn announcements(
 }
 
 /// Changes of the resources that a session waits for. What comes while `hears` says no is lost. Never an end.
-fn updates(
+pub(super) fn updates(
     gateway: &Arc<Gateway>,
     session: Arc<Session>,
     hears: impl Fn() -> bool + Send + Sync + 'static,

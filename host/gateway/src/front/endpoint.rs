@@ -20,10 +20,11 @@ use super::batch::{self, Manner};
 use super::body::{self, Body};
 use super::calling::{Part, Reply, Step};
 use super::classify::{Era, Protocol, Seen, Shape, classify};
-use super::duplex::{announcements, message};
+use super::duplex::message;
 use super::headers::{Field, McpHeaders, SESSION, field};
 use super::http::Front;
 use super::render::{Refusal, Wire, Worded, failure};
+use super::resuming::{self, Wanted};
 use super::session::{Caller, Session};
 use super::{legacy, modern, render, respond, sse};
 use crate::gateway::Gateway;
@@ -71,7 +72,7 @@ pub(super) async fn take(
     Ok((bytes, accepts))
 }
 
-/// Opens a legacy session's stream for what belongs to no request.
+/// Opens a legacy session's stream for what belongs to no request, or goes on with a stream that broke.
 pub(super) async fn get(front: &Front, caller: &Caller, head: &Parts) -> Response<Body> {
     let refuse = |refusal| respond::whole(Reply::refusal(Wire::Legacy, None, &refusal));
     let session = match find(front, caller, head) {
@@ -82,18 +83,20 @@ pub(super) async fn get(front: &Front, caller: &Caller, head: &Parts) -> Respons
     if !Accepts::of(&head.headers).is_some_and(|accepts| accepts.events) {
         return respond::refused(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream");
     }
+    let wanted = Wanted::of(head);
     let gateway = match super::gateway(&front.slot, front.limits.patience).await {
         Ok(gateway) => gateway,
         Err(error) => return respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))),
     };
-    let listening = match session.listen(front.limits.streams) {
-        Ok(listening) => listening,
-        Err(refusal) => return refuse(refusal),
-    };
-    let ended = session.ended.clone();
-    let changes = announcements(&gateway, session, move || listening.is_chosen());
-    let stream = changes.take_until(ended.cancelled_owned()).boxed();
-    respond::stream(stream, sse::COMMENT.to_vec())
+    let opened = wanted.and_then(|wanted| {
+        let resumed = match wanted {
+            Wanted::News => None,
+            Wanted::After(event) => resuming::resume(&session, event)?,
+        };
+        let news = || resuming::news(&gateway, &session, front.limits.streams, &front.tasks);
+        resumed.map_or_else(news, Ok)
+    });
+    opened.unwrap_or_else(refuse)
 }
 
 /// Ends a legacy session.
@@ -138,7 +141,7 @@ impl Posted<'_> {
             (Ok(Era::Modern(version)), Message::Request { id, method, params }) => {
                 let asked = modern::Asked { id, method, params, protocol, version };
                 let step = modern::receive(&self.gateway, &self.caller, asked, self.accepts.events, None);
-                self.respond(step).await
+                self.respond(None, step).await
             }
             (Ok(Era::Initialize), Message::Request { id, params, .. }) => self
                 .initialize(&id, params)
@@ -160,22 +163,22 @@ impl Posted<'_> {
         };
         let step =
             legacy::receive(&self.gateway, &session, message, self.manner()).outliving(&self.front.tasks);
-        self.respond(step).await
+        self.respond(Some(session), step).await
     }
 
     /// Only a session of 2025-03-26 may send one; for everyone else `batch::receive` has the refusal.
     async fn batch(self, bytes: Bytes) -> Response<Body> {
-        let step = match find(self.front, &self.caller, self.head) {
+        let (session, step) = match find(self.front, &self.caller, self.head) {
             Ok(session) => {
                 let step = batch::receive(&self.gateway, &session, bytes, self.manner());
-                step.outliving(&self.front.tasks)
+                (session, step.outliving(&self.front.tasks))
             }
             Err(refusal) => match read(bytes) {
                 Err(error) => return refuse(Wire::Legacy, None, &Refusal::Unreadable(error)),
                 Ok(_) => return refuse(Wire::Legacy, None, &refusal),
             },
         };
-        self.respond(step).await
+        self.respond(Some(session), step).await
     }
 
     async fn initialize(&self, id: &Id, params: Option<Json>) -> Result<Response<Body>, Worded> {
@@ -197,35 +200,45 @@ impl Posted<'_> {
         Manner { hears: self.accepts.events, most: self.front.limits.in_flight }
     }
 
-    async fn respond(self, step: Step) -> Response<Body> {
+    /// The streams of a session can be resumed, all others are over when they break.
+    async fn respond(self, session: Option<Arc<Session>>, step: Step) -> Response<Body> {
         match step {
             Step::Nothing => respond::empty(StatusCode::ACCEPTED),
             Step::Reply(reply) => respond::whole(reply),
-            Step::Call(calling) => self.stream_or_whole(calling).await,
-            Step::Batch(batch) => self.stream_or_whole(batch).await,
+            Step::Call(calling) => self.stream_or_whole(session, calling).await,
+            Step::Batch(batch) => self.stream_or_whole(session, batch).await,
             Step::Listen(listen) => {
                 let stopping = self.front.tasks.stopping().cancelled_owned();
-                self.stream_or_whole(listen.until(stopping)).await
+                self.stream_or_whole(None, listen.until(stopping)).await
             }
         }
     }
 
-    async fn stream_or_whole<S>(self, mut parts: S) -> Response<Body>
+    async fn stream_or_whole<S>(self, session: Option<Arc<Session>>, mut parts: S) -> Response<Body>
     where
         S: Stream<Item = Part> + Unpin + Send + 'static,
     {
-        let mut opening = Vec::new();
+        let silence = if session.is_some() { sse::RESUMABLE } else { sse::KEEP_ALIVE };
+        let mut first = None;
         if self.accepts.json {
-            let first = match self.accepts.events {
-                true => tokio::time::timeout(sse::KEEP_ALIVE, parts.next()).await,
+            let part = match self.accepts.events {
+                true => tokio::time::timeout(silence, parts.next()).await,
                 false => Ok(parts.next().await),
             };
-            match first {
+            match part {
                 Ok(Some(Part::Reply(reply))) => return respond::whole(reply),
-                Ok(Some(Part::Event(event))) => sse::push(&mut opening, "message", &event),
+                Ok(Some(Part::Event(event))) => first = Some(event),
                 Ok(None) => return respond::empty(StatusCode::ACCEPTED),
-                Err(_) => opening.extend_from_slice(sse::COMMENT),
+                Err(_) => {}
             }
+        }
+        if let Some(session) = session {
+            return resuming::answer(&session, first, parts, &self.front.tasks);
+        }
+        let mut opening = Vec::new();
+        match first {
+            Some(event) => sse::push(&mut opening, "message", &event),
+            None => opening.extend_from_slice(sse::COMMENT),
         }
         respond::stream(parts.filter_map(|part| std::future::ready(message(part))), opening)
     }

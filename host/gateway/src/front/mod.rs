@@ -28,7 +28,9 @@ mod old_sse; // HTTP+SSE of 2024-11-05
 mod origin; // which sites may talk to us
 mod preflight; // CORS for configured origins
 mod render; // failures in words
+mod replay; // streams that can be resumed
 mod respond; // HTTP responses
+mod resuming; // streams of legacy sessions, live and again
 mod session; // one legacy client
 mod sessions; // all of them
 mod settings;

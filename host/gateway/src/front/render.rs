@@ -54,6 +54,8 @@ pub(super) enum Refusal {
     NoSession,
     /// The session ended, never was, or is someone else's: deliberately one answer.
     UnknownSession,
+    /// `Last-Event-ID` names no event that is kept.
+    UnknownEvent,
     /// A request before `initialize`.
     Uninitialized,
     /// `initialize` twice, or in a batch.
@@ -115,6 +117,13 @@ pub(super) fn refusal(wire: Wire, refusal: &Refusal) -> Worded {
         Refusal::UnknownSession => {
             simple(404, code::INVALID_REQUEST, "session_unknown", "no such session: send initialize again")
         }
+        // Not 404: that would say that the session is gone.
+        Refusal::UnknownEvent => simple(
+            400,
+            code::INVALID_REQUEST,
+            "event_unknown",
+            "no such event: what came after it is not kept any more; ask again",
+        ),
         Refusal::Uninitialized => {
             simple(200, code::INVALID_REQUEST, "session_required", "send initialize first")
         }

@@ -1,7 +1,7 @@
 //! HTTP responses: whole messages, streams, and refusals that come before any message was read.
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use wasmgate_core::jsonrpc::{error_object, write_error};
@@ -10,7 +10,7 @@ use wasmgate_core::mcp::code;
 use super::auth::Unauthenticated;
 use super::body::{Body, BodyError};
 use super::calling::Reply;
-use super::sse::EventStream;
+use super::sse::{Event, EventStream};
 
 /// A reply as JSON; an empty stream when the client cancelled and gets no answer.
 pub(super) fn whole(reply: Reply) -> Response<Body> {
@@ -25,7 +25,15 @@ pub(super) fn stream<S>(messages: S, opening: Vec<u8>) -> Response<Body>
 where
     S: Stream<Item = Vec<u8>> + Unpin + Send + 'static,
 {
-    let body = Body::Stream(Box::pin(EventStream::new(messages, opening)));
+    events(messages.map(Event::from), opening)
+}
+
+/// Events as they come; `opening` goes first.
+pub(super) fn events<S>(events: S, opening: Vec<u8>) -> Response<Body>
+where
+    S: Stream<Item = Event> + Unpin + Send + 'static,
+{
+    let body = Body::Stream(Box::pin(EventStream::new(events, opening)));
     let mut response = with_type(StatusCode::OK, EVENTS, body);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));

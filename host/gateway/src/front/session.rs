@@ -12,6 +12,7 @@ use wasmgate_core::jsonrpc::Id;
 
 use super::calling::Step;
 use super::render::Refusal;
+use super::replay::{Budget, Replay};
 use crate::gateway::{ClientFacts, Revisions, Subscription, Told, Update, View};
 
 /// Who asks, and what it may see.
@@ -36,6 +37,8 @@ pub(super) struct Session {
     pub(super) ended: CancellationToken,
     /// Where answers go when they do not go back with the request (HTTP+SSE).
     answers: OnceLock<mpsc::Sender<Step>>,
+    /// What its streams carried, on HTTP.
+    pub(super) replay: Replay,
     state: Mutex<State>,
 }
 
@@ -50,8 +53,7 @@ struct State {
     asked_ever: u64,
     /// Requests wait for the answer to `initialize`.
     is_opening: bool,
-    streams: Vec<u64>,
-    streams_opened: u64,
+    streams: usize,
     told: Revisions,
     /// Resources it waits for changes of, by the URI it knows.
     subscriptions: HashMap<Arc<str>, Subscription>,
@@ -77,7 +79,6 @@ pub(super) struct Opening(Arc<Session>);
 /// A stream that a client holds open for notifications.
 pub(super) struct Listening {
     session: Arc<Session>,
-    number: u64,
 }
 
 impl Session {
@@ -90,12 +91,18 @@ impl Session {
             asked: HashMap::new(),
             asked_ever: 0,
             is_opening: false,
-            streams: Vec::new(),
-            streams_opened: 0,
+            streams: 0,
             told: Revisions::default(),
             subscriptions: HashMap::new(),
         };
-        Self { id, caller, ended, answers: OnceLock::new(), state: Mutex::new(state) }
+        let replay = Replay::new(Arc::default());
+        Self { id, caller, ended, answers: OnceLock::new(), replay, state: Mutex::new(state) }
+    }
+
+    /// With the streams of all sessions, what is kept of its own counts.
+    pub(super) fn sharing(mut self, budget: &Arc<Budget>) -> Self {
+        self.replay = Replay::new(Arc::clone(budget));
+        self
     }
 
     /// Settles what `initialize` said; once.
@@ -123,7 +130,8 @@ impl Session {
     /// Since when nothing happened, and whether the client ever came back; None while something is going on.
     pub(super) fn idle_since(&self) -> Option<(Instant, bool)> {
         let state = self.state();
-        (state.in_flight.is_empty() && state.streams.is_empty()).then_some((state.used, state.confirmed))
+        let is_idle = state.in_flight.is_empty() && state.streams == 0 && self.replay.is_empty();
+        is_idle.then_some((state.used, state.confirmed))
     }
 
     /// Begins a call: what was agreed, and its place among the calls in flight, at most `most` of them.
@@ -247,13 +255,11 @@ impl Session {
     /// Opens a stream for notifications, one of at most `most`.
     pub(super) fn listen(self: &Arc<Self>, most: usize) -> Result<Listening, Refusal> {
         let mut state = self.state();
-        if state.streams.len() >= most {
+        if state.streams >= most {
             return Err(Refusal::Limit("open streams"));
         }
-        state.streams_opened += 1;
-        let number = state.streams_opened;
-        state.streams.push(number);
-        Ok(Listening { session: Arc::clone(self), number })
+        state.streams += 1;
+        Ok(Listening { session: Arc::clone(self) })
     }
 
     /// From now on answers go there. Only the first word counts.
@@ -320,17 +326,9 @@ impl Drop for Opening {
     }
 }
 
-impl Listening {
-    /// Whether this stream carries what the session is told: a message goes on one stream only (2025-03-26
-    /// basic/transports, "Multiple Connections"), the one opened last.
-    pub(super) fn is_chosen(&self) -> bool {
-        self.session.state().streams.last() == Some(&self.number)
-    }
-}
-
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.session.state().streams.retain(|number| *number != self.number);
+        self.session.state().streams -= 1;
     }
 }
 
@@ -415,13 +413,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_stream_opened_last_carries_the_messages() {
+    fn streams_are_limited() {
         let session = opened();
-        let first = session.listen(2).unwrap();
-        let second = session.listen(2).unwrap();
-        assert!(session.listen(2).is_err());
-        assert_eq!((first.is_chosen(), second.is_chosen()), (false, true));
-        drop(second);
-        assert!(first.is_chosen());
+        let first = session.listen(1).unwrap();
+        assert!(session.listen(1).is_err());
+        assert!(session.idle_since().is_none());
+        drop(first);
+        assert!(session.listen(1).is_ok());
     }
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio_util::sync::CancellationToken;
 
 use super::render::Refusal;
+use super::replay::Budget;
 use super::session::{Caller, Session};
 use super::settings::Limits;
 
@@ -20,11 +21,13 @@ pub(super) struct Sessions {
     /// How many each principal has.
     counts: Mutex<HashMap<Arc<str>, usize>>,
     limits: Limits,
+    /// What their streams keep.
+    budget: Arc<Budget>,
 }
 
 impl Sessions {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { shards: Default::default(), counts: Mutex::default(), limits }
+        Self { shards: Default::default(), counts: Mutex::default(), limits, budget: Arc::default() }
     }
 
     /// Opens a session that ends with `stopping` at the latest.
@@ -36,7 +39,8 @@ impl Sessions {
     ) -> Result<Arc<Session>, Refusal> {
         let id = random_id()?;
         self.count(&caller.principal)?;
-        let session = Arc::new(Session::new(Arc::clone(&id), caller, now, stopping.child_token()));
+        let session = Session::new(Arc::clone(&id), caller, now, stopping.child_token());
+        let session = Arc::new(session.sharing(&self.budget));
         self.shard(&id).insert(id, Arc::clone(&session));
         Ok(session)
     }
@@ -64,6 +68,7 @@ impl Sessions {
     /// Ends the sessions that nobody uses any more.
     pub(super) fn sweep(&self, now: Instant) -> usize {
         let stale = |session: &Session| {
+            session.replay.sweep(now);
             session.idle_since().is_some_and(|(since, confirmed)| {
                 let allowed = if confirmed { self.limits.idle } else { self.limits.unconfirmed };
                 now.saturating_duration_since(since) > allowed

@@ -11,6 +11,20 @@ use tokio::time::{Instant, Sleep, sleep};
 /// How long a stream is silent before a comment keeps it alive.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How long a call of a client that can come back is silent before its stream is opened: from then on it can.
+pub(super) const RESUMABLE: Duration = Duration::from_secs(2);
+
+/// One event on its way out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Event {
+    /// What the client says when it wants to go on behind it.
+    pub(super) id: Option<String>,
+    /// How long the client should wait before it comes back.
+    pub(super) retry: Option<Duration>,
+    /// One line, as our writers make it. Empty in an event that only primes the client to come back.
+    pub(super) data: Bytes,
+}
+
 /// Messages as events. What is ready goes out in one piece.
 pub(super) struct EventStream<S> {
     messages: S,
@@ -27,7 +41,28 @@ impl<S> EventStream<S> {
     }
 }
 
-impl<S: Stream<Item = Vec<u8>> + Unpin> Stream for EventStream<S> {
+impl From<Vec<u8>> for Event {
+    fn from(message: Vec<u8>) -> Self {
+        Self { data: message.into(), ..Self::default() }
+    }
+}
+
+impl Event {
+    fn write(&self, out: &mut Vec<u8>) {
+        if let Some(id) = &self.id {
+            push_line(out, b"id: ", id.as_bytes());
+        }
+        if let Some(retry) = self.retry {
+            push_line(out, b"retry: ", retry.as_millis().to_string().as_bytes());
+        }
+        match self.data.is_empty() {
+            true => out.extend_from_slice(b"data: \n\n"),
+            false => push(out, "message", &self.data),
+        }
+    }
+}
+
+impl<S: Stream<Item = Event> + Unpin> Stream for EventStream<S> {
     type Item = Bytes;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -35,7 +70,7 @@ impl<S: Stream<Item = Vec<u8>> + Unpin> Stream for EventStream<S> {
         let mut out = std::mem::take(&mut this.opening);
         while !this.over && out.len() < PIECE {
             match this.messages.poll_next_unpin(cx) {
-                Poll::Ready(Some(message)) => push(&mut out, "message", &message),
+                Poll::Ready(Some(event)) => event.write(&mut out),
                 Poll::Ready(None) => this.over = true,
                 Poll::Pending => break,
             }
@@ -62,6 +97,12 @@ pub(super) fn push(out: &mut Vec<u8>, event: &str, data: &[u8]) {
     }
 }
 
+fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for part in [name, value, b"\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
 /// A comment: nothing to a client, a sign of life to everyone between.
 pub(super) const COMMENT: &[u8] = b": keep-alive\n\n";
 
@@ -80,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_ready_goes_out_in_one_piece() {
-        let messages = stream::iter([b"{\"a\":1}".to_vec(), b"{}".to_vec()]);
+        let messages = stream::iter([b"{\"a\":1}".to_vec(), b"{}".to_vec()].map(Event::from));
         let mut events = EventStream::new(messages, b": hi\n\n".to_vec());
         let first = text(events.next().now_or_never()).unwrap();
         let expected = ": hi\n\nevent: message\ndata: {\"a\":1}\n\nevent: message\ndata: {}\n\n";
@@ -88,9 +129,23 @@ mod tests {
         assert_eq!(text(events.next().now_or_never()), Some(None));
     }
 
+    #[test]
+    fn an_event_says_where_it_stands_and_when_to_come_back() {
+        let check = |event: Event, expected: &str| {
+            let mut out = Vec::new();
+            event.write(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check(b"{}".to_vec().into(), "event: message\ndata: {}\n\n");
+        let (id, retry) = (Some("7-a1-0".to_owned()), Some(Duration::from_millis(1500)));
+        let primer = Event { id: id.clone(), retry, data: Bytes::new() };
+        check(primer, "id: 7-a1-0\nretry: 1500\ndata: \n\n");
+        check(Event { id, retry: None, data: "{}".into() }, "id: 7-a1-0\nevent: message\ndata: {}\n\n");
+    }
+
     #[tokio::test]
     async fn a_large_message_does_not_wait_for_the_next() {
-        let messages = stream::iter([vec![b'1'; PIECE], b"2".to_vec()]);
+        let messages = stream::iter([vec![b'1'; PIECE], b"2".to_vec()].map(Event::from));
         let mut events = EventStream::new(messages, Vec::new());
         assert_eq!(events.next().await.unwrap().len(), PIECE + 23);
         assert_eq!(events.next().await.unwrap(), "event: message\ndata: 2\n\n");
@@ -98,7 +153,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_broken_by_comments() {
-        let mut events = EventStream::new(stream::pending(), Vec::new());
+        let mut events = EventStream::new(stream::pending::<Event>(), Vec::new());
         assert_eq!(text(events.next().now_or_never()), None);
         assert_eq!(events.next().await.unwrap(), COMMENT);
         assert_eq!(events.next().await.unwrap(), COMMENT);
