@@ -3,8 +3,10 @@
 //! The source of every rule is the specification of the version named, https://modelcontextprotocol.io/specification.
 
 mod asking; // what servers may ask of clients
+mod param_headers; // arguments repeated in headers
 
 pub use asking::{MAY_ASK, QUESTIONS, missing};
+pub use param_headers::{BadAnnotation, ParamHeader, param_headers};
 
 /// 2024-11-05: HTTP+SSE and stdio.
 pub const V2024_11_05: &str = "2024-11-05";

@@ -27,6 +27,7 @@ pub(super) enum Link {
 }
 
 /// One request, as a link needs it.
+#[derive(Clone)]
 pub(super) struct Question<'a> {
     /// The method.
     pub(super) method: &'a str,
@@ -48,7 +49,7 @@ impl Link {
     pub(super) async fn ask(&self, era: &Era, question: Question<'_>) -> Result<Answer, Fault> {
         match self {
             Self::Pipe(pipe) => pipe.ask(era, question).await,
-            Self::Http(http) => http.ask(era, question).await,
+            Self::Http(http) => http.ask_in_its_headers(era, question).await,
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use wasmgate_core::catalog::Server;
 use wasmgate_core::json::{Json, ObjectWriter};
+use wasmgate_core::mcp::param_headers;
 
 use super::correlator::Patience;
 use super::era::Era;
@@ -13,7 +14,7 @@ use super::handshake::Greeting;
 use super::incoming::Kinds;
 use super::link::{Link, Question};
 use super::questions::METHOD_NOT_FOUND;
-use super::{Answer, Fault, Offer};
+use super::{Answer, Fault, LeftOut, Offer};
 
 /// Reads the lists of one server.
 pub(super) struct Lists<'a> {
@@ -26,14 +27,16 @@ pub(super) struct Lists<'a> {
 }
 
 impl Lists<'_> {
-    /// All lists its capabilities speak of. One that fails is empty, with a warning.
-    pub(super) async fn all(&self, greeting: Greeting) -> Offer {
+    /// All lists its capabilities speak of. One that fails is empty, with a warning. `known` is what has been left out
+    /// before and need not be said again.
+    pub(super) async fn all(&self, greeting: Greeting, known: Vec<LeftOut>) -> Offer {
         let empty = Offer {
             version: self.era.version().into(),
             capabilities: greeting.capabilities,
             info: greeting.info,
             instructions: greeting.instructions,
             tools: Vec::new(),
+            left_out: known,
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
@@ -52,7 +55,29 @@ impl Lists<'_> {
             self.read(RESOURCES, resources, &old.resources),
             self.read(TEMPLATES, resources, &old.templates),
         );
-        Offer { tools, prompts, resources, templates, ..old.clone() }
+        let (tools, left_out) = self.sieve(tools, &old.left_out);
+        Offer { tools, left_out, prompts, resources, templates, ..old.clone() }
+    }
+
+    /// Without the tools that clients of 2026-07-28 would not take: a bad annotation of one must not be the end of the
+    /// others (streamable HTTP, "Custom Headers from Tool Parameters"). In older versions it means nothing.
+    fn sieve(&self, tools: Vec<Json>, known: &[LeftOut]) -> (Vec<Json>, Vec<LeftOut>) {
+        if matches!(self.era, Era::Legacy(_)) {
+            return (tools, Vec::new());
+        }
+        let mut left_out = Vec::new();
+        let mut kept = tools;
+        kept.retain(|tool| match LeftOut::of(tool) {
+            None => true,
+            Some(out) => {
+                left_out.push(out);
+                false
+            }
+        });
+        for LeftOut { tool, reason } in left_out.iter().filter(|out| !known.contains(out)) {
+            tracing::warn!(server = %self.server.name, tool, %reason, "tool left out: clients could not call it");
+        }
+        (kept, left_out)
     }
 
     async fn read(&self, list: List, is_wanted: bool, old: &[Json]) -> Vec<Json> {
@@ -70,9 +95,31 @@ impl Lists<'_> {
 
     async fn pages(&self, list: List) -> Result<Vec<Json>, Trouble> {
         let patience = Patience::of(self.server.deadlines.idle, Instant::now().into_std());
+        Pages { link: self.link, era: self.era, patience }.read(list).await
+    }
+}
+
+/// The tools of a server, all pages, as they come.
+///
+/// # Errors
+/// [`Trouble`] when they cannot be read.
+pub(super) async fn tools(link: &Link, era: &Era, patience: Patience) -> Result<Vec<Json>, Trouble> {
+    Pages { link, era, patience }.read(TOOLS).await
+}
+
+/// Reads all pages of a list.
+struct Pages<'a> {
+    link: &'a Link,
+    era: &'a Era,
+    /// For all of them together.
+    patience: Patience,
+}
+
+impl Pages<'_> {
+    async fn read(&self, list: List) -> Result<Vec<Json>, Trouble> {
         let (mut items, mut seen, mut cursor) = (Vec::new(), HashSet::new(), None::<Json>);
         for _ in 0..MAX_PAGES {
-            let page = self.page(list, cursor.as_ref(), patience).await?;
+            let page = self.page(list, cursor.as_ref()).await?;
             let Some(page) = page else { return Ok(items) };
             let elements =
                 page.member(list.key).and_then(|value| value.elements()).ok_or(Trouble::NoList(list.key))?;
@@ -90,15 +137,10 @@ impl Lists<'_> {
     }
 
     /// One page; None when the server does not know this list although it offers its siblings.
-    async fn page(
-        &self,
-        list: List,
-        cursor: Option<&Json>,
-        patience: Patience,
-    ) -> Result<Option<Json>, Trouble> {
+    async fn page(&self, list: List, cursor: Option<&Json>) -> Result<Option<Json>, Trouble> {
         let params = cursor.map(|cursor| ObjectWriter::new().member("cursor", cursor).finish());
-        let question =
-            Question { method: list.method, params: params.as_ref(), client: None, events: None, patience };
+        let (params, patience) = (params.as_ref(), self.patience);
+        let question = Question { method: list.method, params, client: None, events: None, patience };
         match self.link.ask(self.era, question).await? {
             Answer::Result(page) => Ok(Some(page)),
             Answer::Error(error) => {
@@ -110,6 +152,18 @@ impl Lists<'_> {
     }
 }
 
+impl LeftOut {
+    /// Why clients would not take this tool; None when they would.
+    fn of(tool: &Json) -> Option<Self> {
+        let reason = param_headers(&tool.member("inputSchema")?).err()?.to_string();
+        // The server's own words, cut short and without anything a terminal would obey.
+        let plain = |text: &str| text.chars().filter(|c| !c.is_control()).take(300).collect::<String>();
+        let name = tool.member("name");
+        let name = name.as_ref().and_then(Json::string).unwrap_or_default();
+        Some(Self { tool: plain(&name), reason: plain(&reason) })
+    }
+}
+
 /// Whether two offers are the same to whoever lists them.
 pub(super) fn is_same(a: &Arc<Offer>, b: &Offer) -> bool {
     a.tools == b.tools && a.prompts == b.prompts && a.resources == b.resources && a.templates == b.templates
@@ -117,15 +171,20 @@ pub(super) fn is_same(a: &Arc<Offer>, b: &Offer) -> bool {
 
 /// Why a list could not be read.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
+    /// No answer of its own.
     #[error("the server {0}")]
     Fault(#[from] Fault),
+    /// An error in place of a page: its code.
     #[error("the server answered with error {0}")]
     Refused(i64),
+    /// No list in the result.
     #[error("the result has no array `{0}`")]
     NoList(&'static str),
+    /// It would go round and round.
     #[error("a cursor came twice")]
     Loop,
+    /// Too much.
     #[error("more than {MAX_PAGES} pages or {MAX_ITEMS} items")]
     Endless,
 }

@@ -130,12 +130,23 @@ pub struct Offer {
     pub instructions: Option<String>,
     /// `tools/list` items in its order, as they came.
     pub tools: Vec<Json>,
+    /// Tools it lists that are not among those.
+    pub left_out: Vec<LeftOut>,
     /// `prompts/list` items.
     pub prompts: Vec<Json>,
     /// `resources/list` items.
     pub resources: Vec<Json>,
     /// `resources/templates/list` items.
     pub templates: Vec<Json>,
+}
+
+/// A tool that clients would not take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its name.
+    pub tool: String,
+    /// Why, as a fragment.
+    pub reason: String,
 }
 
 /// Where a server is in its life, shown everywhere the same.

@@ -240,7 +240,8 @@ impl Slot {
         let lists = async {
             // Changes that come before the lists are read are in them, those that come later are told.
             let _ = tokio::time::timeout(LISTENING, begun).await;
-            Lists { link, era: &era, server: &server }.all(greeting).await
+            let known = self.phase.borrow().offer.as_ref().map(|offer| offer.left_out.clone());
+            Lists { link, era: &era, server: &server }.all(greeting, known.unwrap_or_default()).await
         };
         let offer = tokio::select! {
             (_, offer) = holding(permit, lists) => offer,

@@ -3,11 +3,17 @@
 //! A tool's input schema names them; the values are taken from the request that goes out, whatever a client sent.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wasmgate_core::json::Json;
+use wasmgate_core::mcp::{code, method, param_headers};
 
-use crate::upstream::modern;
+use super::Http;
+use crate::upstream::era::Era;
+use crate::upstream::incoming::Kinds;
+use crate::upstream::link::{Link, Question};
+use crate::upstream::{Answer, Fault, lists, modern};
 
 /// What the tools of one server want, by tool.
 #[derive(Debug, Default)]
@@ -22,12 +28,18 @@ struct Wanted {
 }
 
 impl ParamHeaders {
-    /// Reads the schemas of these tools.
+    /// Reads the schemas of these tools. Tools with bad annotations are not among those that are called.
     pub(super) fn of(tools: &[Json]) -> Self {
         let wanted = tools.iter().filter_map(|tool| {
             let name = tool.member("name")?.string()?.into_owned();
-            let mut found = Vec::new();
-            search(&tool.member("inputSchema")?, &mut Vec::new(), &mut found);
+            let found: Vec<Wanted> = param_headers(&tool.member("inputSchema")?)
+                .ok()?
+                .into_iter()
+                .filter_map(|wanted| {
+                    let header = HeaderName::try_from(format!("mcp-param-{}", wanted.name)).ok()?;
+                    Some(Wanted { path: wanted.path, header })
+                })
+                .collect();
             (!found.is_empty()).then_some((name, found))
         });
         Self(wanted.collect())
@@ -49,20 +61,37 @@ impl ParamHeaders {
     }
 }
 
-/// Looks through `properties`, and theirs, for annotations.
-fn search(schema: &Json, path: &mut Vec<String>, found: &mut Vec<Wanted>) {
-    let properties = schema.member("properties").and_then(|properties| properties.members());
-    for (name, property) in properties.unwrap_or_default() {
-        path.push(name);
-        let header = property.member("x-mcp-header");
-        let header = header.as_ref().and_then(Json::string).filter(|header| !header.is_empty());
-        let header = header.and_then(|header| HeaderName::try_from(format!("mcp-param-{header}")).ok());
-        if let Some(header) = header {
-            found.push(Wanted { path: path.clone(), header });
+impl Http {
+    /// Asks, and when a server of 2026-07-28 refuses a call because headers and arguments are at odds, reads its tools
+    /// anew and asks once more (streamable HTTP, Client Behavior): with that error nothing has been run.
+    pub(in crate::upstream) async fn ask_in_its_headers(
+        self: &Arc<Self>,
+        era: &Era,
+        question: Question<'_>,
+    ) -> Result<Answer, Fault> {
+        if question.method != method::TOOLS_CALL || matches!(era, Era::Legacy(_)) {
+            return self.ask(era, question).await;
         }
-        search(&property, path, found);
-        path.pop();
+        let (again, patience) = (question.clone(), question.patience);
+        let answer = self.ask(era, question).await;
+        if !is_at_odds(&answer) {
+            return answer;
+        }
+        let link = Link::Http(Arc::clone(self));
+        match Box::pin(lists::tools(&link, era, patience)).await {
+            Ok(tools) => {
+                self.learn(&tools);
+                self.signals().raise(Kinds::TOOLS);
+                self.ask(era, again).await
+            }
+            Err(_) => answer,
+        }
     }
+}
+
+fn is_at_odds(answer: &Result<Answer, Fault>) -> bool {
+    let Ok(Answer::Error(error)) = answer else { return false };
+    error.member("code").and_then(|code| code.as_str().parse().ok()) == Some(code::HEADER_MISMATCH)
 }
 
 /// Strings, numbers and booleans have a form as a header; nothing else has.
@@ -84,8 +113,7 @@ mod tests {
         let tool = r#"{"name":"t","inputSchema":{"type":"object","properties":{
             "region":{"type":"string","x-mcp-header":"Region"},
             "deep":{"type":"object","properties":{"n":{"type":"integer","x-mcp-header":"Deep-N"}}},
-            "plain":{"type":"string"},
-            "bad":{"type":"string","x-mcp-header":"not a token"}}}}"#;
+            "plain":{"type":"string"}}}}"#;
         let wanted =
             ParamHeaders::of(&[Json::parse(tool).unwrap(), Json::parse(r#"{"name":"other"}"#).unwrap()]);
         let params = Json::parse(format!(r#"{{"name":"t","arguments":{arguments}}}"#)).unwrap();
@@ -99,7 +127,7 @@ mod tests {
 
     #[test]
     fn annotated_arguments_become_headers() {
-        check(r#"{"region":"eu","plain":"x","bad":"y"}"#, &[("mcp-param-region", "eu")]);
+        check(r#"{"region":"eu","plain":"x"}"#, &[("mcp-param-region", "eu")]);
         check(r#"{"deep":{"n":7}}"#, &[("mcp-param-deep-n", "7")]);
         check(r#"{"region":"é"}"#, &[("mcp-param-region", "=?base64?w6k=?=")]);
         check(r#"{"region":{"a":1},"deep":7}"#, &[]);
