@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Entry, Index, Kind, List, names, uris};
+use memchr::memmem::find;
+
+use super::uris::Users;
+use super::{Entry, Index, Kind, names, uris};
 use crate::catalog::ToolFilter;
-use crate::json::Json;
+use crate::json::{Edit, Json};
 use crate::name::ServerName;
 
 /// What one server offers, ready or not: a server that is not up takes part with empty lists, so that the names of
@@ -25,6 +28,8 @@ pub struct Source<'a> {
     pub resources: &'a [Json],
     /// See `tools`.
     pub templates: &'a [Json],
+    /// Whether it speaks 2025-11-25, whose experimental tasks nobody is offered here: see [`Warning::NeedsTasks`].
+    pub has_old_tasks: bool,
 }
 
 /// How public names of tools and prompts are made.
@@ -68,28 +73,39 @@ pub enum Warning {
         /// The name clients see.
         public: String,
     },
+    /// The tool can only be called as a task of 2025-11-25, which the gateway does not carry: it is left out.
+    #[error("{server}: tool `{own}` is left out: it can only run as a task of protocol version 2025-11-25")]
+    NeedsTasks {
+        /// Its server.
+        server: ServerName,
+        /// The server's name for it.
+        own: String,
+    },
 }
 
 pub(super) fn build(sources: &[Source<'_>], naming: Naming, page: usize) -> Index {
     let prefixes: Vec<String> = sources.iter().map(|source| prefix(source, naming, sources.len())).collect();
-    let mut warnings = Vec::new();
-    let mut merge = |kind: Kind| {
-        let mut merging = Merging { kind, list: List::default(), warnings: &mut warnings };
-        for (source, prefix) in sources.iter().zip(&prefixes) {
-            for item in items(source, kind) {
-                merging.add(source, prefix, item);
-            }
+    let servers = sources.iter().map(|source| source.server.clone()).collect();
+    let mut merging = Merging { index: Index { servers, ..Index::default() } };
+    // Names of resources first: tools name some. A server's resources and templates after those of the servers before it.
+    for source in sources {
+        for kind in [Kind::Templates, Kind::Resources] {
+            items(source, kind).iter().for_each(|item| merging.add(source, "", kind, item));
         }
-        let mut list = merging.list;
+    }
+    for kind in [Kind::Tools, Kind::Prompts] {
+        for (source, prefix) in sources.iter().zip(&prefixes) {
+            items(source, kind).iter().for_each(|item| merging.add(source, prefix, kind, item));
+        }
+    }
+    let mut index = merging.index;
+    for kind in Kind::ALL {
+        let list = index.list_mut(kind);
         list.pages = pages(kind, &list.entries, page.max(1));
-        list
-    };
-    let (tools, prompts) = (merge(Kind::Tools), merge(Kind::Prompts));
-    let (resources, templates) = (merge(Kind::Resources), merge(Kind::Templates));
-    let mut prefixes: Vec<_> =
-        prefixes.into_iter().zip(sources.iter().map(|source| source.server.clone())).collect();
-    prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-    Index { tools, prompts, resources, templates, prefixes, warnings }
+    }
+    index.prefixes = prefixes.into_iter().zip(sources.iter().map(|source| source.server.clone())).collect();
+    index.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    index
 }
 
 fn prefix(source: &Source<'_>, naming: Naming, servers: usize) -> String {
@@ -111,53 +127,124 @@ fn items<'a>(source: &Source<'a>, kind: Kind) -> &'a [Json] {
     }
 }
 
-/// One list on its way.
-struct Merging<'w> {
-    kind: Kind,
-    list: List,
-    warnings: &'w mut Vec<Warning>,
+/// An index on its way.
+struct Merging {
+    index: Index,
 }
 
-impl Merging<'_> {
-    fn add(&mut self, source: &Source<'_>, prefix: &str, item: &Json) {
-        let (kind, server) = (self.kind, source.server);
+impl Merging {
+    fn add(&mut self, source: &Source<'_>, prefix: &str, kind: Kind, item: &Json) {
+        let server = source.server;
         let key = item.member(kind.key());
         let Some(own) = key.as_ref().and_then(Json::string).filter(|own| !own.is_empty()) else {
-            return self.warnings.push(Warning::Nameless { server: server.clone(), kind });
+            return self.warn(Warning::Nameless { server: server.clone(), kind });
         };
-        if kind == Kind::Tools && !source.filter.allows(&own) {
-            return;
+        let item = match kind {
+            Kind::Tools if !source.filter.allows(&own) => return,
+            Kind::Tools => match self.tool(source, item) {
+                Some(item) => item,
+                None => {
+                    return self.warn(Warning::NeedsTasks { server: server.clone(), own: own.into_owned() });
+                }
+            },
+            _ => item.clone(),
+        };
+        let public = match kind {
+            Kind::Tools | Kind::Prompts => self.name(server, prefix, &own),
+            Kind::Resources | Kind::Templates => self.uri(server, kind, &own),
+        };
+        if self.index.list(kind).by_public.contains_key(&*public) {
+            return self.warn(Warning::Taken { server: server.clone(), kind, name: own.into_owned() });
         }
-        let public = self.public_name(server, prefix, &own);
-        let Some(public) = public else {
-            let name = own.into_owned();
-            return self.warnings.push(Warning::Taken { server: server.clone(), kind, name });
-        };
-        let item =
-            if public == own { item.clone() } else { item.with_member(kind.key(), &Json::of(&public)) };
-        let public: Arc<str> = public.into();
-        self.list.by_public.insert(Arc::clone(&public), self.list.entries.len());
-        self.list.entries.push(Entry { public, server: server.clone(), own: own.as_ref().into(), item });
+        let item = if public == own { item } else { item.with_member(kind.key(), &Json::of(&public)) };
+        let (public, own): (Arc<str>, Arc<str>) = (public.into(), own.as_ref().into());
+        let list = self.index.list_mut(kind);
+        let at = list.entries.len();
+        list.by_public.insert(Arc::clone(&public), at);
+        list.entries.push(Entry { public, server: server.clone(), own, item });
+        if matches!(kind, Kind::Resources | Kind::Templates) {
+            self.claim(kind, at);
+        }
     }
 
-    /// The name clients will use; `None` when it is taken.
-    fn public_name(&mut self, server: &ServerName, prefix: &str, own: &str) -> Option<String> {
-        let taken = |list: &List, name: &str| list.by_public.contains_key(name);
-        let public = match self.kind {
-            Kind::Tools | Kind::Prompts => {
-                let public = names::join(prefix, own);
-                if !public.ends_with(own) {
-                    let (own, public) = (own.to_owned(), public.clone());
-                    self.warnings.push(Warning::Shortened { server: server.clone(), own, public });
-                }
-                public
+    fn warn(&mut self, warning: Warning) {
+        self.index.warnings.push(warning);
+    }
+
+    fn name(&mut self, server: &ServerName, prefix: &str, own: &str) -> String {
+        let public = names::join(prefix, own);
+        if !public.ends_with(own) {
+            let (own, public) = (own.to_owned(), public.clone());
+            self.warn(Warning::Shortened { server: server.clone(), own, public });
+        }
+        public
+    }
+
+    /// A resource keeps its URI unless a server before this one lists it or has a template for it; a template keeps its own
+    /// unless a server before this one uses its scheme: nobody could tell what it is expanded to from theirs.
+    fn uri(&self, server: &ServerName, kind: Kind, own: &str) -> String {
+        let index = &self.index;
+        let users = uris::scheme(own).and_then(|scheme| index.schemes.get(scheme));
+        let others = users.filter(|users| users.shared || users.first != *server);
+        let is_taken = || match kind {
+            Kind::Templates => others.is_some() || uris::scheme(own).is_none(),
+            _ => {
+                let listed = index.resources.find(own).is_some_and(|entry| entry.server != *server);
+                let fits = |users: &Users| users.first_has_template_for(own, &index.templates);
+                listed || others.filter(|users| users.first != *server).is_some_and(fits)
             }
-            Kind::Resources if taken(&self.list, own) => uris::make_unique(server, own),
-            Kind::Resources | Kind::Templates => own.to_owned(),
         };
-        (!taken(&self.list, &public)).then_some(public)
+        let is_unique = index.alone().is_some() || !(uris::is_ours(own) || is_taken());
+        if is_unique { own.to_owned() } else { uris::make_unique(server, own) }
+    }
+
+    /// Notes who uses a scheme.
+    fn claim(&mut self, kind: Kind, at: usize) {
+        let index = &mut self.index;
+        let list = if kind == Kind::Templates { &index.templates } else { &index.resources };
+        let Some(entry) = list.entries.get(at) else { return };
+        let Some(scheme) = uris::scheme(&entry.own) else { return };
+        let users = index.schemes.entry(scheme.to_owned()).or_insert_with(|| Users {
+            first: entry.server.clone(),
+            shared: false,
+            templates: Vec::new(),
+        });
+        users.shared |= users.first != entry.server;
+        if kind == Kind::Templates && entry.public == entry.own {
+            users.templates.push(at);
+        }
+    }
+
+    /// A tool as clients may see it: without the tasks of 2025-11-25, and the page it names (MCP Apps) under the URI they
+    /// know it by. None when it can only run as such a task.
+    fn tool(&self, source: &Source<'_>, item: &Json) -> Option<Json> {
+        let mut item = item.clone();
+        if source.has_old_tasks
+            && let Some(execution) = item.member("execution")
+            && let Some(support) = execution.member("taskSupport")
+        {
+            if support.string().as_deref() == Some("required") {
+                return None;
+            }
+            let rest = execution.without_member("taskSupport");
+            let is_empty = rest.members().is_some_and(|members| members.is_empty());
+            item = item.with_members(&[("execution", (!is_empty).then_some(&rest))]);
+        }
+        if find(item.bytes(), b"resourceUri").is_none() {
+            return Some(item);
+        }
+        let public = |place: &&str| {
+            let uri = item.pointer(place)?;
+            let public = self.index.public_uri(source.server, &uri.string()?)?;
+            Some(Edit::SetString((*place).to_owned(), public))
+        };
+        let edits: Vec<Edit> = PAGES.iter().filter_map(public).collect();
+        Some(item.apply(&edits).unwrap_or(item))
     }
 }
+
+/// Where a tool names the page that shows it (MCP Apps), the older way among them.
+const PAGES: [&str; 2] = ["/_meta/ui/resourceUri", "/_meta/ui~1resourceUri"];
 
 /// The list results, `page` items each; at least one page.
 pub(super) fn pages(kind: Kind, entries: &[Entry], page: usize) -> Vec<Json> {
@@ -172,6 +259,7 @@ pub(super) fn pages(kind: Kind, entries: &[Entry], page: usize) -> Vec<Json> {
 mod tests {
     use expect_test::{Expect, expect};
 
+    use super::super::{Subject, Target};
     use super::*;
 
     /// A server and its tools, `name` or `name=json-members`.
@@ -181,6 +269,12 @@ mod tests {
         filter: ToolFilter,
         tools: Vec<Json>,
         resources: Vec<Json>,
+        templates: Vec<Json>,
+        has_old_tasks: bool,
+    }
+
+    fn json(text: &str) -> Json {
+        Json::parse(text.to_owned()).unwrap()
     }
 
     fn fake(name: &str, tools: &[&str]) -> Fake {
@@ -191,7 +285,22 @@ mod tests {
             filter: ToolFilter::All,
             tools: tools.iter().map(item).collect(),
             resources: Vec::new(),
+            templates: Vec::new(),
+            has_old_tasks: false,
         }
+    }
+
+    /// A server of these resources and templates, which are those with an expression in them.
+    fn offering(name: &str, uris: &[&str]) -> Fake {
+        let mut fake = fake(name, &[]);
+        for uri in uris {
+            let (list, key) = match uri.contains('{') {
+                true => (&mut fake.templates, "uriTemplate"),
+                false => (&mut fake.resources, "uri"),
+            };
+            list.push(Json::empty_object().with_member(key, &Json::of(*uri)));
+        }
+        fake
     }
 
     fn merge(servers: &[Fake], naming: Naming, page: usize) -> Index {
@@ -204,7 +313,8 @@ mod tests {
                 tools: &fake.tools,
                 prompts: &[],
                 resources: &fake.resources,
-                templates: &[],
+                templates: &fake.templates,
+                has_old_tasks: fake.has_old_tasks,
             })
             .collect();
         Index::build(&sources, naming, page)
@@ -296,23 +406,182 @@ mod tests {
         );
     }
 
+    /// The public names of resources and templates, in their order.
+    fn uris(index: &Index) -> String {
+        let all = [Kind::Resources, Kind::Templates].map(|kind| index.list(kind).entries());
+        all.concat().iter().map(|entry| &*entry.public).collect::<Vec<_>>().join(" ")
+    }
+
+    fn leads_to(index: &Index, uri: &str) -> String {
+        let target = index.resource(uri);
+        target.map_or("-".into(), |target| format!("{} {}", target.server, target.subject.name().unwrap()))
+    }
+
     #[test]
     fn a_uri_of_two_servers_leads_to_both() {
-        let mut servers = [fake("a", &[]), fake("b", &[])];
-        for server in &mut servers {
-            server.resources = vec![Json::parse(r#"{"uri":"file:///x"}"#.to_owned()).unwrap()];
-        }
+        let servers = [offering("a", &["file:///x"]), offering("b", &["file:///x", "file:///y"])];
         let index = merge(&servers, Naming::Prefixed, 9);
+        assert_eq!(uris(&index), "file:///x wasmgate://b/file:///x file:///y");
+        for (uri, target) in [
+            ("file:///x", "a file:///x"),
+            ("wasmgate://b/file:///x", "b file:///x"),
+            ("wasmgate://a/file:///x", "a file:///x"),
+            ("file:///y", "b file:///y"),
+            ("wasmgate://b/file:///unlisted", "b file:///unlisted"),
+            ("file:///unlisted", "-"),
+            ("wasmgate://c/file:///x", "-"),
+            ("other:y", "-"),
+        ] {
+            assert_eq!(leads_to(&index, uri), target, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_template_of_a_scheme_that_others_use_is_made_unique_with_what_it_expands_to() {
+        let servers = [
+            offering("a", &["x:one", "x:{id}"]),
+            offering("b", &["x:two", "x:{id}", "y:{id}", "ui:{page}", "{any}"]),
+            offering("c", &["ui://c/page"]),
+        ];
+        let index = merge(&servers, Naming::Prefixed, 9);
+        let expected = "x:one wasmgate://b/x:two ui://wasmgate/c/ui://c/page \
+            x:{id} wasmgate://b/x:{id} y:{id} ui:{page} wasmgate://b/{any}";
+        assert_eq!(uris(&index), expected);
+        for (uri, target) in [
+            ("x:two", "a x:two"),
+            ("wasmgate://b/x:1%2F2/3?q=4#5", "b x:1%2F2/3?q=4#5"),
+            ("y:1", "b y:1"),
+            ("wasmgate://b/z://1", "b z://1"),
+        ] {
+            assert_eq!(leads_to(&index, uri), target, "{uri}");
+        }
+        assert_eq!(index.template("wasmgate://b/x:{id}").unwrap().subject.name().unwrap().as_ref(), "x:{id}");
+    }
+
+    #[test]
+    fn links_that_no_list_has_lead_back_to_their_server() {
+        let servers =
+            [offering("a", &["x:{id}", "wasmgate://b/x:1"]), offering("b", &["y:1"]), offering("c", &[])];
+        let index = merge(&servers, Naming::Prefixed, 9);
+        assert_eq!(uris(&index), "wasmgate://a/wasmgate://b/x:1 y:1 x:{id}");
+        let public = |server: &str, own| index.public_uri(&ServerName::new(server).unwrap(), own);
+        for (server, own, expected) in [
+            ("a", "x:7", None),
+            ("b", "x:7", Some("wasmgate://b/x:7")),
+            ("b", "y:2", None),
+            ("a", "y:1", Some("wasmgate://a/y:1")),
+            ("c", "z:1", Some("wasmgate://c/z:1")),
+            ("c", "ui://z", Some("ui://wasmgate/c/ui://z")),
+            ("a", "wasmgate://b/x:1", Some("wasmgate://a/wasmgate://b/x:1")),
+            ("c", "https://example.com", None),
+        ] {
+            assert_eq!(public(server, own).as_deref(), expected, "{server} {own}");
+        }
+    }
+
+    #[test]
+    fn a_server_alone_keeps_its_uris() {
+        let index = merge(&[offering("a", &["x:1", "{any}", "wasmgate://b/y:1"])], Naming::Prefixed, 9);
+        assert_eq!(uris(&index), "x:1 wasmgate://b/y:1 {any}");
+        for uri in ["x:1", "wasmgate://b/y:1", "wasmgate://b/y:2", "nothing"] {
+            assert_eq!(leads_to(&index, uri), format!("a {uri}"));
+            assert_eq!(index.public_uri(&ServerName::new("a").unwrap(), uri), None);
+        }
+    }
+
+    #[test]
+    fn pages_of_tools_follow_their_servers_uris() {
+        let tool =
+            r#"{"name":"t","_meta":{"ui":{"resourceUri":"ui://p","csp":1},"ui/resourceUri":"ui://p"}}"#;
+        let mut servers =
+            [fake("a", &[tool]), fake("b", &[tool]), fake("c", &[r#"{"name":"t","title":"resourceUri"}"#])];
+        servers[0].resources = vec![json(r#"{"uri":"ui://p"}"#)];
         check(
-            &index,
-            Kind::Resources,
+            &merge(&servers, Naming::Prefixed, 9),
+            Kind::Tools,
             &expect![[r#"
-            {"resources":[{"uri":"file:///x"},{"uri":"wasmgate://b/file:%2F%2F%2Fx"}]}
-        "#]],
+                {"tools":[{"name":"a__t","_meta":{"ui":{"resourceUri":"ui://p","csp":1},"ui/resourceUri":"ui://p"}},{"name":"b__t","_meta":{"ui":{"resourceUri":"ui://wasmgate/b/ui://p","csp":1},"ui/resourceUri":"ui://wasmgate/b/ui://p"}},{"name":"c__t","title":"resourceUri"}]}
+            "#]],
         );
-        assert_eq!(index.resource("file:///x").unwrap().server.as_str(), "a");
-        let second = index.resource("wasmgate://b/file:%2F%2F%2Fx").unwrap();
-        assert_eq!((second.server.as_str(), &**second.subject.name().unwrap()), ("b", "file:///x"));
-        assert_eq!(index.resource("other:y"), None);
+    }
+
+    #[test]
+    fn tasks_of_2025_11_25_are_not_spoken_of() {
+        let mut old = fake(
+            "a",
+            &[
+                r#"{"name":"may","execution":{"taskSupport":"optional"}, "x":1}"#,
+                r#"{"name":"must","execution":{"taskSupport":"required"}}"#,
+                r#"{"name":"more","execution":{"taskSupport":"forbidden","y":2}}"#,
+            ],
+        );
+        let kept = merge(
+            &[fake("b", &[r#"{"name":"t","execution":{"taskSupport":"required"}}"#])],
+            Naming::Prefixed,
+            9,
+        );
+        assert_eq!(
+            kept.list(Kind::Tools).entries()[0].item.as_str(),
+            r#"{"name":"t","execution":{"taskSupport":"required"}}"#
+        );
+        old.has_old_tasks = true;
+        check(
+            &merge(&[old], Naming::Prefixed, 9),
+            Kind::Tools,
+            &expect![[r#"
+                {"tools":[{"name":"may", "x":1},{"name":"more","execution":{"y":2}}]}
+                a: tool `must` is left out: it can only run as a task of protocol version 2025-11-25
+            "#]],
+        );
+    }
+
+    use proptest::prelude::*;
+
+    fn some_uris() -> impl Strategy<Value = Vec<String>> {
+        let uri = "(x|y|ui|https|wasmgate)?(:|://|://wasmgate/)[abc]?/?[xy]?:?[abc]?(\\{id\\})?";
+        prop::collection::vec(uri, 0..5)
+    }
+
+    proptest! {
+        #![proptest_config(crate::json::arbitrary::cases(256))]
+
+        #[test]
+        fn public_uris_lead_back_and_never_meet(
+            offered in prop::collection::vec(some_uris(), 1..4),
+            linked in some_uris(),
+        ) {
+            let servers: Vec<Fake> = offered
+                .iter()
+                .zip(["a", "b", "c"])
+                .map(|(uris, name)| offering(name, &uris.iter().map(String::as_str).collect::<Vec<_>>()))
+                .collect();
+            let index = merge(&servers, Naming::Prefixed, 9);
+            let mut met = HashMap::new();
+            for server in &servers {
+                for own in offered.iter().flatten().chain(&linked).filter(|uri| !uri.contains('{') && !uri.is_empty()) {
+                    let public = index.public_uri(&server.name, own).unwrap_or_else(|| own.clone());
+                    let target = index.resource(&public);
+                    if own.starts_with("https:") && target.is_none() {
+                        continue; // fetched from the web
+                    }
+                    let target = target.unwrap();
+                    prop_assert_eq!((&target.server, &**target.subject.name().unwrap()), (&server.name, own.as_str()));
+                    let before = met.insert(public.clone(), (server.name.clone(), own.clone()));
+                    prop_assert!(before.is_none_or(|before| before == (server.name.clone(), own.clone())), "{}", public);
+                }
+            }
+            for entry in index.list(Kind::Resources).entries() {
+                let public = index.public_uri(&entry.server, &entry.own);
+                prop_assert_eq!(&*entry.public, public.as_deref().unwrap_or(&entry.own));
+            }
+            for entry in index.list(Kind::Templates).entries() {
+                for value in ["", "a", "b/x:1", "{"] {
+                    let target = index.resource(&entry.public.replace("{id}", value));
+                    let own: Arc<str> = entry.own.replace("{id}", value).into();
+                    let meant = Target { server: entry.server.clone(), subject: Subject::Resource(own) };
+                    prop_assert_eq!(target, Some(meant));
+                }
+            }
+        }
     }
 }

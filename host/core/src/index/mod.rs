@@ -5,6 +5,7 @@
 //! happen to be up. Nothing here asks a server anything.
 
 mod build;
+mod links; // where URIs stand in what servers say
 mod names;
 mod uris;
 
@@ -16,6 +17,8 @@ use crate::json::Json;
 use crate::name::ServerName;
 
 pub use build::{Naming, Source, Warning};
+pub use links::{Link, links};
+use uris::Users;
 
 /// What a request is about, at the server it goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,15 +29,17 @@ pub enum Subject {
     Prompt(Arc<str>),
     /// A resource, by the server's own URI.
     Resource(Arc<str>),
+    /// A task, by the server's own id.
+    Task(Arc<str>),
     /// The server as a whole: a method the gateway does not know.
     Server,
 }
 
 impl Subject {
-    /// The name or URI, when there is one.
+    /// The name, URI or id, when there is one.
     pub fn name(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Tool(name) | Self::Prompt(name) | Self::Resource(name) => Some(name),
+            Self::Tool(name) | Self::Prompt(name) | Self::Resource(name) | Self::Task(name) => Some(name),
             Self::Server => None,
         }
     }
@@ -151,12 +156,16 @@ impl List {
 }
 
 /// The merged lists of one moment.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Index {
+    /// Every server that takes part, up or not.
+    servers: Vec<ServerName>,
     tools: List,
     prompts: List,
     resources: List,
     templates: List,
+    /// Which servers use a scheme, in resources and templates.
+    schemes: HashMap<String, Users>,
     /// Prefixes of public names, longest first.
     prefixes: Vec<(String, ServerName)>,
     /// What could not be listed as the server gave it.
@@ -179,6 +188,15 @@ impl Index {
         }
     }
 
+    fn list_mut(&mut self, kind: Kind) -> &mut List {
+        match kind {
+            Kind::Tools => &mut self.tools,
+            Kind::Prompts => &mut self.prompts,
+            Kind::Resources => &mut self.resources,
+            Kind::Templates => &mut self.templates,
+        }
+    }
+
     /// The listed tool of this public name.
     pub fn tool(&self, public: &str) -> Option<Target> {
         let entry = self.tools.find(public)?;
@@ -191,7 +209,8 @@ impl Index {
         Some(Target { server: entry.server.clone(), subject: Subject::Prompt(Arc::clone(&entry.own)) })
     }
 
-    /// The server a URI belongs to: a listed resource, a template that fits, or the only server that uses the scheme.
+    /// The server a URI belongs to: a listed resource, one made unique, a template that fits, or the only server that
+    /// uses the scheme. A server alone has every URI.
     pub fn resource(&self, uri: &str) -> Option<Target> {
         let target = |server: &ServerName, own: Arc<str>| Target {
             server: server.clone(),
@@ -200,19 +219,52 @@ impl Index {
         if let Some(entry) = self.resources.find(uri) {
             return Some(target(&entry.server, Arc::clone(&entry.own)));
         }
-        if let Some((server, own)) = uris::take_apart(uri) {
-            return Some(target(&server, own.into()));
+        if let Some(server) = self.alone() {
+            return Some(target(server, uri.into()));
         }
-        let owner =
-            self.template_of(uri).map(|entry| &entry.server).or_else(|| self.only_user_of_scheme(uri))?;
+        if uris::is_ours(uri) {
+            let (server, own) = uris::take_apart(uri)?;
+            let server = self.servers.iter().find(|known| known.as_str() == server)?;
+            return Some(target(server, own.into()));
+        }
+        let users = self.schemes.get(uris::scheme(uri)?)?;
+        let by_template = users.first_has_template_for(uri, &self.templates);
+        let owner = if by_template || !users.shared { &users.first } else { return None };
         Some(target(owner, uri.into()))
     }
 
-    /// The first listed template that a URI can be an expansion of, scheme included.
-    pub fn template_of(&self, uri: &str) -> Option<&Entry> {
+    /// What clients have to call a URI of this server's, listed or not, so that [`Index::resource`] leads back to it; None
+    /// when they can call it what the server does.
+    pub fn public_uri(&self, server: &ServerName, own: &str) -> Option<String> {
+        if self.alone().is_some() {
+            return None;
+        }
+        let is_its_own = match self.resource(own) {
+            Some(target) => {
+                target.server == *server && target.subject.name().is_some_and(|uri| **uri == *own)
+            }
+            // What is on the web is the same whoever names it, and clients may fetch it there (2026-07-28 server/resources,
+            // "Common URI Schemes").
+            None => matches!(uris::scheme(own), Some("https" | "http")),
+        };
+        (!is_its_own).then(|| uris::make_unique(server, own))
+    }
+
+    /// Whether one server takes part alone.
+    pub fn is_alone(&self) -> bool {
+        self.servers.len() == 1
+    }
+
+    /// The only server, when there is one alone.
+    fn alone(&self) -> Option<&ServerName> {
+        if let [alone] = self.servers.as_slice() { Some(alone) } else { None }
+    }
+
+    /// The first listed template of a server that one of its own URIs can be an expansion of, scheme included.
+    pub fn template_of(&self, server: &ServerName, own: &str) -> Option<&Entry> {
         // A template must name the scheme itself: one that fits everything must not catch what is meant for others.
-        let fits = |template: &str| uris::scheme(template) == uris::scheme(uri) && uris::fits(template, uri);
-        self.templates.entries.iter().find(|entry| fits(&entry.own))
+        let fits = |template: &str| uris::scheme(template) == uris::scheme(own) && uris::fits(template, own);
+        self.templates.entries.iter().find(|entry| entry.server == *server && fits(&entry.own))
     }
 
     /// The template's server, for completions.
@@ -226,18 +278,5 @@ impl Index {
         self.prefixes
             .iter()
             .find_map(|(prefix, server)| Some((server, public.strip_prefix(prefix.as_str())?)))
-    }
-
-    fn only_user_of_scheme(&self, uri: &str) -> Option<&ServerName> {
-        let scheme = uris::scheme(uri)?;
-        let mut users = self
-            .resources
-            .entries
-            .iter()
-            .chain(&self.templates.entries)
-            .filter(|entry| uris::scheme(&entry.own) == Some(scheme))
-            .map(|entry| &entry.server);
-        let first = users.next()?;
-        users.all(|other| other == first).then_some(first)
     }
 }

@@ -1,27 +1,51 @@
-//! Resource URIs: kept as they are unless two servers offer the same one; and which template a URI fits.
+//! Resource URIs: kept as they are where one server can be told from them, else made unique; and which template a URI fits.
+//!
+//! A URI that is made unique has the server's own behind the server's name, letter for letter. So a template can be made
+//! unique, too, and whatever clients expand it to has the server's own expansion in it.
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
-
+use super::List;
 use crate::name::ServerName;
 
-/// Everything that would end or split a path segment, and the percent sign itself, so that decoding gives back exactly
-/// what was encoded.
-const SEGMENT: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'/').add(b'?').add(b'#').add(b'%').add(b'"').add(b'<').add(b'>');
+/// Who uses a scheme.
+#[derive(Debug)]
+pub(super) struct Users {
+    /// The first one, in configuration order.
+    pub(super) first: ServerName,
+    /// Whether there are others.
+    pub(super) shared: bool,
+    /// Those of its templates that are listed as they are, by place in their list.
+    pub(super) templates: Vec<usize>,
+}
 
-/// A URI of `server` that another server offers too, made unique and reversible. MCP Apps need their scheme, so `ui:`
-/// stays `ui:`.
+impl Users {
+    /// Whether the first user lists a template that this URI can be an expansion of. Of very many templates one is taken to
+    /// fit unseen.
+    pub(super) fn first_has_template_for(&self, uri: &str, templates: &List) -> bool {
+        let fits = |at: &usize| templates.entries.get(*at).is_some_and(|entry| fits(&entry.own, uri));
+        self.templates.len() > MOST_TEMPLATES || self.templates.iter().any(fits)
+    }
+}
+
+/// A URI, or template, of `server` made unique and reversible. MCP Apps need their scheme, so `ui:` stays `ui:`.
 pub(super) fn make_unique(server: &ServerName, uri: &str) -> String {
-    let base = if scheme(uri) == Some("ui") { "ui://wasmgate/" } else { "wasmgate://" };
-    format!("{base}{server}/{}", utf8_percent_encode(uri, SEGMENT))
+    let base = if scheme(uri) == Some("ui") { APPS } else { OTHERS };
+    format!("{base}{server}/{uri}")
 }
 
 /// The server and its own URI, when `uri` was made by [`make_unique`].
-pub(super) fn take_apart(uri: &str) -> Option<(ServerName, String)> {
-    let rest = uri.strip_prefix("wasmgate://").or_else(|| uri.strip_prefix("ui://wasmgate/"))?;
-    let (server, encoded) = rest.split_once('/')?;
-    let own = percent_decode_str(encoded).decode_utf8().ok()?;
-    Some((ServerName::new(server).ok()?, own.into_owned()))
+pub(super) fn take_apart(uri: &str) -> Option<(&str, &str)> {
+    let (rest, is_app) = match uri.strip_prefix(OTHERS) {
+        Some(rest) => (rest, false),
+        None => (uri.strip_prefix(APPS)?, true),
+    };
+    let (server, own) = rest.split_once('/')?;
+    (!own.is_empty() && (scheme(own) == Some("ui")) == is_app).then_some((server, own))
+}
+
+/// Whether a URI looks like one of [`make_unique`]'s. A server may have such ones, too: another gateway. They are always
+/// made unique.
+pub(super) fn is_ours(uri: &str) -> bool {
+    uri.starts_with(OTHERS) || uri.starts_with(APPS)
 }
 
 /// The scheme of a URI.
@@ -56,6 +80,11 @@ pub(super) fn fits(template: &str, uri: &str) -> bool {
     }
 }
 
+const OTHERS: &str = "wasmgate://";
+const APPS: &str = "ui://wasmgate/";
+/// So many templates of one scheme are looked at.
+const MOST_TEMPLATES: usize = 256;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,13 +92,23 @@ mod tests {
     #[test]
     fn a_unique_uri_gives_back_server_and_uri() {
         let server = ServerName::new("notes").unwrap();
-        for uri in ["file:///a/b c?d#e%2F", "ui://app/main", "x:é"] {
+        for uri in
+            ["file:///a/b c?d#e%2F", "ui://app/main", "x:é", "wasmgate://b/x:1", "ui://wasmgate/b/ui://y"]
+        {
             let unique = make_unique(&server, uri);
             assert_eq!(scheme(&unique) == Some("ui"), uri.starts_with("ui:"), "{unique}");
-            assert_eq!(take_apart(&unique), Some((server.clone(), uri.to_owned())));
+            assert!(is_ours(&unique), "{unique}");
+            assert_eq!(take_apart(&unique), Some(("notes", uri)));
         }
-        assert_eq!(take_apart("wasmgate://nobody"), None);
-        assert_eq!(take_apart("file:///wasmgate://a/b"), None);
+        for never_made in [
+            "wasmgate://nobody",
+            "wasmgate://a/",
+            "wasmgate://a/ui://b",
+            "ui://wasmgate/a/x:b",
+            "x:wasmgate://a/b",
+        ] {
+            assert_eq!(take_apart(never_made), None, "{never_made}");
+        }
     }
 
     #[test]

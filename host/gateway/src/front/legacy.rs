@@ -16,7 +16,7 @@ use super::calling::{Calling, Question, Reply, Step, Wants, next_id, nobody};
 use super::render::{Refusal, Wire, Worded};
 use super::session::{Agreed, InFlight, Session};
 use super::{offer, render};
-use crate::gateway::{CallError, ClientFacts, Gateway, Offering, Request};
+use crate::gateway::{CallError, ClientFacts, Gateway, Offering, Request, extensions};
 
 /// Serves one message of a session.
 pub(super) fn receive(
@@ -111,6 +111,9 @@ pub(super) async fn open(
     let told = greeting.result.member("protocolVersion");
     let told = told.as_ref().and_then(Json::string).unwrap_or_default();
     agreed.version = LEGACY.iter().find(|known| **known == told).copied().unwrap_or(agreed.version);
+    let capabilities = agreed.client.capabilities.clone();
+    let capabilities = extensions::declared(capabilities, &session.caller.view, agreed.version);
+    agreed.client = Arc::new(ClientFacts { capabilities, ..(*agreed.client).clone() });
     session.agree(agreed, lists).map_err(refuse)?;
     Ok(greeting.result)
 }

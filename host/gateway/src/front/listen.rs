@@ -32,7 +32,8 @@ struct Granted {
     tools: bool,
     prompts: bool,
     resources: bool,
-    subscriptions: Vec<(String, Subscription)>,
+    uris: Vec<(String, Subscription)>,
+    tasks: Vec<(String, Subscription)>,
 }
 
 impl Listen {
@@ -84,7 +85,8 @@ impl Listen {
     }
 }
 
-/// Through the interceptors, and then what can be granted: a resource that cannot be subscribed to is left out.
+/// Through the interceptors, and then what can be granted: a resource or task that cannot be waited for is left out. To ask
+/// for tasks without having declared their extension is an error (ext-tasks, "Task Status Notifications").
 async fn granted(gateway: &Arc<Gateway>, request: Request) -> Result<Granted, CallError> {
     let one = |uri: &str| Request {
         view: request.view.clone(),
@@ -99,26 +101,32 @@ async fn granted(gateway: &Arc<Gateway>, request: Request) -> Result<Granted, Ca
     };
     let params = gateway.listen(&request).await?;
     let wishes = params.member("notifications").unwrap_or_else(Json::empty_object);
-    let [tools, prompts, resources, uris] = wishes.pick([TOOLS, PROMPTS, RESOURCES, URIS]);
+    let [tools, prompts, resources, uris, tasks] = wishes.pick([TOOLS, PROMPTS, RESOURCES, URIS, TASKS]);
     let is_true = |wish: Option<Json>| wish.and_then(|wish| wish.boolean()) == Some(true);
-    let uris: Vec<String> = uris
-        .and_then(|uris| uris.elements())
-        .unwrap_or_default()
-        .iter()
-        .take(MOST)
-        .filter_map(|uri| uri.string().map(std::borrow::Cow::into_owned))
-        .collect();
-    let subscribing = uris.into_iter().map(|uri| async {
+    let subscribing = texts(uris).into_iter().map(|uri| async {
         let subscribed = tokio::time::timeout(PATIENCE, gateway.subscribe(one(&uri))).await.ok()?;
         Some((uri, subscribed.ok()?.1?))
     });
-    let subscriptions = future::join_all(subscribing).await.into_iter().flatten().collect();
+    let watching = texts(tasks).into_iter().map(|id| async {
+        match tokio::time::timeout(PATIENCE, gateway.watch_task(&request, &id)).await {
+            Ok(Err(missing @ CallError::MissingCapability(_))) => Err(missing),
+            watched => Ok(watched.ok().and_then(Result::ok).map(|watched| (id, watched))),
+        }
+    });
+    let (uris, tasks) = future::join(future::join_all(subscribing), future::join_all(watching)).await;
     Ok(Granted {
         tools: is_true(tools),
         prompts: is_true(prompts),
         resources: is_true(resources),
-        subscriptions,
+        uris: uris.into_iter().flatten().collect(),
+        tasks: tasks.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?,
     })
+}
+
+/// The texts of a list, as many as one request may wait for.
+fn texts(list: Option<Json>) -> Vec<String> {
+    let list = list.and_then(|list| list.elements()).unwrap_or_default();
+    list.iter().take(MOST).filter_map(|text| text.string().map(std::borrow::Cow::into_owned)).collect()
 }
 
 impl Granted {
@@ -139,7 +147,8 @@ impl Granted {
             (self.resources, method::RESOURCES_CHANGED),
         ];
         let lists = list_changes(lists, wanted, id.clone());
-        let updates = resource_updates(gateway, self.subscriptions, updates, listener, id);
+        let subscriptions = self.uris.into_iter().chain(self.tasks).map(|(_, subscription)| subscription);
+        let updates = news(gateway, subscriptions.collect(), updates, listener, id);
         let first = stream::once(future::ready(first));
         first.chain(stream::select(lists, updates)).map(Part::Event).boxed()
     }
@@ -152,9 +161,11 @@ impl Granted {
                 named.insert(name.into(), true.into());
             }
         }
-        if !self.subscriptions.is_empty() {
-            let uris: Vec<&str> = self.subscriptions.iter().map(|(uri, _)| uri.as_str()).collect();
-            named.insert(URIS.into(), uris.into());
+        for (name, granted) in [(URIS, &self.uris), (TASKS, &self.tasks)] {
+            if !granted.is_empty() {
+                let granted: Vec<&str> = granted.iter().map(|(wish, _)| wish.as_str()).collect();
+                named.insert(name.into(), granted.into());
+            }
         }
         named.into()
     }
@@ -179,9 +190,9 @@ fn list_changes(
     changed.flatten()
 }
 
-fn resource_updates(
+fn news(
     gateway: Arc<Gateway>,
-    subscriptions: Vec<(String, Subscription)>,
+    subscriptions: Vec<Subscription>,
     updates: broadcast::Receiver<Update>,
     listener: Listener,
     id: Id,
@@ -192,14 +203,13 @@ fn resource_updates(
         match updates.recv().await {
             Err(broadcast::error::RecvError::Closed) => return None,
             Err(broadcast::error::RecvError::Lagged(missed)) => {
-                tracing::debug!(missed, "changes of resources came faster than they were read");
+                tracing::debug!(missed, "changes of resources and tasks came faster than they were read");
             }
             Ok(update) => {
-                for told in subscriptions.iter().filter_map(|(_, one)| one.told_by(&update)) {
+                for told in subscriptions.iter().filter_map(|one| one.told_by(&update)) {
                     let listener = Listener { id: next_id(), ..listener.clone() };
                     if let Some(params) = gateway.told(&update, &told, listener).await {
-                        messages
-                            .push(write_notification(method::RESOURCE_UPDATED, Some(&stamped(&params, &id))));
+                        messages.push(write_notification(update.method, Some(&stamped(&params, &id))));
                     }
                 }
             }
@@ -223,7 +233,8 @@ const TOOLS: &str = "toolsListChanged";
 const PROMPTS: &str = "promptsListChanged";
 const RESOURCES: &str = "resourcesListChanged";
 const URIS: &str = "resourceSubscriptions";
-/// So many resources may one request wait for.
+const TASKS: &str = "taskIds";
+/// So many resources, and so many tasks, may one request wait for.
 const MOST: usize = 1000;
 /// How long servers may take to accept a subscription: clients wait for the first message.
 const PATIENCE: Duration = Duration::from_millis(500);

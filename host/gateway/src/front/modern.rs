@@ -14,7 +14,7 @@ use super::listen::Listen;
 use super::offer::SERVER_INFO;
 use super::render::{Refusal, Wire};
 use super::session::{Caller, InFlight};
-use crate::gateway::{ClientFacts, Gateway, Request, View};
+use crate::gateway::{ClientFacts, Gateway, Request, View, extensions};
 
 /// A request that [`super::classify`] found to be modern.
 pub(super) struct Asked {
@@ -46,7 +46,7 @@ pub(super) fn receive(
                 session,
                 method: method::LISTEN.into(),
                 params: asked.params.map(|params| own_params(params, &asked.protocol)),
-                client: Arc::new(facts(asked.protocol, &caller.view)),
+                client: Arc::new(facts(asked.protocol, &caller.view, asked.version)),
                 version: asked.version,
                 events: nobody(),
             };
@@ -57,7 +57,7 @@ pub(super) fn receive(
             let question = Question {
                 wire: Wire::Modern,
                 params: asked.params.map(|params| own_params(params, &asked.protocol)),
-                client: Arc::new(facts(asked.protocol, &caller.view)),
+                client: Arc::new(facts(asked.protocol, &caller.view, asked.version)),
                 id: asked.id,
                 method: asked.method.into(),
                 version: asked.version,
@@ -123,27 +123,12 @@ fn own_params(params: Json, protocol: &Protocol) -> Json {
     params.with_members(&[("_meta", (!is_empty).then_some(&rest))])
 }
 
-fn facts(protocol: Protocol, view: &View) -> ClientFacts {
+fn facts(protocol: Protocol, view: &View, version: &str) -> ClientFacts {
     let capabilities = protocol.capabilities.unwrap_or_else(Json::empty_object);
     ClientFacts {
         info: protocol.info,
-        capabilities: carried(capabilities, view),
+        capabilities: extensions::declared(capabilities, view, version),
         log_level: protocol.log_level.as_ref().and_then(Json::string).map(|level| level.into()),
-    }
-}
-
-/// The client's capabilities without the extension that the merged view cannot carry yet: a task id would not say which
-/// server has the task.
-fn carried(capabilities: Json, view: &View) -> Json {
-    let extensions = match view {
-        View::All => capabilities.member("extensions"),
-        View::One(_) => None,
-    };
-    match extensions {
-        Some(extensions) if extensions.member(TASKS).is_some() => {
-            capabilities.with_member("extensions", &extensions.without_member(TASKS))
-        }
-        _ => capabilities,
     }
 }
 
@@ -166,8 +151,6 @@ const CACHEABLE: [&str; 6] = [
     method::TEMPLATES_LIST,
     method::RESOURCES_READ,
 ];
-
-const TASKS: &str = "io.modelcontextprotocol/tasks";
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::mcp::{LEGACY, MODERN};
 
 use crate::gateway::Offering;
+use crate::gateway::extensions::told_to_legacy;
 
 /// Our `serverInfo`.
 pub(super) static SERVER_INFO: LazyLock<Json> = LazyLock::new(|| {
@@ -17,7 +18,7 @@ pub(super) static SERVER_INFO: LazyLock<Json> = LazyLock::new(|| {
 pub(super) fn initialized(version: &str, offering: &Offering) -> Json {
     let result = ObjectWriter::new()
         .string("protocolVersion", version)
-        .member("capabilities", &offering.capabilities)
+        .member("capabilities", &told_to_legacy(&offering.capabilities))
         .member("serverInfo", &SERVER_INFO);
     match &offering.instructions {
         Some(instructions) => result.string("instructions", instructions).finish(),

@@ -159,7 +159,11 @@ pub(super) fn failure(wire: Wire, failed: &CallError, request: &str) -> Worded {
             own(code, "Resource not found", &Data { uri: Some(name), ..data("unknown_resource") })
         }
         CallError::Unknown { kind, name } => {
-            let word = if *kind == "tool" { "unknown_tool" } else { "unknown_prompt" };
+            let word = match *kind {
+                "tool" => "unknown_tool",
+                "task" => "unknown_task",
+                _ => "unknown_prompt",
+            };
             own(code::INVALID_PARAMS, &format!("Unknown {kind}: {name}"), &data(word))
         }
         CallError::InvalidParams(what) => own(code::INVALID_PARAMS, what, &data("invalid_params")),

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use wasmgate_core::index::{Entry, Index, Kind, List, Subject, Target};
 use wasmgate_core::json::Json;
-use wasmgate_core::mcp::method;
+use wasmgate_core::mcp::{MODERN, method};
 use wasmgate_core::name::ServerName;
 
 use super::snapshot::Snapshot;
+use super::tasks::{self, Task};
 use super::{CallError, Gateway, Request, State, View};
 
 /// What a request asks for.
@@ -17,6 +18,8 @@ pub(super) struct Asked {
     /// As the client wrote it.
     public: String,
     place: Place,
+    /// The server's own name for the tool that runs the task that is asked for.
+    pub(super) tool: Option<Arc<str>>,
 }
 
 /// A name as the client wrote it.
@@ -44,6 +47,11 @@ impl Gateway {
             return Ok((now, Asked::of_unknown_method(request)?));
         };
         let index = now.index(&request.view).ok_or(CallError::NotServing("not serving that server"))?;
+        if named.kind == "task" {
+            let task = self.task(&now, request, &named.public)?;
+            let asked = named.meaning(task.as_ref().map(Task::target))?;
+            return Ok((now, Asked { tool: task.map(|task| task.tool), ..asked }));
+        }
         if named.lists().iter().any(|kind| now.is_filtered(*kind)) {
             return self.shown_target(request, named).await;
         }
@@ -104,7 +112,7 @@ impl Gateway {
             // Listed, and not shown under this name: hidden, renamed, or asked for in a way round its name.
             return Ok(None);
         }
-        if let (Some(templates), Some(entry)) = (&templates, index.template_of(own)) {
+        if let (Some(templates), Some(entry)) = (&templates, index.template_of(server, own)) {
             let is = |shown: &Entry| shown.server == entry.server && shown.own == entry.own;
             if !templates.entries().iter().any(is) {
                 return Ok(None);
@@ -145,6 +153,15 @@ impl Named {
                 ("resource", Place::Member("uri"))
             }
             method::COMPLETE => completion_place(request)?,
+            method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL
+                if MODERN.contains(&request.version) =>
+            {
+                ("task", Place::Member("taskId"))
+            }
+            // Those of 2025-11-25 are other ones, and would be seen by whoever asks.
+            reserved if tasks::is_reserved(reserved) => {
+                return Err(CallError::UnknownMethod(Arc::clone(&request.method)));
+            }
             _ => return Ok(None),
         };
         let public = text_at(request.params.as_ref(), place)?;
@@ -163,7 +180,7 @@ impl Named {
     fn meaning(self, target: Option<Target>) -> Result<Asked, CallError> {
         let Self { kind, public, place } = self;
         match target {
-            Some(target) => Ok(Asked { target, kind, public, place }),
+            Some(target) => Ok(Asked { target, kind, public, place, tool: None }),
             None => Err(CallError::Unknown { kind, name: public }),
         }
     }
@@ -176,33 +193,18 @@ impl Asked {
             View::One(server) if &*request.method != method::LISTEN => {
                 let target = Target { server: server.clone(), subject: Subject::Server };
                 let public = (*request.method).to_owned();
-                Ok(Self { target, kind: "method", public, place: Place::Nowhere })
+                Ok(Self { target, kind: "method", public, place: Place::Nowhere, tool: None })
             }
             _ => Err(CallError::UnknownMethod(Arc::clone(&request.method))),
         }
     }
 
-    /// What stages match their subject patterns with: the server's own name, or the id of a task.
-    pub(super) fn subject(&self, params: Option<&Json>) -> Option<Arc<str>> {
-        let is_task = self.place == Place::Nowhere && self.public.starts_with("tasks/");
-        match params.filter(|_| is_task).and_then(|params| params.member("taskId")) {
-            Some(id) => id.string().map(Into::into),
-            None => self.target.subject.name().cloned(),
-        }
-    }
-
     /// What the server says about the tool that is called.
     pub(super) fn tool_attributes(&self, now: &Snapshot, view: &View) -> Vec<(&'static str, Json)> {
-        let Subject::Tool(own) = &self.target.subject else { return Vec::new() };
-        let is = |entry: &&Entry| entry.server == self.target.server && entry.own == *own;
-        let entry = now.index(view).map(|index| index.list(Kind::Tools)).and_then(|tools| {
-            tools.find(&self.public).filter(is).or_else(|| tools.entries().iter().find(is))
-        });
-        let Some(entry) = entry else { return Vec::new() };
-        let [input, output, annotations] = entry.item.pick(["inputSchema", "outputSchema", "annotations"]);
-        let named =
-            [("tool.input-schema", input), ("tool.output-schema", output), ("tool.annotations", annotations)];
-        named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        match &self.target.subject {
+            Subject::Tool(own) => tool_attributes(now, view, (&self.target.server, own), &self.public),
+            _ => Vec::new(),
+        }
     }
 
     pub(super) fn unknown(&self) -> CallError {
@@ -232,26 +234,25 @@ impl Asked {
             params.member("ref").unwrap_or_else(Json::empty_object).with_member(member, &Json::of(&**own));
         Some(params.with_member("ref", &reference))
     }
+}
 
-    /// A result as the client must see it: the contents of a resource under the URI that was asked for.
-    pub(super) fn in_public_words(&self, result: Json) -> Json {
-        let own = match &self.target.subject {
-            Subject::Resource(own) if self.place == Place::Member("uri") && **own != *self.public => own,
-            _ => return result,
-        };
-        let Some(contents) = result.member("contents").and_then(|contents| contents.elements()) else {
-            return result;
-        };
-        let public = Json::of(&self.public);
-        let renamed: Vec<Json> = contents
-            .into_iter()
-            .map(|item| match item.member("uri").is_some_and(|uri| uri.string().as_deref() == Some(own)) {
-                true => item.with_member("uri", &public),
-                false => item,
-            })
-            .collect();
-        result.with_member("contents", &Json::of(&renamed))
-    }
+/// What a server says about one of its tools, `public` being what it is probably called in this view.
+pub(super) fn tool_attributes(
+    now: &Snapshot,
+    view: &View,
+    (server, own): (&ServerName, &str),
+    public: &str,
+) -> Vec<(&'static str, Json)> {
+    let is = |entry: &&Entry| entry.server == *server && *entry.own == *own;
+    let entry = now
+        .index(view)
+        .map(|index| index.list(Kind::Tools))
+        .and_then(|tools| tools.find(public).filter(is).or_else(|| tools.entries().iter().find(is)));
+    let Some(entry) = entry else { return Vec::new() };
+    let [input, output, annotations] = entry.item.pick(["inputSchema", "outputSchema", "annotations"]);
+    let named =
+        [("tool.input-schema", input), ("tool.output-schema", output), ("tool.annotations", annotations)];
+    named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// The entry of this name in a filtered list.

@@ -59,7 +59,7 @@ impl Gateway {
         let permit = now.policy.permit(asked.target.clone()).map_err(|_| asked.unknown())?;
         let params = asked.in_own_words(request.params.take());
         let pipeline = &now.generation.pipeline;
-        let subject = asked.subject(params.as_ref());
+        let subject = asked.target.subject.name().cloned();
         let operation = request.operation(Some(asked.target.server.clone()), subject);
         let rounds = Rounds {
             pipeline,
@@ -78,7 +78,7 @@ impl Gateway {
         let going = Going { rounds: &rounds, permit: &permit, request: &request };
         if !pipeline.interested(&operation) {
             let result = self.asked_in_full(going, params, parked).await?;
-            return Ok(asked.in_public_words(result));
+            return self.in_public_words(&now, &request, &asked, result).await;
         }
         let mut exchange = Exchange::new(operation.clone());
         exchange.attributes = request.attributes();
@@ -92,7 +92,8 @@ impl Gateway {
                     self.asked_in_full(going, params, parked).await
                 }
             };
-        Ok(asked.in_public_words(towards_client(pipeline, &mut exchange, outcome).await?))
+        let result = towards_client(pipeline, &mut exchange, outcome).await?;
+        self.in_public_words(&now, &request, &asked, result).await
     }
 
     /// Asks the server; what it says meanwhile and what it asks back pass through the interceptors.
@@ -162,6 +163,8 @@ impl Going<'_> {
         let capabilities = &self.request.client.capabilities;
         match kind.string().as_deref() {
             Some("complete") => Ok(result),
+            // Whether this client may be given a task is decided where its id is sealed.
+            Some("task") if !is_old => Ok(result),
             _ if is_old => Ok(result.with_member("resultType", &Json::of("complete"))),
             Some("input_required") if MAY_ASK.contains(&&*self.request.method) => Ok(result),
             Some(word) if word != "input_required" && capabilities.member("extensions").is_some() => {

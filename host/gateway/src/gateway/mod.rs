@@ -7,6 +7,7 @@ mod asked; // public name -> server and its own name
 mod call; // the life of a call
 mod error;
 mod events; // progress and log messages of a call
+pub mod extensions; // which ones are carried
 mod greet; // initialize, server/discover
 mod in_force; // what became of the newest configuration
 mod lists; // a page of a list
@@ -20,6 +21,8 @@ mod shown; // lists as filters leave them
 mod snapshot;
 mod state; // what clients keep for us between two rounds
 mod subscriptions; // resources/subscribe
+mod tasks; // calls that go on after they are answered
+mod words; // ids and URIs as clients know them
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;

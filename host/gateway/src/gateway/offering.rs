@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use wasmgate_core::index::Kind;
 use wasmgate_core::json::Json;
 
-use super::{Gateway, State, View};
+use super::{Gateway, State, View, extensions};
 use crate::upstream::Status;
 
 /// What the visible servers offer together, for `initialize` and `server/discover`.
@@ -61,10 +61,12 @@ impl Gateway {
                 capabilities.insert(plain.into(), json!({}));
             }
         }
-        Some(Offering {
-            capabilities: Json::of(&Value::Object(capabilities)),
-            instructions: instructions(view, &visible),
-        })
+        // What cannot be taken back, here too: an extension is named once a server has said it.
+        let known = visible.iter().filter_map(|status| status.offer.as_deref());
+        let [extensions, experimental] = extensions::offered(view, known);
+        let capabilities = Json::of(&Value::Object(capabilities))
+            .with_members(&[("extensions", extensions.as_ref()), ("experimental", experimental.as_ref())]);
+        Some(Offering { capabilities, instructions: instructions(view, &visible) })
     }
 
     /// Whether lists of this kind are served in a view: what [`Gateway::offering`] does not name is an unknown method

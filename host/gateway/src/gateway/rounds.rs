@@ -53,9 +53,10 @@ pub(super) struct Back {
 }
 
 impl Rounds<'_> {
-    /// Whether the params of a request may hold a sealed state although nobody looks any more.
+    /// Whether the params of a request may hold answers, and a sealed state although nobody looks any more.
     pub(super) fn may_carry_state(request: &Request) -> bool {
-        MODERN.contains(&request.version) && MAY_ASK.contains(&&*request.method)
+        let may = MAY_ASK.contains(&&*request.method) || &*request.method == method::TASKS_UPDATE;
+        MODERN.contains(&request.version) && may
     }
 
     /// The questions of a result, as interceptors leave them. Every other result stays as it is.
@@ -123,6 +124,16 @@ impl Rounds<'_> {
         Ok(result.with_member("inputRequests", &passed))
     }
 
+    /// The questions of a task, as interceptors leave them; None when they stay as they are.
+    pub(super) async fn all_questions(&self, requests: &Json) -> Result<Option<Json>, CallError> {
+        let mut passed = requests.clone();
+        for (key, request) in requests.members().unwrap_or_default() {
+            let asked = request.member("method").and_then(|asked| text(&asked)).unwrap_or_default();
+            passed = passed.with_member(&key, &self.question(&asked, &request).await?);
+        }
+        Ok((passed != *requests).then_some(passed))
+    }
+
     /// One question: its params pass the request phase.
     async fn question(&self, asked: &str, request: &Json) -> Result<Json, CallError> {
         let operation = of_server(self.operation, asked);
@@ -144,6 +155,9 @@ impl Rounds<'_> {
         params: Option<Json>,
         refused: Vec<Refused>,
     ) -> Result<Retry, CallError> {
+        if &*self.operation.event == method::TASKS_UPDATE {
+            return self.answers_to_task(params).await;
+        }
         let Some(given) = params.as_ref().filter(|_| MAY_ASK.contains(&&*self.operation.event)) else {
             return Ok(Retry { params, parked: None });
         };
@@ -178,6 +192,23 @@ impl Rounds<'_> {
             passed = passed.with_member("inputResponses", &all);
         }
         Ok(Retry { params: Some(passed), parked: back })
+    }
+
+    /// What a client answers to a task's questions. No state goes with it: the task remembers what it asked.
+    async fn answers_to_task(&self, params: Option<Json>) -> Result<Retry, CallError> {
+        let responses = params.as_ref().and_then(|params| params.member("inputResponses"));
+        let mut passed = responses.clone();
+        for (key, answer) in responses.as_ref().and_then(Json::members).unwrap_or_default() {
+            let answer = self.answer(by_shape(&answer), &answer).await?;
+            passed = passed.map(|passed| passed.with_member(&key, &answer));
+        }
+        let params = match (params, passed) {
+            (Some(params), Some(passed)) if Some(&passed) != responses.as_ref() => {
+                Some(params.with_member("inputResponses", &passed))
+            }
+            (params, _) => params,
+        };
+        Ok(Retry { params, parked: None })
     }
 
     /// What a state of ours holds; none when it is the server's own. One that looks like ours must be, and a server of an

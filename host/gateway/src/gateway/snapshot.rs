@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use wasmgate_core::catalog::{Server, ToolFilter};
 use wasmgate_core::index::{Index, Kind, Naming, Source};
-use wasmgate_core::mcp::method;
+use wasmgate_core::mcp::{V2025_11_25, method};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::{Hook, Kind as StageKind, Pipeline};
 use wasmgate_core::policy::Policy;
 
-use super::View;
 use super::shown::ShownLists;
+use super::{View, extensions};
 use crate::upstream::{Offer, Status};
 
 /// One generation of configuration, complete and validated.
@@ -126,6 +126,17 @@ impl Snapshot {
         self.filtered.contains(&kind)
     }
 
+    /// Whether a view shows a server.
+    pub(super) fn shows(&self, view: &View, server: &ServerName) -> bool {
+        matches!(view, View::All) || matches!(view, View::One(one) if one == server)
+    }
+
+    /// Whether a server of a view offers an extension.
+    pub(super) fn offers(&self, view: &View, extension: &str) -> bool {
+        let mut visible = self.servers.iter().filter(|status| self.shows(view, &status.server.name));
+        visible.any(|status| status.offer.as_ref().is_some_and(|offer| extensions::offers(offer, extension)))
+    }
+
     /// One server's status.
     pub(super) fn status(&self, name: &ServerName) -> Option<&Status> {
         self.servers.iter().find(|status| status.server.name == *name)
@@ -150,6 +161,7 @@ fn nothing(server: &ServerName) -> Source<'_> {
         prompts: &[],
         resources: &[],
         templates: &[],
+        has_old_tasks: false,
     }
 }
 
@@ -163,5 +175,6 @@ fn source(status: &Status) -> Source<'_> {
         prompts: offer.map_or(&[], |offer| &offer.prompts),
         resources: offer.map_or(&[], |offer| &offer.resources),
         templates: offer.map_or(&[], |offer| &offer.templates),
+        has_old_tasks: offer.is_some_and(|offer| &*offer.version == V2025_11_25),
     }
 }

@@ -1,4 +1,5 @@
-//! Clients that wait for changes of a resource (`resources/subscribe`), and what they are told.
+//! Clients that wait for changes of a resource (`resources/subscribe`) or a task (`subscriptions/listen`), and what they are
+//! told.
 
 use std::sync::Arc;
 
@@ -12,15 +13,20 @@ use wasmgate_core::pipeline::{Exchange, Operation, Party, Verdict};
 use super::asked::Asked;
 use super::phases::{Sent, towards_client, towards_server};
 use super::snapshot::Snapshot;
-use super::{CallError, Gateway, Request};
+use super::tasks::TaskSeen;
+use super::{CallError, Gateway, Request, View};
 use crate::upstream::{Answer, Pool, Topic, Update};
 
-/// One client's wait for changes of one resource. Dropping it ends the wait.
+/// One client's wait for changes of one resource or task. Dropping it ends the wait.
 pub struct Subscription {
     pool: Arc<Pool>,
     server: ServerName,
-    own: Arc<str>,
+    topic: Topic,
+    view: View,
+    /// What the client calls it.
     public: Arc<str>,
+    /// The tool that runs the task.
+    tool: Option<Arc<str>>,
 }
 
 /// Whom a change is told.
@@ -52,15 +58,46 @@ impl Gateway {
                 Answer::Asks(_) => Err(asked.unknown()),
                 Answer::Error(error) => Err(CallError::Answered(error)),
                 Answer::Result(result) => {
-                    let (pool, server) = (Arc::clone(&self.pool), permit.server().clone());
-                    let public = asked.public();
-                    subscription = Some(Subscription { pool, server, own: Arc::clone(&own), public });
+                    subscription = Some(Subscription {
+                        pool: Arc::clone(&self.pool),
+                        server: permit.server().clone(),
+                        topic: Topic::Resource(Arc::clone(&own)),
+                        view: request.view.clone(),
+                        public: asked.public(),
+                        tool: None,
+                    });
                     Ok(result)
                 }
             }
         };
         let result = passed(&now, &request, &asked, params, subscribing).await?;
         Ok((result, subscription))
+    }
+
+    /// Waits for changes of a task: one of the `taskIds` of this `subscriptions/listen`, whose params have passed the
+    /// interceptors ([`Gateway::listen`]).
+    ///
+    /// # Errors
+    /// [`CallError`]: `MissingCapability` when the client did not declare the extension, `Unknown` for an id that leads to no
+    /// task of this client.
+    pub async fn watch_task(&self, request: &Request, id: &str) -> Result<Subscription, CallError> {
+        let now = self.current.load_full();
+        let unknown = || CallError::Unknown { kind: "task", name: id.to_owned() };
+        let task = self.task(&now, request, id)?.ok_or_else(unknown)?;
+        let permit = now.policy.permit(task.target()).map_err(|_| unknown())?;
+        let topic = Topic::Task(task.id);
+        match self.pool.subscribe(&permit, &topic).await? {
+            Answer::Result(_) => Ok(Subscription {
+                pool: Arc::clone(&self.pool),
+                server: task.server,
+                topic,
+                view: request.view.clone(),
+                public: id.into(),
+                tool: Some(task.tool),
+            }),
+            Answer::Error(error) => Err(CallError::Answered(error)),
+            Answer::Asks(_) => Err(unknown()),
+        }
     }
 
     /// Answers `resources/unsubscribe`: `subscription` ends unless an interceptor objects, and is then left in place.
@@ -108,69 +145,126 @@ impl Gateway {
         }
     }
 
-    /// Resources that change from now on: see [`Gateway::told`].
+    /// Resources and tasks that change from now on: see [`Gateway::told`].
     pub fn updates(&self) -> broadcast::Receiver<Update> {
         self.pool.updates()
     }
 
-    /// The params of `notifications/resources/updated` for a client with this subscription, as interceptors leave them;
-    /// None when the change is not of its resource, or when one of them objects.
-    pub async fn told(&self, update: &Update, subscription: &Told, listener: Listener) -> Option<Json> {
-        let params = update.params.clone();
+    /// The params of the notification for a client with this subscription, as interceptors leave them and in the client's
+    /// words; None when one of them objects.
+    pub async fn told(&self, update: &Update, told: &Told, listener: Listener) -> Option<Json> {
         let operation = Operation {
             id: listener.id,
-            event: method::RESOURCE_UPDATED.into(),
+            event: update.method.into(),
             server: Some(update.server.clone()),
-            subject: Some(Arc::clone(&subscription.own)),
+            subject: Some(Arc::clone(told.topic.own())),
             principal: listener.principal,
             session: listener.session,
             version: listener.version,
             initiator: Party::Server,
         };
         let now = self.current.load_full();
-        let pipeline = &now.generation.pipeline;
-        let params = match pipeline.interested(&operation) {
-            false => params,
-            true => match pipeline.request(&Exchange::new(operation), params).await {
-                Verdict::Continue(params) => params,
-                Verdict::Answer(_) => return None,
-                Verdict::Refuse(blocked) => {
-                    tracing::debug!(?blocked, "a change of a resource was kept back by an interceptor");
-                    return None;
-                }
-            },
+        let params = match self.overheard_news(&now, &operation, told, update.params.clone()).await {
+            Ok(params) => params?,
+            Err(error) => {
+                tracing::debug!(%error, event = update.method, "news were kept back by an interceptor");
+                return None;
+            }
         };
-        Some(match &subscription.public {
-            Some(public) => params.with_member("uri", &Json::of(&**public)),
+        let public = Json::of(&*told.public);
+        let params = match &told.topic {
+            Topic::Task(_) => params.with_member("taskId", &public),
+            // Of a resource below it, too: that has its name from its own URI.
+            Topic::Resource(own) if is_at(&params, own) => return Some(params.with_member("uri", &public)),
+            Topic::Resource(_) => params,
+        };
+        Some(now.notification_in_public_words(&told.view, &update.server, update.method, params))
+    }
+
+    async fn overheard_news(
+        &self,
+        now: &Snapshot,
+        operation: &Operation,
+        told: &Told,
+        params: Json,
+    ) -> Result<Option<Json>, CallError> {
+        let params = match &told.tool {
             None => params,
-        })
+            Some(tool) => {
+                let client = Vec::new();
+                self.task_state(&TaskSeen { now, view: &told.view, operation, tool, client }, params).await?
+            }
+        };
+        let pipeline = &now.generation.pipeline;
+        if !pipeline.interested(operation) {
+            return Ok(Some(params));
+        }
+        match pipeline.request(&Exchange::new(operation.clone()), params).await {
+            Verdict::Continue(params) => Ok(Some(params)),
+            Verdict::Answer(_) => Ok(None),
+            Verdict::Refuse(blocked) => Err(CallError::Blocked(blocked)),
+        }
     }
 }
 
 /// A subscription that a change is of.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
-    own: Arc<str>,
-    /// What the client calls it, when that is not what the server does.
-    public: Option<Arc<str>>,
+    topic: Topic,
+    view: View,
+    public: Arc<str>,
+    tool: Option<Arc<str>>,
 }
 
 impl Subscription {
     /// Whether a change is of this resource, or of one below it (2025-11-25 server/resources: the URI of an update "might be
-    /// a sub-resource of the one that the client actually subscribed to").
+    /// a sub-resource of the one that the client actually subscribed to"), or of this task.
     pub fn told_by(&self, update: &Update) -> Option<Told> {
-        let uri = update.params.member("uri")?;
-        let uri = uri.string()?;
-        let rest = uri.strip_prefix(&*self.own).filter(|_| self.server == update.server)?;
-        let is_below = rest.is_empty() || self.own.ends_with('/') || rest.starts_with(['/', '?', '#']);
-        let public = (self.public != self.own).then(|| Arc::clone(&self.public));
-        is_below.then(|| Told { own: Arc::clone(&self.own), public })
+        if self.server != update.server || update.method != self.topic.method() {
+            return None;
+        }
+        let is_meant = match &self.topic {
+            Topic::Resource(own) => {
+                let uri = update.params.member("uri")?;
+                let uri = uri.string()?;
+                let rest = uri.strip_prefix(&**own)?;
+                rest.is_empty() || own.ends_with('/') || rest.starts_with(['/', '?', '#'])
+            }
+            Topic::Task(own) => update.params.member("taskId")?.string().as_deref() == Some(own),
+        };
+        is_meant.then(|| Told {
+            topic: self.topic.clone(),
+            view: self.view.clone(),
+            public: Arc::clone(&self.public),
+            tool: self.tool.clone(),
+        })
     }
+}
+
+impl Topic {
+    /// The server's own URI or id.
+    const fn own(&self) -> &Arc<str> {
+        match self {
+            Self::Resource(own) | Self::Task(own) => own,
+        }
+    }
+
+    /// The notification that tells of it.
+    const fn method(&self) -> &'static str {
+        match self {
+            Self::Resource(_) => method::RESOURCE_UPDATED,
+            Self::Task(_) => method::TASK_CHANGED,
+        }
+    }
+}
+
+fn is_at(params: &Json, own: &str) -> bool {
+    params.member("uri").is_some_and(|uri| uri.string().as_deref() == Some(own))
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.pool.unsubscribe(&self.server, Topic::Resource(Arc::clone(&self.own)));
+        self.pool.unsubscribe(&self.server, self.topic.clone());
     }
 }
 
@@ -183,7 +277,8 @@ async fn passed(
     work: impl Future<Output = Result<Json, CallError>>,
 ) -> Result<Json, CallError> {
     let pipeline = &now.generation.pipeline;
-    let operation = request.operation(Some(asked.target.server.clone()), asked.subject(params.as_ref()));
+    let operation =
+        request.operation(Some(asked.target.server.clone()), asked.target.subject.name().cloned());
     if !pipeline.interested(&operation) {
         return work.await;
     }

@@ -20,6 +20,9 @@ use crate::launch::{LaunchSettings, Launcher};
 use crate::upstream::Identity;
 use crate::upstream::tests::site::{Reply, Seen, Site, push};
 
+mod tasks;
+mod uris;
+
 type Run = dyn Fn(&Exchange, Phase, &Json) -> StageAnswer + Send + Sync;
 type Filter = dyn Fn(&[ListItem]) -> Result<Vec<(usize, ItemChange)>, StageError> + Send + Sync;
 
@@ -118,7 +121,7 @@ fn json(text: &str) -> Json {
 fn modern(seen: &Seen, call: &dyn Fn(&Seen) -> Reply) -> Reply {
     let result = match seen.rpc().as_str() {
         "server/discover" => {
-            r#"{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{},"resources":{}},"instructions":"be kind"}"#
+            r#"{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{},"resources":{},"extensions":{"io.modelcontextprotocol/tasks":{}}},"instructions":"be kind"}"#
         }
         "tools/list" => {
             r#"{"tools":[{"name":"a","inputSchema":{"type":"object"},"outputSchema":{"type":"array"}},{"name":"b"},{"name":"c"}]}"#
@@ -341,8 +344,9 @@ async fn hidden_resources_cannot_be_reached_in_a_way_round_their_names() {
     for (uri, is_there) in [
         ("x:a", true),
         ("x:b", false),
+        // Nothing is made unique where there is one server: this is another resource of its own.
+        ("wasmgate://p/x:a", true),
         ("wasmgate://p/x:b", false),
-        ("wasmgate://p/x:a", false),
         ("x:open/1", true),
         ("x:open/b", false),
         ("x:shut/1", false),
@@ -528,19 +532,6 @@ async fn what_a_server_says_meanwhile_passes_the_interceptors() {
     let rewritten = heard(vec![hides]).await;
     assert!(rewritten.lines().next().unwrap().contains(r#""progressToken":"t""#), "{rewritten}");
     assert!(!rewritten.contains("hello"), "{rewritten}");
-}
-
-#[tokio::test]
-async fn tasks_of_a_server_alone_pass_with_their_id() {
-    let world = World::new(vec![mutator("tasks/*", |exchange, _, payload| {
-        StageAnswer::Changed(payload.with_member("subject", &Json::of(&exchange.operation.subject)))
-    })])
-    .await;
-    let params = r#"{"taskId":"t1"}"#;
-    let alone = Request { view: View::One(ServerName::new("p").unwrap()), ..request("tasks/get", params).0 };
-    let result = world.gateway.request(alone).await.unwrap();
-    assert_eq!(result.member("subject"), Some(Json::of("t1")));
-    assert!(matches!(world.ask("tasks/get", params).await, Err(CallError::UnknownMethod(_))));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What 2026-07-28 adds to results and takes from params.
 
 use expect_test::{Expect, expect};
+use wasmgate_core::mcp::V2026_07_28;
 use wasmgate_core::name::ServerName;
 
 use super::*;
@@ -95,13 +96,16 @@ fn a_client_is_what_it_says_in_the_request() {
     let params = json(
         r#"{"_meta":{"io.modelcontextprotocol/clientCapabilities":{"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{},"x/y":{}}},"io.modelcontextprotocol/clientInfo":{"name":"c"},"io.modelcontextprotocol/logLevel":"info"}}"#,
     );
-    let client = facts(Protocol::of(Some(&params)), &View::All);
-    assert_eq!(client.capabilities.as_str(), r#"{"elicitation":{},"extensions":{"x/y":{}}}"#);
+    let client = facts(Protocol::of(Some(&params)), &View::All, V2026_07_28);
+    assert_eq!(
+        client.capabilities.as_str(),
+        r#"{"elicitation":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#
+    );
     assert_eq!(client.info.unwrap().as_str(), r#"{"name":"c"}"#);
     assert_eq!(client.log_level.as_deref(), Some("info"));
     let alone = View::One(ServerName::new("a").unwrap());
-    let client = facts(Protocol::of(Some(&params)), &alone);
-    assert!(client.capabilities.as_str().contains("modelcontextprotocol/tasks"));
+    let client = facts(Protocol::of(Some(&params)), &alone, V2026_07_28);
+    assert!(client.capabilities.as_str().contains("x/y"));
 }
 
 #[test]
