@@ -74,6 +74,13 @@ pub fn good(name: &str) -> Catalog {
     Catalog::new().fixture(name, &["server", "--stdio"])
 }
 
+/// The well-behaved server with what extensions are for, over stdio in the modern era.
+pub fn more(name: &str) -> Catalog {
+    let mut entry = fixture(&["server", "--stdio", "--more"]);
+    entry["protocol"] = "modern".into();
+    Catalog::new().entry(name, entry)
+}
+
 /// The misbehaving server over stdio, under one name.
 pub fn raw(name: &str) -> Catalog {
     Catalog::new().fixture(name, &["raw", "--stdio"])

@@ -152,20 +152,29 @@ impl Legacy {
 #[derive(Clone)]
 pub struct Modern {
     pub door: Door,
+    /// What it declares on every request.
+    pub capabilities: Value,
     ids: Arc<AtomicU64>,
 }
 
 impl Modern {
     pub fn new(door: Door) -> Self {
-        Self { door, ids: Arc::new(AtomicU64::new(1)) }
+        Self { door, capabilities: json!({}), ids: Arc::new(AtomicU64::new(1)) }
+    }
+
+    /// The same client with these capabilities.
+    #[must_use]
+    pub fn declaring(self, capabilities: Value) -> Self {
+        Self { capabilities, ..self }
     }
 
     /// The request as every modern client sends it; tests then break one thing.
     pub fn ask(&self, method: &str, params: Value) -> Ask {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let params = with_meta(params);
+        let mut params = with_meta(params);
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
         let name =
-            params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str).map(ToOwned::to_owned);
+            ["name", "uri", "taskId"].iter().find_map(|key| params[key].as_str().map(ToOwned::to_owned));
         let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         let ask = self
             .door
@@ -173,9 +182,7 @@ impl Modern {
             .header("mcp-protocol-version", MODERN)
             .header("mcp-method", method);
         match name {
-            Some(name) if matches!(method, "tools/call" | "prompts/get" | "resources/read") => {
-                ask.header("mcp-name", name)
-            }
+            Some(name) if NAMED.contains(&method) => ask.header("mcp-name", name),
             _ => ask,
         }
     }
@@ -189,6 +196,10 @@ impl Modern {
         result(self.request("tools/call", json!({"name": tool, "arguments": arguments})).await)
     }
 }
+
+/// Methods that repeat a name, URI or id in a header.
+const NAMED: [&str; 6] =
+    ["tools/call", "prompts/get", "resources/read", "tasks/get", "tasks/update", "tasks/cancel"];
 
 /// Adds the modern per-request members to `_meta`, keeping what is there.
 pub fn with_meta(mut params: Value) -> Value {

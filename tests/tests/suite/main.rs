@@ -30,3 +30,5 @@ mod reload;
 mod remotes;
 mod signatures;
 mod stdio;
+mod tasks;
+mod uris;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wasmgate_tests::catalog::{Catalog, good};
-use wasmgate_tests::mcp::{error, parsed, result};
+use wasmgate_tests::mcp::{parsed, result};
 use wasmgate_tests::{Legacy, Modern, Running, gateway, soon};
 
 /// The stream a session is told things on; once it is there, `resources/updated` comes down it.
@@ -96,14 +96,5 @@ async fn a_modern_client_listens_on_a_request_of_its_own() {
     let told = stream.event().await.expect("a change");
     assert!(told.contains("notifications/resources/updated") && told.contains("subscriptionId"), "{told}");
     drop(stream);
-    gw.stop().await;
-}
-
-#[tokio::test]
-async fn tasks_stay_refused_where_nobody_can_say_whose_they_are() {
-    let gw = gateway().catalog(good("fx")).start().await;
-    gw.ready(["fx"]).await;
-    let refused = error(gw.legacy().await.request("tasks/get", json!({"taskId": "t"})).await);
-    assert_eq!(refused["code"], -32601);
     gw.stop().await;
 }

@@ -83,7 +83,7 @@ pub(super) fn fits(template: &str, uri: &str) -> bool {
 const OTHERS: &str = "wasmgate://";
 const APPS: &str = "ui://wasmgate/";
 /// So many templates of one scheme are looked at.
-const MOST_TEMPLATES: usize = 256;
+const MOST_TEMPLATES: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -58,6 +58,13 @@ impl Json {
         Self::checked(out)
     }
 
+    /// An object of these members, whose names must differ.
+    pub fn object<'a>(members: impl IntoIterator<Item = (&'a str, &'a Self)>) -> Self {
+        let writer =
+            members.into_iter().fold(ObjectWriter::new(), |writer, (name, value)| writer.member(name, value));
+        writer.finish()
+    }
+
     /// An array of these values.
     pub fn array<'a>(elements: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut out = vec![b'['];

@@ -4,6 +4,8 @@
 //! as one, an extension works when the gateway knows whose a name in it is: [`CARRIED`]. Every other one is neither
 //! advertised nor declared there, and its methods are unknown.
 
+use std::collections::HashSet;
+
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::mcp::MODERN;
 
@@ -29,24 +31,37 @@ pub fn declared(capabilities: Json, view: &View, version: &str) -> Json {
 /// The extensions and experimental capabilities that servers offer together. Of one that several offer, the first one's
 /// settings are told.
 pub(super) fn offered<'a>(view: &View, offers: impl Iterator<Item = &'a Offer>) -> [Option<Json>; 2] {
-    let mut all: [Option<Json>; 2] = [None, None];
+    let mut all = [Named::default(), Named::default()];
     for offer in offers {
         let [extensions, experimental] = offer.capabilities.pick(["extensions", "experimental"]);
         let extensions = extensions.map(|all| carried(&all, view, is_modern(&offer.version)));
         let experimental = experimental.filter(|_| is_alone(view));
         for (all, more) in all.iter_mut().zip([extensions, experimental]) {
-            let Some(members) = more.and_then(|more| more.members()).filter(|more| !more.is_empty()) else {
-                continue;
-            };
-            let known = all.take().unwrap_or_else(Json::empty_object);
-            let new = |known: Json, (id, settings): (String, Json)| match known.member(&id) {
-                Some(_) => known,
-                None => known.with_member(&id, &settings),
-            };
-            *all = Some(members.into_iter().fold(known, new));
+            for (id, settings) in more.and_then(|more| more.members()).unwrap_or_default() {
+                all.add(id, settings);
+            }
         }
     }
-    all
+    all.map(|all| (!all.members.is_empty()).then(|| object(&all.members)))
+}
+
+/// Members by name, in order; the first one of a name counts.
+#[derive(Default)]
+struct Named {
+    names: HashSet<String>,
+    members: Vec<(String, Json)>,
+}
+
+impl Named {
+    fn add(&mut self, name: String, value: Json) {
+        if self.names.insert(name.clone()) {
+            self.members.push((name, value));
+        }
+    }
+}
+
+fn object(members: &[(String, Json)]) -> Json {
+    Json::object(members.iter().map(|(name, value)| (name.as_str(), value)))
 }
 
 /// The gateway's capabilities as a client of before 2026-07-28 is told of them: the extension for tasks speaks of results
@@ -77,13 +92,15 @@ pub(super) fn missing(id: &str) -> CallError {
 
 fn carried(extensions: &Json, view: &View, is_modern: bool) -> Json {
     let Some(members) = extensions.members() else { return Json::empty_object() };
-    let is_carried = |id: &str| match id {
+    let is_carried = |(id, _): &(String, Json)| match id.as_str() {
         TASKS => is_modern,
         id => is_alone(view) || CARRIED.contains(&id),
     };
-    let dropped: Vec<_> =
-        members.iter().filter(|(id, _)| !is_carried(id)).map(|(id, _)| (id.as_str(), None)).collect();
-    if dropped.is_empty() { extensions.clone() } else { extensions.with_members(&dropped) }
+    if members.iter().all(is_carried) {
+        return extensions.clone();
+    }
+    let kept: Vec<_> = members.into_iter().filter(is_carried).collect();
+    object(&kept)
 }
 
 const fn is_alone(view: &View) -> bool {

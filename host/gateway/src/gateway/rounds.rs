@@ -120,18 +120,19 @@ impl Rounds<'_> {
         if passed == requests {
             return Ok(result);
         }
-        let passed = passed.iter().fold(Json::empty_object(), |all, (key, one)| all.with_member(key, one));
+        let passed = object(&passed);
         Ok(result.with_member("inputRequests", &passed))
     }
 
-    /// The questions of a task, as interceptors leave them; None when they stay as they are.
-    pub(super) async fn all_questions(&self, requests: &Json) -> Result<Option<Json>, CallError> {
-        let mut passed = requests.clone();
-        for (key, request) in requests.members().unwrap_or_default() {
+    /// The questions of a task, as interceptors leave them.
+    pub(super) async fn questions_of_task(&self, requests: Json) -> Result<Json, CallError> {
+        let members = requests.members().unwrap_or_default();
+        let mut passed = members.clone();
+        for (_, request) in &mut passed {
             let asked = request.member("method").and_then(|asked| text(&asked)).unwrap_or_default();
-            passed = passed.with_member(&key, &self.question(&asked, &request).await?);
+            *request = self.question(&asked, request).await?;
         }
-        Ok((passed != *requests).then_some(passed))
+        Ok(if passed == members { requests } else { object(&passed) })
     }
 
     /// One question: its params pass the request phase.
@@ -188,7 +189,7 @@ impl Rounds<'_> {
             return done_before_again(&passed, &answers);
         }
         if answers != responses {
-            let all = answers.iter().fold(Json::empty_object(), |all, (key, one)| all.with_member(key, one));
+            let all = object(&answers);
             passed = passed.with_member("inputResponses", &all);
         }
         Ok(Retry { params: Some(passed), parked: back })
@@ -196,17 +197,17 @@ impl Rounds<'_> {
 
     /// What a client answers to a task's questions. No state goes with it: the task remembers what it asked.
     async fn answers_to_task(&self, params: Option<Json>) -> Result<Retry, CallError> {
-        let responses = params.as_ref().and_then(|params| params.member("inputResponses"));
-        let mut passed = responses.clone();
-        for (key, answer) in responses.as_ref().and_then(Json::members).unwrap_or_default() {
-            let answer = self.answer(by_shape(&answer), &answer).await?;
-            passed = passed.map(|passed| passed.with_member(&key, &answer));
+        let responses = params.as_ref().and_then(|params| params.member("inputResponses")?.members());
+        let responses = responses.unwrap_or_default();
+        let mut answers = responses.clone();
+        for (_, answer) in &mut answers {
+            *answer = self.answer(by_shape(answer), answer).await?;
         }
-        let params = match (params, passed) {
-            (Some(params), Some(passed)) if Some(&passed) != responses.as_ref() => {
-                Some(params.with_member("inputResponses", &passed))
+        let params = match params {
+            Some(params) if answers != responses => {
+                Some(params.with_member("inputResponses", &object(&answers)))
             }
-            (params, _) => params,
+            params => params,
         };
         Ok(Retry { params, parked: None })
     }
@@ -296,6 +297,10 @@ fn by_shape(answer: &Json) -> &'static str {
         [_, _, Some(_)] => method::SAMPLE,
         _ => method::ELICIT,
     }
+}
+
+fn object(members: &[(String, Json)]) -> Json {
+    Json::object(members.iter().map(|(name, value)| (name.as_str(), value)))
 }
 
 fn text(value: &Json) -> Option<String> {

@@ -125,12 +125,9 @@ impl Gateway {
             offer: None,
             said: None,
         };
-        if let Some(requests) = requests
-            && let Some(passed) = rounds.all_questions(&requests).await?
-        {
-            state = state.with_member("inputRequests", &passed);
-        }
-        Ok(state)
+        let Some(requests) = requests else { return Ok(state) };
+        let passed = rounds.questions_of_task(requests.clone()).await?;
+        Ok(if passed == requests { state } else { state.with_member("inputRequests", &passed) })
     }
 
     fn seal_task(&self, principal: &str, task: &Task, ttl: Option<&Json>) -> Result<String, CallError> {
