@@ -324,7 +324,7 @@ async fn run(gateway: Arc<Gateway>, request: Request, answer: Answer, beside: Be
 
 fn reply(answer: &Answer, outcome: Result<Json, CallError>, request: &str) -> Reply {
     let Answer { wire, id, method, .. } = answer;
-    let result = match outcome {
+    let result = match outcome.map_err(|error| render::known_to(*wire, method, error)) {
         Ok(result) => result,
         Err(error) => {
             // The client's error carries the same id; what a server itself answered is the client's business.
@@ -341,7 +341,7 @@ fn reply(answer: &Answer, outcome: Result<Json, CallError>, request: &str) -> Re
             let error = CallError::NotAsked("it cannot be asked in this request");
             Reply::error(Some(id), &render::failure(*wire, &error, request))
         }
-        Wire::Legacy => Reply::message(write_result(id, &legacy::result(&result))),
+        Wire::Legacy => Reply::message(write_result(id, &legacy::result(method, &result))),
     }
 }
 

@@ -135,13 +135,39 @@ fn initialize(gateway: &Arc<Gateway>, session: &Arc<Session>, id: Id, params: Op
 }
 
 /// A result as legacy clients know it: without what 2026-07-28 added. Servers of that version always say `resultType`;
-/// without it the other members mean something else, and stay.
-pub(super) fn result(result: &Json) -> Json {
-    let kind = result.member("resultType");
+/// without it the other members mean something else, and stay. Since that version structured content may be anything, and
+/// so may its schema; before, a client that minds finds the whole list or result invalid (2025-11-25 `Tool`,
+/// `CallToolResult`). The content as text is there in any case.
+pub(super) fn result(method: &str, result: &Json) -> Json {
+    if method == method::TOOLS_LIST {
+        return with_known_schemas(result);
+    }
+    let [kind, structured] = result.pick(["resultType", "structuredContent"]);
     if kind.as_ref().and_then(Json::string).as_deref() != Some("complete") {
         return result.clone();
     }
-    result.with_members(&[("resultType", None), ("ttlMs", None), ("cacheScope", None)])
+    let mut changes = vec![("resultType", None), ("ttlMs", None), ("cacheScope", None)];
+    if structured.is_some_and(|structured| !structured.is_object()) {
+        changes.push(("structuredContent", None));
+    }
+    result.with_members(&changes)
+}
+
+/// A list of tools without output schemas of anything but objects.
+fn with_known_schemas(list: &Json) -> Json {
+    let is_known =
+        |schema: &Json| schema.member("type").is_some_and(|kind| kind.string().as_deref() == Some("object"));
+    let is_other = |tool: &Json| tool.member("outputSchema").is_some_and(|schema| !is_known(&schema));
+    let Some(tools) = list.member("tools").filter(|tools| tools.as_str().contains("\"outputSchema\"")) else {
+        return list.clone();
+    };
+    let Some(mut tools) = tools.elements().filter(|tools| tools.iter().any(is_other)) else {
+        return list.clone();
+    };
+    for tool in tools.iter_mut().filter(|tool| is_other(tool)) {
+        *tool = tool.without_member("outputSchema");
+    }
+    list.with_member("tools", &Json::array(&tools))
 }
 
 struct Asked {
@@ -164,8 +190,7 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
         method::PING => answered(&Json::empty_object()),
         method::SET_LEVEL => {
             let level = level(asked.params.as_ref())?;
-            session.set_level(level);
-            gateway.want_log_level(level);
+            session.set_level(level, gateway.want_log_level(level));
             answered(&Json::empty_object())
         }
         method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE => {

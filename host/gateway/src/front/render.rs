@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{ReadError, error_object};
-use wasmgate_core::mcp::{MODERN, code};
+use wasmgate_core::mcp::{MODERN, code, method};
 use wasmgate_core::pipeline::{Blocked, Finding, Severity, StageError};
 
 use super::classify::Misfit;
@@ -198,6 +198,22 @@ pub(super) fn failure(wire: Wire, failed: &CallError, request: &str) -> Worded {
     Worded { status, error }
 }
 
+/// A server's error in the words of the client's era where the code alone does not tell: since 2026-07-28 a resource that
+/// is not there is -32602 with its URI, before it was -32002 (server/resources, "Error Handling").
+pub(super) fn known_to(wire: Wire, asked: &str, failed: CallError) -> CallError {
+    match failed {
+        CallError::Answered(error)
+            if wire == Wire::Legacy
+                && asked == method::RESOURCES_READ
+                && number(&error) == Some(code::INVALID_PARAMS)
+                && error.pointer("/data/uri").is_some() =>
+        {
+            CallError::Answered(error.with_member("code", &Json::of(&code::RESOURCE_NOT_FOUND)))
+        }
+        failed => failed,
+    }
+}
+
 /// A failure in one line, for people at a terminal.
 pub fn in_words(failed: &CallError) -> String {
     let worded = failure(Wire::Modern, failed, "").error;
@@ -257,11 +273,15 @@ const fn fault(fault: &Fault) -> &'static str {
 }
 
 /// A server's own error with a code that the client's era may see: 2026-07-28 must not carry -32002 and -32042, and
-/// older clients do not know -32020 to -32022.
+/// older clients do not know -32020 to -32022. Headers and versions (-32020, -32022) are a matter between the server and
+/// us: a client would look for the fault in its own request.
 fn translated(wire: Wire, error: &Json) -> Json {
     let code = match (wire, number(error)) {
         (Wire::Modern, Some(code::RESOURCE_NOT_FOUND)) => code::INVALID_PARAMS,
-        (Wire::Modern, Some(URL_ELICITATION_REQUIRED)) => code::INTERNAL,
+        (
+            Wire::Modern,
+            Some(code::URL_ELICITATION_REQUIRED | code::HEADER_MISMATCH | code::UNSUPPORTED_VERSION),
+        ) => code::INTERNAL,
         (Wire::Legacy, Some(code::UNSUPPORTED_VERSION..=code::HEADER_MISMATCH)) => code::INTERNAL,
         _ => return error.clone(),
     };
@@ -302,9 +322,6 @@ fn findings(found: &[(std::sync::Arc<str>, Finding)]) -> Vec<Found<'_>> {
     });
     found.collect()
 }
-
-/// 2025-11-25: the user has to visit a URL first.
-const URL_ELICITATION_REQUIRED: i64 = -32042;
 
 #[cfg(test)]
 mod tests;

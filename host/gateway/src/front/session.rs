@@ -13,7 +13,7 @@ use wasmgate_core::jsonrpc::Id;
 use super::calling::Step;
 use super::render::Refusal;
 use super::replay::{Budget, Replay};
-use crate::gateway::{ClientFacts, Revisions, Subscription, Told, Update, View};
+use crate::gateway::{ClientFacts, LogWish, Revisions, Subscription, Told, Update, View};
 
 /// Who asks, and what it may see.
 #[derive(Debug, Clone)]
@@ -51,10 +51,14 @@ struct State {
     /// Questions the client has not answered, by the ids they went out with.
     asked: HashMap<Id, oneshot::Sender<Result<Json, Json>>>,
     asked_ever: u64,
+    /// No answers will come.
+    is_deaf: bool,
     /// Requests wait for the answer to `initialize`.
     is_opening: bool,
     streams: usize,
     told: Revisions,
+    /// The log level it wants of servers.
+    wish: Option<LogWish>,
     /// Resources it waits for changes of, by the URI it knows.
     subscriptions: HashMap<Arc<str>, Subscription>,
 }
@@ -90,9 +94,11 @@ impl Session {
             in_flight: HashMap::new(),
             asked: HashMap::new(),
             asked_ever: 0,
+            is_deaf: false,
             is_opening: false,
             streams: 0,
             told: Revisions::default(),
+            wish: None,
             subscriptions: HashMap::new(),
         };
         let replay = Replay::new(Arc::default());
@@ -179,7 +185,8 @@ impl Session {
         for entry in state.in_flight.values_mut() {
             entry.take();
         }
-        let over = (std::mem::take(&mut state.subscriptions), std::mem::take(&mut state.asked));
+        let over =
+            (std::mem::take(&mut state.subscriptions), std::mem::take(&mut state.asked), state.wish.take());
         drop(state);
         drop(over);
     }
@@ -187,7 +194,7 @@ impl Session {
     /// An id for a question to the client, and the place its answer comes to.
     pub(super) fn ask(self: &Arc<Self>) -> Result<OpenQuestion, Refusal> {
         let mut state = self.state();
-        if self.ended.is_cancelled() || state.asked.len() >= MAX_ASKED {
+        if self.ended.is_cancelled() || state.is_deaf || state.asked.len() >= MAX_ASKED {
             return Err(Refusal::Limit("questions at once"));
         }
         state.asked_ever += 1;
@@ -195,6 +202,15 @@ impl Session {
         let (sender, answer) = oneshot::channel();
         state.asked.insert(id.clone(), sender);
         Ok(OpenQuestion { session: Arc::clone(self), id, answer })
+    }
+
+    /// The client will answer nothing any more, although it may still read.
+    pub(super) fn hear_no_more(&self) {
+        let mut state = self.state();
+        state.is_deaf = true;
+        let unanswered = std::mem::take(&mut state.asked);
+        drop(state);
+        drop(unanswered);
     }
 
     /// The client answers a question. What was not asked, or not by this session, is dropped.
@@ -244,12 +260,19 @@ impl Session {
         self.state().subscriptions.values().filter_map(|one| one.told_by(update)).collect()
     }
 
-    /// The client wants log messages of this level and worse.
-    pub(super) fn set_level(&self, level: &str) {
-        if let Some(agreed) = &mut self.state().agreed {
+    /// The client wants log messages of this level and worse; servers are told so as long as the session lasts.
+    pub(super) fn set_level(&self, level: &str, wish: Option<LogWish>) {
+        let mut state = self.state();
+        if let Some(agreed) = &mut state.agreed {
             let client = ClientFacts { log_level: Some(level.into()), ..(*agreed.client).clone() };
             agreed.client = Arc::new(client);
         }
+        let over = match self.ended.is_cancelled() {
+            true => wish,
+            false => std::mem::replace(&mut state.wish, wish),
+        };
+        drop(state);
+        drop(over);
     }
 
     /// Opens a stream for notifications, one of at most `most`.
@@ -384,6 +407,42 @@ pub(super) mod tests {
         assert!(matches!(session.begin(&Id::number(1), 9), Err(Refusal::IdInUse)));
         drop(first);
         assert!(session.begin(&Id::number(1), 9).is_ok());
+    }
+
+    #[test]
+    fn an_answer_reaches_the_question_of_its_id_in_its_session() {
+        let (here, there) = (opened(), opened());
+        let mut first = here.ask().unwrap();
+        let second = here.ask().unwrap();
+        assert_ne!(first.id(), second.id());
+        let answer = || Ok(Json::empty_object());
+        there.answered(first.id(), answer());
+        here.answered(&Id::of(&Json::of("wg-99")).unwrap(), answer());
+        assert!(first.answer().now_or_never().is_none());
+        here.answered(first.id(), answer());
+        here.answered(first.id(), Err(Json::null()));
+        assert!(!first.is_open() && second.is_open());
+        assert_eq!(first.answer().now_or_never(), Some(Some(answer())));
+        let id = second.id().clone();
+        drop(second);
+        here.answered(&id, answer());
+    }
+
+    #[test]
+    fn questions_end_with_their_session_or_with_what_the_client_can_say() {
+        let (over, deaf) = (opened(), opened());
+        let (mut one, mut other) = (over.ask().unwrap(), deaf.ask().unwrap());
+        over.end();
+        deaf.hear_no_more();
+        for (session, question) in [(&over, &mut one), (&deaf, &mut other)] {
+            assert_eq!(question.answer().now_or_never(), Some(None));
+            assert!(session.ask().is_err());
+        }
+        let many = opened();
+        let held: Vec<OpenQuestion> = (0..MAX_ASKED).map(|_| many.ask().unwrap()).collect();
+        assert!(many.ask().is_err());
+        drop(held);
+        assert!(many.ask().is_ok());
     }
 
     #[test]

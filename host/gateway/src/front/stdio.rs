@@ -87,6 +87,8 @@ impl Pipe {
                 },
             }
         }
+        // What a server asks now, nobody answers.
+        self.session.hear_no_more();
         let rest = async {
             while let Some(message) = duplex.next_owed().await {
                 write(output, message).await?;

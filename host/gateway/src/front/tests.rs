@@ -15,6 +15,11 @@ use crate::upstream::{Identity, Pool};
 
 /// A gateway that has nothing to offer.
 pub(super) fn gateway(tasks: &Tasks) -> Arc<Gateway> {
+    gateway_with(Pipeline::default(), tasks)
+}
+
+/// The same with interceptors.
+pub(super) fn gateway_with(pipeline: Pipeline, tasks: &Tasks) -> Arc<Gateway> {
     let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
     let identity = Identity { name: "wasmgate".into(), version: "0".into() };
     let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity);
@@ -23,7 +28,7 @@ pub(super) fn gateway(tasks: &Tasks) -> Arc<Gateway> {
         unavailable: Vec::new(),
         naming: Naming::default(),
         page: 100,
-        pipeline: Pipeline::default(),
+        pipeline,
     };
     Gateway::start(generation, pool, [7; 32], tasks)
 }

@@ -104,6 +104,7 @@ impl Gateway {
         parked: Option<Back>,
     ) -> Result<Json, CallError> {
         let events = &going.request.events;
+        let _wish = self.heed_level(going.request, going.permit, going.rounds.offer.as_deref()).await;
         let came = match going.rounds.overheard(events) {
             None => self.come(&going, params, parked, events.clone()).await?,
             Some(said) => {

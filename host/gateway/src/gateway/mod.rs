@@ -10,6 +10,7 @@ mod events; // progress and log messages of a call
 pub mod extensions; // which ones are carried
 mod greet; // initialize, server/discover
 mod in_force; // what became of the newest configuration
+mod levels; // log levels clients want
 mod lists; // a page of a list
 mod offering;
 mod park; // calls that wait for their clients
@@ -41,6 +42,7 @@ pub use crate::upstream::{ClientFacts, Event, Fault, State, Update, UpstreamErro
 pub use error::CallError;
 pub use greet::Greeting;
 pub use in_force::ConfigState;
+pub use levels::LogWish;
 pub use offering::{Offering, ServerState};
 pub use snapshot::{Generation, Unavailable};
 pub use subscriptions::{Listener, Subscription, Told};
@@ -106,6 +108,7 @@ pub struct Gateway {
     pool: Arc<Pool>,
     sealer: Sealer,
     parking: park::Parking,
+    levels: Arc<levels::Levels>,
     /// What clients have been told.
     revisions: watch::Sender<Revisions>,
     /// What they will be told next. Whoever swaps the snapshot holds this.
@@ -127,6 +130,7 @@ impl Gateway {
             pool,
             sealer: Sealer::new(key),
             parking: park::Parking::new(tasks),
+            levels: Arc::default(),
             revisions: watch::Sender::new(Revisions::default()),
             counted: Mutex::default(),
             refreshed: watch::Sender::new(()),
@@ -175,11 +179,6 @@ impl Gateway {
     /// The generation of configuration in force.
     pub fn generation(&self) -> Arc<Generation> {
         Arc::clone(&self.current.load().generation)
-    }
-
-    /// A client wants log messages of this level from now on.
-    pub fn want_log_level(&self, level: &str) {
-        self.pool.want_log_level(level);
     }
 
     /// Ends every connection and stops every server.

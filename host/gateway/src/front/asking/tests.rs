@@ -1,6 +1,12 @@
 //! Rounds read from results, and questions as each version knows them.
 
+use futures_util::FutureExt as _;
+use wasmgate_core::jsonrpc::Id;
+
+use super::super::calling::nobody;
+use super::super::session::tests::{caller, session};
 use super::*;
+use crate::gateway::ClientFacts;
 
 fn json(text: &str) -> Json {
     Json::parse(text.to_owned()).unwrap()
@@ -46,4 +52,96 @@ fn a_round_is_what_asks_for_input() {
     assert!(matches!(asks(&format!("{{{}}}", many.join(","))), Err(CallError::Limit(_))));
     let waits = Round::of(&json(r#"{"resultType":"input_required","requestState":"s"}"#)).unwrap().unwrap();
     assert!(waits.questions.is_empty() && waits.state.is_some());
+}
+
+fn request(capabilities: &str) -> Request {
+    let client = ClientFacts { info: None, capabilities: json(capabilities), log_level: None };
+    Request {
+        view: caller().view,
+        id: next_id(),
+        principal: caller().principal,
+        session: None,
+        method: method::TOOLS_CALL.into(),
+        params: None,
+        client: Arc::new(client),
+        version: V2025_11_25,
+        events: nobody(),
+    }
+}
+
+fn two_questions() -> Round {
+    let result = json(
+        r#"{"resultType":"input_required","inputRequests":{"e":{"method":"elicitation/create","params":{"message":"m"}},"r":{"method":"roots/list"}}}"#,
+    );
+    Round::of(&result).unwrap().unwrap()
+}
+
+fn said(receiver: &mut mpsc::Receiver<Vec<u8>>) -> Vec<String> {
+    std::iter::from_fn(|| receiver.try_recv().ok().map(|said| String::from_utf8(said).unwrap())).collect()
+}
+
+const ALL: &str = r#"{"elicitation":{},"roots":{}}"#;
+const ELICITS: &str =
+    r#"{"jsonrpc":"2.0","id":"wg-1","method":"elicitation/create","params":{"message":"m"}}"#;
+const LISTS: &str = r#"{"jsonrpc":"2.0","id":"wg-2","method":"roots/list"}"#;
+
+fn gone(id: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":"{id}","reason":"the question is no longer of interest"}}}}"#
+    )
+}
+
+fn id(text: &str) -> Id {
+    Id::of(&Json::of(text)).unwrap()
+}
+
+#[tokio::test]
+async fn all_questions_go_out_at_once_and_all_answers_are_waited_for() {
+    let session = session();
+    let (asking, mut receiver) = Asking::new(Arc::clone(&session));
+    let (request, round) = (request(ALL), two_questions());
+    let mut answers = Box::pin(asking.round(&request, &round));
+    assert!((&mut answers).now_or_never().is_none());
+    assert_eq!(said(&mut receiver), [ELICITS, LISTS]);
+    session.answered(&id("wg-2"), Ok(json(r#"{"roots":[]}"#)));
+    assert!((&mut answers).now_or_never().is_none());
+    session.answered(&id("wg-1"), Err(json(r#"{"code":-1}"#)));
+    let (results, refused) = answers.await.unwrap();
+    assert_eq!(results.unwrap().as_str(), r#"{"r":{"roots":[]}}"#);
+    assert_eq!((refused[0].key.as_str(), &*refused[0].method), ("e", method::ELICIT));
+    assert!(said(&mut receiver).is_empty(), "nothing is taken back that was answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_answer_is_told_that_it_need_not_any_more() {
+    let (asking, mut receiver) = Asking::new(session());
+    let (request, round) = (request(ALL), two_questions());
+    assert!(matches!(asking.round(&request, &round).await, Err(CallError::NotAsked(_))));
+    assert_eq!(said(&mut receiver), [ELICITS.to_owned(), LISTS.to_owned(), gone("wg-1"), gone("wg-2")]);
+}
+
+#[tokio::test]
+async fn questions_of_a_call_that_is_dropped_are_taken_back() {
+    let session = session();
+    let (asking, mut receiver) = Asking::new(Arc::clone(&session));
+    let (request, round) = (request(ALL), two_questions());
+    let mut answers = Box::pin(asking.round(&request, &round));
+    assert!((&mut answers).now_or_never().is_none());
+    session.answered(&id("wg-1"), Ok(json("{}")));
+    drop(answers);
+    assert_eq!(said(&mut receiver), [ELICITS.to_owned(), LISTS.to_owned(), gone("wg-2")]);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_what_they_did_not_declare_or_when_they_are_gone() {
+    let session = session();
+    let (asking, mut receiver) = Asking::new(Arc::clone(&session));
+    let round = two_questions();
+    let refused = asking.round(&request(r#"{"roots":{}}"#), &round).await;
+    assert!(matches!(refused, Err(CallError::MissingCapability(_))));
+    assert!(said(&mut receiver).is_empty());
+    drop(receiver);
+    assert!(matches!(asking.round(&request(ALL), &round).await, Err(CallError::NotAsked(_))));
+    session.end();
+    assert!(matches!(asking.round(&request(ALL), &round).await, Err(CallError::Limit(_))));
 }

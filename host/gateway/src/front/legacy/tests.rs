@@ -45,14 +45,41 @@ fn servers_are_promised_what_the_client_can_be_asked_where_it_can() {
 
 #[test]
 fn results_lose_what_2026_added_and_nothing_else() {
-    let stays = |theirs: &str| assert_eq!(result(&json(theirs)).as_str(), theirs);
+    let result = |theirs: &str| result(method::TOOLS_CALL, &json(theirs)).as_str().to_owned();
+    let stays = |theirs: &str| assert_eq!(result(theirs), theirs);
     stays(r#"{"content":[ 1.0 ]}"#);
     stays(r#"{"a":{"resultType":"complete"}}"#);
     // A server of an older version wrote these, and means something else by them.
     stays(r#"{"contents":[],"ttlMs":5,"cacheScope":"x"}"#);
     stays(r#"{"resultType":"table","ttlMs":5}"#);
     let modern = r#"{"resultType":"complete","content":[],"ttlMs":0,"cacheScope":"public","_meta":{"x":1}}"#;
-    assert_eq!(result(&json(modern)).as_str(), r#"{"content":[],"_meta":{"x":1}}"#);
+    assert_eq!(result(modern), r#"{"content":[],"_meta":{"x":1}}"#);
+}
+
+#[test]
+fn what_is_no_object_is_not_structured_to_older_clients() {
+    let content = |structured: &str, kind: &str| {
+        let theirs = format!(r#"{{{kind}"content":[],"structuredContent":{structured}}}"#);
+        result(method::TOOLS_CALL, &json(&theirs)).member("structuredContent").is_some()
+    };
+    let modern = r#""resultType":"complete","#;
+    assert!(content(r#"{"x":1}"#, modern));
+    for other in ["[1]", "null", "3", r#""x""#] {
+        assert!(!content(other, modern), "{other}");
+        assert!(content(other, ""), "an older server's own doing: {other}");
+    }
+    let tools = |schema: &str| {
+        let list = format!(
+            r#"{{"tools":[{{"name":"a", "outputSchema":{schema}}},{{"name":"b"}}],"nextCursor":"c"}}"#
+        );
+        result(method::TOOLS_LIST, &json(&list)).as_str().to_owned()
+    };
+    let without = r#"{"tools":[{"name":"a"},{"name":"b"}],"nextCursor":"c"}"#;
+    for other in [r#"{"type":"array"}"#, r##"{"$ref":"#/$defs/x"}"##, r#"{"type":["object","null"]}"#, "true"]
+    {
+        assert_eq!(tools(other), without, "{other}");
+    }
+    assert!(tools(r#"{"type":"object"}"#).contains(r#""name":"a", "outputSchema":{"type":"object"}"#));
 }
 
 #[test]

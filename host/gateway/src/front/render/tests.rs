@@ -133,6 +133,52 @@ fn what_a_server_answered_passes_through() {
 }
 
 #[test]
+fn headers_and_versions_are_between_the_server_and_us() {
+    for code in [-32020, -32022] {
+        let worded =
+            both(|wire| failure(wire, &answered(&format!(r#"{{"code":{code},"message":"m"}}"#)), "r"));
+        assert_eq!(worded, r#"200 {"code":-32603,"message":"m"}"#);
+    }
+}
+
+#[test]
+fn a_resource_that_is_not_there_has_the_code_of_the_clients_era() {
+    let check = |wire, asked, error: &str, expected: i64| {
+        let failed = known_to(wire, asked, answered(error));
+        assert_eq!(number(&failure(wire, &failed, "r").error), Some(expected), "{wire:?} {asked} {error}");
+    };
+    let gone = r#"{"code":-32602,"message":"m","data":{"uri":"x:a"}}"#;
+    check(Wire::Legacy, method::RESOURCES_READ, gone, -32002);
+    check(Wire::Modern, method::RESOURCES_READ, gone, -32602);
+    check(Wire::Legacy, method::TOOLS_CALL, gone, -32602);
+    check(Wire::Legacy, method::RESOURCES_READ, r#"{"code":-32602,"message":"uri?"}"#, -32602);
+    check(Wire::Legacy, method::RESOURCES_READ, r#"{"code":-32002,"message":"m"}"#, -32002);
+}
+
+#[test]
+fn what_the_client_cannot_be_asked() {
+    let required = Json::parse(r#"{"elicitation":{"url":{}}}"#).unwrap();
+    check(
+        &CallError::MissingCapability(required),
+        expect![[r#"
+            modern 400 {"code":-32021,"message":"the server needs capabilities that the client did not declare","data":{"requiredCapabilities":{"elicitation":{"url":{}}}}}
+            legacy 200 {"code":-32603,"message":"the server needs capabilities that the client did not declare","data":{"requiredCapabilities":{"elicitation":{"url":{}}}}}"#]],
+    );
+    check(
+        &CallError::NotAsked("the client did not answer in time"),
+        expect![[
+            r#"200 {"code":-32603,"message":"the server asks for input: the client did not answer in time","data":{"code":"input_required","requestId":"r-1"}}"#
+        ]],
+    );
+    check(
+        &CallError::Limit("questions at once"),
+        expect![[
+            r#"429 {"code":1003,"message":"too many questions at once: try again later","data":{"code":"limit_exceeded","requestId":"r-1"}}"#
+        ]],
+    );
+}
+
+#[test]
 fn interceptors_refuse_with_what_they_found() {
     let finding = |message: &str, severity| Finding {
         path: Some("/arguments/key".into()),

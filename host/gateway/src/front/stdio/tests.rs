@@ -2,12 +2,22 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use wasmgate_core::json::Json;
+use wasmgate_core::pipeline::{
+    About, Compat, Exchange, Hook, Kind, Mode, Pattern, Phase, Pipeline, Stage, StageAnswer, StageFuture,
+    StageInfo,
+};
+
 use super::*;
-use crate::front::tests::slot;
+use crate::front::tests::{gateway_with, slot};
 
 /// Writes the lines, closes the input, and returns everything that came out.
 async fn exchange(lines: &[&str]) -> Vec<String> {
     let tasks = Tasks::new();
+    exchange_with(slot(&tasks), tasks, lines).await
+}
+
+async fn exchange_with(slot: Slot, tasks: Tasks, lines: &[&str]) -> Vec<String> {
     let (near_in, far_in) = tokio::io::duplex(64 << 20);
     let (mut near_out, far_out) = tokio::io::duplex(64 << 20);
     let mut input = near_in;
@@ -16,7 +26,7 @@ async fn exchange(lines: &[&str]) -> Vec<String> {
         input.write_all(b"\n").await.unwrap();
     }
     drop(input);
-    serve(slot(&tasks), far_in, far_out, tasks.clone()).await;
+    serve(slot, far_in, far_out, tasks).await;
     let mut output = String::new();
     near_out.read_to_string(&mut output).await.unwrap();
     assert!(output.is_empty() || output.ends_with('\n'));
@@ -81,6 +91,53 @@ async fn bad_lines_cost_themselves_only() {
     one(&answers, r#""id":"m","error":{"code":-32601"#);
     one(&answers, r#"[{"jsonrpc":"2.0","id":4,"result":{}}]"#);
     one(&answers, r#"{"jsonrpc":"2.0","id":5,"result":{}}"#);
+}
+
+/// Takes its time over everything.
+struct Slow(StageInfo);
+
+impl Stage for Slow {
+    fn info(&self) -> &StageInfo {
+        &self.0
+    }
+
+    fn run<'a>(&'a self, _: &'a Exchange, _: Phase, _: &'a Json) -> StageFuture<'a> {
+        Box::pin(async {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            Ok(StageAnswer::Unchanged)
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_behind_initialize_waits_for_its_answer() {
+    let info = StageInfo {
+        name: "slow".into(),
+        kind: Kind::Mutator,
+        about: About::default(),
+        compat: Compat::default(),
+        hooks: vec![Hook {
+            events: vec![Pattern::new("initialize")],
+            request: true,
+            response: true,
+            servers: Vec::new(),
+            subjects: Vec::new(),
+        }],
+        priority_request: 0,
+        priority_response: 0,
+        mode: Mode::Enforce,
+        fail_open: false,
+    };
+    let tasks = Tasks::new();
+    let gateway = gateway_with(Pipeline::new(vec![Arc::new(Slow(info))], |_, _| ()), &tasks);
+    let slot = tokio::sync::watch::channel(Some(gateway)).1;
+    let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+    let answers = exchange_with(slot, tasks, &[INITIALIZE, list]).await;
+    assert_eq!(answers.len(), 2, "{answers:?}");
+    assert!(answers[0].contains("protocolVersion"), "{answers:?}");
+    assert_eq!(answers[1], r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#);
 }
 
 #[tokio::test]
