@@ -5,6 +5,7 @@
 //! program and never starts one.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct Server {
     pub protocol: Protocol,
     /// How long its requests may take.
     pub deadlines: Deadlines,
+    /// How many requests of clients it is given at once; `None` is as many as there are.
+    pub max_in_flight: Option<NonZeroUsize>,
     /// Whether it keeps state between calls (`longLived` in Docker's catalogs).
     pub long_lived: bool,
     /// Whether the gateway must not run without it.

@@ -71,6 +71,7 @@ impl Probe {
             tools: ToolFilter::All,
             protocol: Protocol::Auto,
             deadlines: Deadlines::default(),
+            max_in_flight: None,
             long_lived: false,
             required: true,
         };

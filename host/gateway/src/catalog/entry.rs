@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use wasmgate_core::catalog::{Protocol, Pull};
 
-use crate::document::units::{Memory, Span};
+use crate::document::units::{AtOnce, Memory, Span};
 use crate::document::{EnvList, Text};
 
 /// One server of a catalog.
@@ -203,6 +203,8 @@ pub struct Limits {
     pub protocol: Option<ProtocolEntry>,
     /// How long requests may take.
     pub deadlines: Option<DeadlinesEntry>,
+    /// How many requests it is given at once.
+    pub max_in_flight: Option<AtOnce>,
     /// Whether the gateway must not run without it.
     pub required: Option<bool>,
 }
@@ -329,6 +331,7 @@ impl Options {
                 pull: over.limits.pull.or(self.limits.pull),
                 protocol: over.limits.protocol.or(self.limits.protocol),
                 deadlines: over.limits.deadlines.or(self.limits.deadlines),
+                max_in_flight: over.limits.max_in_flight.or(self.limits.max_in_flight),
                 required: over.limits.required.or(self.limits.required),
             },
             extras: ExtrasEntry {

@@ -132,6 +132,7 @@ fn attempt(listed: &Listed, inputs: &Inputs<'_>) -> Result<Server, Resolution> {
         tools: tools(listed.tools.as_deref()),
         protocol: entry.options.limits.protocol.map_or_else(Default::default, Into::into),
         deadlines: deadlines(entry.options.limits.deadlines),
+        max_in_flight: entry.options.limits.max_in_flight.map(|most| most.0),
         long_lived: entry.options.long_lived.unwrap_or_default(),
         required: entry.options.limits.required.unwrap_or_default(),
     })

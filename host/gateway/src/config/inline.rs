@@ -134,6 +134,7 @@ fn options(raw: &RawServer) -> Options {
             pull: raw.pull,
             protocol: raw.protocol,
             deadlines: raw.deadlines,
+            max_in_flight: raw.max_in_flight,
             required: raw.required,
         },
         extras: ExtrasEntry {

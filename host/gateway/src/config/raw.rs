@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use super::raw_plugins::RawPlugins;
 use super::signatures::RawSignatures;
 use crate::catalog::{DeadlinesEntry, NetworkEntry, ProtocolEntry, PullEntry, Transport, Values};
-use crate::document::units::Memory;
+use crate::document::units::{AtOnce, Memory};
 use crate::document::{EnvList, Source, Spanned, Text, closest};
 
 /// The whole file.
@@ -143,6 +143,7 @@ pub(super) struct RawServer {
     pub(super) pull: Option<PullEntry>,
     pub(super) protocol: Option<ProtocolEntry>,
     pub(super) deadlines: Option<DeadlinesEntry>,
+    pub(super) max_in_flight: Option<AtOnce>,
     pub(super) required: Option<bool>,
     pub(super) workdir: Option<Text>,
     pub(super) entrypoint: Option<Vec<Text>>,

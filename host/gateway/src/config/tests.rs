@@ -192,6 +192,7 @@ fn slips_are_shown_with_their_cure() {
           |                                           ^
     "#]],
     );
+    check("servers: {a: {image: x, maxInFlight: 0}}\n", expect![[r#""#]]);
     check(
         "servers: {a: {image: x, protocol: modren}}\n",
         expect![[r#"

@@ -1,5 +1,6 @@
 //! Quantities as people write them: `30s`, `1m30s`, `64MiB`, `2Gb`.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -19,6 +20,10 @@ pub struct Span(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory(pub u64);
 
+/// How many of something at once: 1 or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtOnce(pub NonZeroUsize);
+
 /// A quantity that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadQuantity {
@@ -31,6 +36,9 @@ pub enum BadQuantity {
     /// Not an amount of memory.
     #[error("`{0}` is not an amount of memory: write a number and a unit, such as `512MiB` or `2GiB`")]
     Memory(String),
+    /// Not how many at once.
+    #[error("`{0}` is not how many at once: write a whole number, 1 or more")]
+    AtOnce(String),
 }
 
 impl std::str::FromStr for Span {
@@ -85,6 +93,20 @@ impl std::str::FromStr for Memory {
     }
 }
 
+impl std::str::FromStr for AtOnce {
+    type Err = BadQuantity;
+
+    fn from_str(text: &str) -> Result<Self, BadQuantity> {
+        text.trim().parse().map(Self).map_err(|_| BadQuantity::AtOnce(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for AtOnce {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Text::deserialize(from)?.0.parse().map_err(Error::custom)
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         Text::deserialize(from)?.0.parse().map_err(Error::custom)
@@ -116,6 +138,14 @@ mod tests {
         assert_eq!("24h".parse(), Ok(Span(Duration::from_secs(86_400))));
         for long in ["24h1ms", "86401s", "99999999999999999999s", "18446744073709551615h", "23h61m"] {
             assert_eq!(long.parse::<Span>(), Err(BadQuantity::TooLong(long.to_owned())), "{long}");
+        }
+    }
+
+    #[test]
+    fn nothing_at_once_is_too_little() {
+        assert_eq!("3".parse().map(|AtOnce(most)| most.get()), Ok(3));
+        for bad in ["0", "", "-1", "1.5", "many"] {
+            assert_eq!(bad.parse::<AtOnce>(), Err(BadQuantity::AtOnce(bad.to_owned())), "{bad}");
         }
     }
 

@@ -80,6 +80,7 @@ impl Program {
             tools: ToolFilter::All,
             protocol: Protocol::Auto,
             deadlines: Deadlines::default(),
+            max_in_flight: None,
             long_lived: false,
             required: false,
         };

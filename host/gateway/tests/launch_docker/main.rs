@@ -128,6 +128,7 @@ impl Bench {
             tools: ToolFilter::All,
             protocol: Protocol::Auto,
             deadlines: self.deadlines,
+            max_in_flight: None,
             long_lived: false,
             required: false,
         }

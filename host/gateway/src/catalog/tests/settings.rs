@@ -90,6 +90,9 @@ fn settings(server: &Server) -> String {
         let Server { protocol, deadlines, long_lived, required, .. } = server;
         writeln!(out, "  {protocol:?} {deadlines:?} long-lived {long_lived} required {required}").unwrap();
     }
+    if let Some(most) = server.max_in_flight {
+        writeln!(out, "  at once: {most}").unwrap();
+    }
     out
 }
 
@@ -270,6 +273,7 @@ servers:
   pull: never
   protocol: legacy
   deadlines: {initialize: 5s, total: 1h}
+  maxInFlight: 3
   required: true
 ";
     let values = "io.github.acme.tool: {uid: 1000, port: 8080, debug: false, list: [a, b]}";
@@ -288,6 +292,7 @@ servers:
           transport: StreamableHttp { port: 8080, path: "/mcp" }
           limits: Some(536870912) Some(0.5) true Never
           Legacy Deadlines { initialize: 5s, idle: 60s, total: 3600s } long-lived true required true
+          at once: 3
     "#]],
     );
     check(

@@ -82,6 +82,7 @@ fn server(name: ServerName, remote: &Remote, wall: Duration) -> Server {
         tools: ToolFilter::All,
         protocol: Protocol::Auto,
         deadlines: Deadlines { initialize: INITIALIZE, idle: wall + GRACE, total: wall + GRACE },
+        max_in_flight: None,
         long_lived: false,
         required: false,
     }

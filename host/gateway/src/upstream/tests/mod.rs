@@ -29,6 +29,7 @@ pub(crate) fn server(name: &str, launch: Launch) -> Server {
         tools: ToolFilter::All,
         protocol: Protocol::Auto,
         deadlines: Deadlines::default(),
+        max_in_flight: None,
         long_lived: false,
         required: false,
     }

@@ -35,6 +35,7 @@ pub(in crate::launch::container) fn server(container: Container) -> Server {
         tools: ToolFilter::All,
         protocol: Protocol::Auto,
         deadlines: Deadlines::default(),
+        max_in_flight: None,
         long_lived: false,
         required: false,
     }
