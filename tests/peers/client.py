@@ -1,7 +1,8 @@
 """Drives the official Python SDK's client: client.py TARGET STEPS, both JSON; prints one JSON array of outcomes.
 
 TARGET: {"kind": "streamable" | "sse", "url", "token"} or {"kind": "stdio", "command": [...], "env": {...}}, and
-"mode": "auto" | "legacy" | "2026-07-28" (what the client insists on).
+"mode": "auto" | "legacy" | "2026-07-28" (what the client insists on), and what it can be asked, each with its answer:
+"elicitation", "sampling", "roots".
 STEPS: [{"do": "tools" | "call" | "progress" | "cancel" | "prompt" | ..., ...}], see `STEPS` below.
 """
 
@@ -14,7 +15,7 @@ from mcp.client.sse import sse_client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
-from mcp_types import PromptReference, ResourceTemplateReference
+from mcp_types import CreateMessageResult, ElicitResult, ListRootsResult, PromptReference, ResourceTemplateReference
 
 
 def plain(value):
@@ -48,11 +49,11 @@ async def progress(client, step):
 
 async def cancel(client, step):
     """Gives up on a call that has certainly reached the server, and asks the server whether it heard."""
-    call = asyncio.ensure_future(client.call_tool(step["name"], {}))
+    given_up = asyncio.ensure_future(client.call_tool(step["name"], {}))
     await client.call_tool(step["started"], {"count": 1})
-    call.cancel()
+    given_up.cancel()
     try:
-        await call
+        await given_up
     except asyncio.CancelledError:
         pass
     return plain(await client.call_tool(step["cancelled"], {"count": 1}))
@@ -79,6 +80,27 @@ async def log(client, step):
     return client.logs
 
 
+async def ask(client, step):
+    """Calls a tool that has questions, and says what was asked beside what it came to."""
+    del client.questions[:]
+    result = await call(client, step)
+    return {"questions": client.questions, "result": result}
+
+
+async def subscribe(client, step):
+    """Waits for news of a resource that a tool makes, and says of which."""
+    uri, trigger = step["uri"], step["trigger"]
+    if client.protocol_version >= "2026":
+        async with client.listen(resource_subscriptions=[uri]) as events:
+            await call(client, trigger)
+            return (await anext(events)).uri
+    await client.subscribe_resource(uri)
+    await call(client, trigger)
+    updated = await client.updated.get()
+    await client.unsubscribe_resource(uri)
+    return updated
+
+
 STEPS = {
     "server": lambda c, s: aside({"version": c.protocol_version, "info": plain(c.server_info),
                                   "capabilities": plain(c.server_capabilities), "instructions": c.instructions}),
@@ -90,6 +112,7 @@ STEPS = {
     "prompt": lambda c, s: given(c.get_prompt(s["name"], s.get("arguments", {}))),
     "read": lambda c, s: given(c.read_resource(s["uri"])),
     "call": call, "progress": progress, "cancel": cancel, "complete": complete, "log": log,
+    "ask": ask, "subscribe": subscribe,
 }
 
 
@@ -111,15 +134,34 @@ def transport(target):
     return streamable_http_client(target["url"], http_client=create_mcp_http_client(headers=headers))
 
 
+def answering(target, questions):
+    """The callbacks for what this client can be asked."""
+    def of(kind, method, model):
+        async def answer(_, params=None):
+            questions.append({"method": method, "params": plain(params)})
+            return model.model_validate(target[kind])
+        return answer if kind in target else None
+
+    return {"elicitation_callback": of("elicitation", "elicitation/create", ElicitResult),
+            "sampling_callback": of("sampling", "sampling/createMessage", CreateMessageResult),
+            "list_roots_callback": of("roots", "roots/list", ListRootsResult)}
+
+
 async def main(target, steps):
-    logs = []
+    logs, questions, updated = [], [], asyncio.Queue()
 
     async def on_log(params):
         logs.append(plain(params))
 
+    async def on_message(message):
+        if getattr(message, "method", None) == "notifications/resources/updated":
+            updated.put_nowait(str(message.params.uri))
+
     outcomes = []
-    async with Client(transport(target), mode=target.get("mode", "auto"), logging_callback=on_log) as client:
-        client.logs = logs
+    async with Client(transport(target), mode=target.get("mode", "auto"), logging_callback=on_log,
+                      log_level=target.get("logLevel"), message_handler=on_message,
+                      **answering(target, questions)) as client:
+        client.logs, client.questions, client.updated = logs, questions, updated
         for step in steps:
             try:
                 outcomes.append({"ok": await asyncio.wait_for(STEPS[step["do"]](client, step), 60)})

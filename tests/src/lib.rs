@@ -21,6 +21,7 @@ pub mod peers;
 pub mod process;
 pub mod registry;
 pub mod remote;
+pub mod sdk;
 pub mod signing;
 
 pub use gateway::{Gateway, Running, gateway};

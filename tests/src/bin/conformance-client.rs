@@ -16,9 +16,9 @@ use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _, RequestContext, 
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientHandler, RoleClient};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wasmgate_tests::catalog::Catalog;
+use wasmgate_tests::sdk::typed;
 use wasmgate_tests::{gateway, gateway::TOKEN};
 
 type Client = RunningService<RoleClient, User>;
@@ -180,9 +180,4 @@ impl ClientHandler for User {
             .collect();
         std::future::ready(Ok(typed(json!({"action": "accept", "content": content}))))
     }
-}
-
-/// The SDK's type for what is simplest written as JSON.
-fn typed<T: DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).unwrap_or_else(|error| panic!("this client's own JSON is wrong: {error}"))
 }

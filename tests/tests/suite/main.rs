@@ -9,6 +9,7 @@ mod bundled;
 mod bundled_more;
 mod catalogs;
 mod cli;
+mod clients;
 mod collections;
 mod conformance_client;
 mod containers;
