@@ -34,6 +34,11 @@ pub fn fixture() -> PathBuf {
     binaries().join("fixture")
 }
 
+/// The server for the server mode of the conformance suite.
+pub fn conformance_fixture() -> PathBuf {
+    binaries().join("conformance-fixture")
+}
+
 /// The client for the client mode of the conformance suite.
 pub fn conformance_client() -> PathBuf {
     binaries().join("conformance-client")

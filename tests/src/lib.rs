@@ -11,6 +11,7 @@
 
 pub mod build;
 pub mod catalog;
+pub mod conformance;
 pub mod docker;
 pub mod gateway;
 pub mod home;

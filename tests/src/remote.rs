@@ -1,6 +1,7 @@
 //! The fixture as somebody else's server: on a port of this machine, outside every gateway.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
@@ -28,13 +29,14 @@ pub async fn fixture(arguments: &[&str]) -> Remote {
 
 /// Starts the fixture on a port that another one has left.
 pub async fn fixture_on(arguments: &[&str], port: u16) -> Remote {
-    let mut command = Command::new(build::fixture());
-    command
-        .args(arguments)
-        .arg(format!("127.0.0.1:{port}"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
+    let address = format!("127.0.0.1:{port}");
+    program(build::fixture(), &[arguments, &[&address]].concat()).await
+}
+
+/// Starts any server that prints `listening ADDRESS`.
+pub async fn program(program: PathBuf, arguments: &[&str]) -> Remote {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().expect("the fixture starts");
     let stdout = Captured::of(child.stdout.take().expect("piped"));
     let line = stdout.find(|text| {

@@ -11,6 +11,7 @@ mod catalogs;
 mod cli;
 mod clients;
 mod collections;
+mod conformance;
 mod conformance_client;
 mod containers;
 mod demo;

@@ -72,9 +72,7 @@ impl Questions<'_> {
         state: Option<&str>,
     ) -> Result<Gathered<Answers>, ErrorData> {
         if let Some(missing) = questions.iter().find(|question| !self.declared(question.method)) {
-            let required = json!({capability(missing.method): {}});
-            let required: ClientCapabilities = typed(required);
-            return Err(ErrorData::missing_required_client_capability(required));
+            return Err(self.undeclared(missing.method));
         }
         if !self.modern() {
             return Ok(Gathered::Done(self.ask_now(questions).await?));
@@ -110,7 +108,18 @@ impl Questions<'_> {
         format!("{}.{}", BASE64.encode(state), BASE64.encode(tag))
     }
 
-    async fn ask_now(&self, questions: Vec<Question>) -> Result<Answers, ErrorData> {
+    /// How a server of the request's era turns down a client that cannot answer this method.
+    fn undeclared(&self, method: &str) -> ErrorData {
+        let capability = capability(method);
+        if !self.modern() {
+            return ErrorData::invalid_request(format!("Client does not support {capability}"), None);
+        }
+        let required: ClientCapabilities = typed(json!({capability: {}}));
+        ErrorData::missing_required_client_capability(required)
+    }
+
+    /// Asks one after the other, as JSON-RPC requests; whether the client can answer is not looked at.
+    pub(crate) async fn ask_now(&self, questions: Vec<Question>) -> Result<Answers, ErrorData> {
         let mut answers = Answers::new();
         for question in questions {
             let key = question.key.to_owned();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rmcp::ErrorData;
-use rmcp::model::{CallToolResponse, CallToolResult, ClientCapabilities};
+use rmcp::model::{CallToolResponse, CallToolResult};
 use serde_json::{Value, json};
 
 use crate::offers::{PNG, WAV};
@@ -154,11 +154,18 @@ pub(crate) async fn call(
             tokio::time::sleep(2 * PAUSE).await;
             text("You came back.")
         }
-        "test_missing_capability" if !questions.declared("sampling/createMessage") => {
-            let needed: ClientCapabilities = typed(json!({"sampling": {}}));
-            return Err(ErrorData::missing_required_client_capability(needed));
+        "test_missing_capability" => {
+            let asked = vec![sampling("answer", "Are you there?", 10)];
+            // Many a server of old asks without having looked whether the client can be asked.
+            if !questions.modern() {
+                text(&json!(questions.ask_now(asked).await?).to_string())
+            } else {
+                match questions.ask(asked, None).await? {
+                    Gathered::Asks(round) => return Ok(CallToolResponse::InputRequired(round)),
+                    Gathered::Done(answers) => text(&json!(answers).to_string()),
+                }
+            }
         }
-        "test_missing_capability" => text("The client can sample."),
         "test_trigger_tool_change" => telling.tools_changed(),
         "test_trigger_prompt_change" => telling.prompts_changed(),
         "test_update_resource" => telling.updated(arguments["uri"].as_str().unwrap_or_default()),
