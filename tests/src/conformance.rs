@@ -29,6 +29,7 @@ pub struct Ceiling {
 }
 
 /// What one run found: the checks of every scenario.
+#[derive(Debug)]
 pub struct Report(BTreeMap<String, Vec<Value>>);
 
 /// The fixture over HTTP, for as long as the value lives.
