@@ -275,6 +275,8 @@ pub struct Remote {
 /// HTTP transports of remotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemoteTransport {
+    /// Streamable HTTP; HTTP+SSE when the server refuses that and offers this.
+    Auto,
     /// Streamable HTTP (2025-03-26 and later).
     StreamableHttp,
     /// HTTP+SSE (2024-11-05).

@@ -4,6 +4,7 @@
 //! The order is fixed: the lock file says the digest, or the registry does; then the signature policy is asked about that
 //! digest; then that digest is pulled. Nothing is compiled, read or run before.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -43,6 +44,11 @@ impl Artifacts {
     /// Nothing is opened yet.
     pub(crate) fn new(egress: Egress, environment: Environment) -> Self {
         Self { egress, environment: Arc::new(environment), opened: Arc::default() }
+    }
+
+    /// Where what outlives the process is kept.
+    pub(crate) fn data(&self) -> Option<&Path> {
+        self.environment.data.as_deref()
     }
 
     /// The registries of a configuration.
@@ -245,7 +251,7 @@ fn refused(unsigned: &Unsigned, failure: Option<&OciError>) -> Missing {
 /// Of a component's artifact, besides the component.
 const LARGEST_CONFIG: u64 = 1 << 20;
 
-async fn read_lock(path: &std::path::Path) -> Result<Lock, Missing> {
+async fn read_lock(path: &Path) -> Result<Lock, Missing> {
     let path = path.to_owned();
     let read = tokio::task::spawn_blocking(move || Lock::read(Some(&path))).await;
     let read = read.map_err(|error| Missing::for_good(error.to_string(), ""))?;

@@ -204,6 +204,9 @@ fn connect(generation: Generation, world: World, plugins: Plugins) -> Result<Ass
     let World { launcher, egress, tasks } = world;
     let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
     let pool = Pool::new(launcher.clone(), egress, tasks.clone(), identity);
+    if let Some(data) = plugins.artifacts().data() {
+        pool.remember_in(data);
+    }
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| StartError::System(format!("no randomness: {error}")))?;
     let gateway = Gateway::start(generation, pool, key, &tasks);

@@ -1,6 +1,6 @@
 //! Somebody else's server: its URLs and headers.
 //!
-//! Unlike Docker's gateway, `{{...}}` is evaluated in both, an empty `transport_type` means streamable HTTP, and a secret may
+//! Unlike Docker's gateway, `{{...}}` is evaluated in both, an empty `transport_type` means that it is found out, and a secret may
 //! also stand in the path or query of a URL, or be the whole of it; what is shown of such a URL is its host.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -57,7 +57,8 @@ pub(super) fn of(from: &From) -> Option<RemoteEntry> {
 pub(super) fn build(entry: &RemoteEntry, scope: &Scope<'_>) -> Result<Remote, Resolution> {
     let transport = match entry.transport_type.to_ascii_lowercase().as_str() {
         "sse" => RemoteTransport::Sse,
-        "" | "http" | "streamable" | "streaming" | "streamable-http" => RemoteTransport::StreamableHttp,
+        "" => RemoteTransport::Auto,
+        "http" | "streamable" | "streaming" | "streamable-http" => RemoteTransport::StreamableHttp,
         other => {
             return Err(Refusal::new(format!(
                 "its `transport_type` `{other}` is neither `streamable-http` nor `sse`"

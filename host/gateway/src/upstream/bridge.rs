@@ -65,6 +65,12 @@ pub(super) async fn open(
     Ok(Arc::new(pipe))
 }
 
+/// Whether there is a stream that says where to send to.
+pub(super) async fn is_offered(way: &Way) -> bool {
+    let looking = async { Stream::open(way).await?.endpoint(way).await };
+    matches!(timeout(OFFERED, looking).await, Ok(Ok(_)))
+}
+
 /// The server's messages.
 struct Stream {
     body: Body,
@@ -226,6 +232,8 @@ fn bad_endpoint() -> Fault {
     Fault::Misbehaved("an endpoint that is not an address on the same origin".into())
 }
 
+/// How long a server may take to show that it speaks this transport.
+const OFFERED: Duration = Duration::from_secs(5);
 const BUFFER: usize = 256 * 1024;
 const MAX_POSTS: usize = 64;
 const NOTIFICATION: Duration = Duration::from_secs(10);

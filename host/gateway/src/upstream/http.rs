@@ -154,6 +154,10 @@ impl Http {
         let (is_listen, patience) = (question.method == method::LISTEN, question.patience);
         let exchange = Exchange { http: self, era, id, token: dressed.token, is_listen, session, patience };
         let answer = match response {
+            // Says nothing of the server's era, whatever its body says.
+            Ok(response) if question.method == method::DISCOVER && response.status().is_server_error() => {
+                Err(head::without_answer(response.status()))
+            }
             Ok(response) => {
                 if is_first {
                     self.take_session(&response);
@@ -194,6 +198,11 @@ impl Http {
     /// See [`super::link::Link::signals`].
     pub(super) fn signals(&self) -> &Signals {
         &self.signals
+    }
+
+    /// How the server is reached.
+    pub(super) const fn way(&self) -> &Way {
+        &self.way
     }
 
     /// See [`super::link::Link::ended`].

@@ -166,7 +166,11 @@ impl LeftOut {
 
 /// Whether two offers are the same to whoever lists them.
 pub(super) fn is_same(a: &Arc<Offer>, b: &Offer) -> bool {
-    a.tools == b.tools && a.prompts == b.prompts && a.resources == b.resources && a.templates == b.templates
+    a.tools == b.tools
+        && a.left_out == b.left_out
+        && a.prompts == b.prompts
+        && a.resources == b.resources
+        && a.templates == b.templates
 }
 
 /// Why a list could not be read.

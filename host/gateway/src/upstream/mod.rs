@@ -11,7 +11,9 @@ mod asks; // calls that wait for their client
 mod backoff; // how long to wait before a restart
 mod bridge; // HTTP+SSE of 2024-11-05
 mod correlator; // answers to questions
+mod detect; // which era a server is of
 mod era; // what a request looks like, by era
+mod eras; // what has been found out about that
 mod framer; // lines of stdio
 mod handshake; // initialize or discover
 mod http; // streamable HTTP

@@ -1,6 +1,7 @@
 //! The servers of the generation in force and their connections.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use wasmgate_core::catalog::Server;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::policy::Permit;
 
+use super::eras::Eras;
 use super::slot::{Shared, Slot};
 use super::{Answer, Ask, Fault, Identity, Status, Topic, Update, UpstreamError};
 use crate::egress::Egress;
@@ -46,6 +48,7 @@ impl Pool {
     /// A pool without servers: see [`Pool::apply`].
     pub fn new(launcher: Launcher, egress: Egress, tasks: Tasks, identity: Identity) -> Arc<Self> {
         let shared = Shared {
+            eras: Eras::default(),
             launcher,
             egress,
             tasks,
@@ -62,6 +65,11 @@ impl Pool {
             lives: TaskTracker::new(),
             shared: Arc::new(shared),
         })
+    }
+
+    /// Keeps what it finds out about servers in this directory, and begins with what is there.
+    pub fn remember_in(&self, data: &Path) {
+        self.shared.eras.keep_in(data);
     }
 
     /// Makes the pool hold exactly these servers; new ones are started in the background at once, one broken server
@@ -147,6 +155,12 @@ impl Pool {
     /// See [`Pool::call`].
     pub async fn subscribe(&self, permit: &Permit, topic: &Topic) -> Result<Answer, UpstreamError> {
         self.wait_for(permit.server(), topic).await
+    }
+
+    /// What is known of how a server is spoken to.
+    #[cfg(test)]
+    pub(super) fn known(&self, server: &Server) -> Option<super::eras::Way> {
+        self.shared.eras.recall(server)
     }
 
     pub(super) async fn wait_for(&self, server: &ServerName, topic: &Topic) -> Result<Answer, UpstreamError> {

@@ -26,6 +26,7 @@ use self::topics::Topics;
 use super::backoff::Backoff;
 use super::correlator::Patience;
 use super::era::Era;
+use super::eras::Eras;
 use super::handshake::{Failure, Greeting, greet};
 use super::link::{Link, Question};
 use super::lists::{Lists, is_same};
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     pub(super) egress: Egress,
     pub(super) tasks: Tasks,
     pub(super) identity: Arc<Identity>,
+    /// What is known of servers' eras.
+    pub(super) eras: Eras,
     /// Counts changes of any state or offer.
     pub(super) changed: watch::Sender<u64>,
     /// How many servers may be starting at once.
@@ -154,6 +157,9 @@ impl Slot {
     pub(super) async fn live(self: Arc<Self>, shared: Arc<Shared>) {
         let mut backoff = Backoff::default();
         while let Some(failure) = self.run_once(&shared, &mut backoff).await {
+            if failure.is_detour() {
+                continue;
+            }
             let pause = self.fail(&shared, failure, &mut backoff);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -182,7 +188,7 @@ impl Slot {
             failure = self.serve(shared, &link, permit, backoff) => Some(failure),
         };
         // Said before the server is stopped, which may take a while.
-        if let Some(failure) = &failure {
+        if let Some(failure) = failure.as_ref().filter(|failure| !failure.is_detour()) {
             self.enter(shared, failed(failure));
         }
         put_away(shared, &link).await;
@@ -229,10 +235,11 @@ impl Slot {
         permit: Option<OwnedSemaphorePermit>,
     ) -> (Duration, Failure) {
         let server = self.server.load_full();
-        let (permit, greeting) = match holding(permit, greet(link, &server, &shared.identity)).await {
-            (permit, Ok(greeting)) => (permit, greeting),
-            (_, Err(failure)) => return (Duration::ZERO, failure),
-        };
+        let (permit, greeting) =
+            match holding(permit, greet(link, &server, &shared.identity, &shared.eras)).await {
+                (permit, Ok(greeting)) => (permit, greeting),
+                (_, Err(failure)) => return (Duration::ZERO, failure),
+            };
         self.topics.begin_again();
         let era = greeting.era.clone();
         let (settled, begun) = oneshot::channel();

@@ -59,6 +59,7 @@ impl World {
             info: None,
             instructions: None,
             tools: Vec::new(),
+            left_out: Vec::new(),
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),

@@ -89,7 +89,7 @@ impl Media {
 pub(super) fn verdict(status: StatusCode) -> Option<Fault> {
     let says = |what: &str| Some(Fault::Unavailable(format!("it answered HTTP {}{what}", status.as_u16())));
     match status.as_u16() {
-        401 | 403 => Some(Fault::Unauthorized(status.as_u16())),
+        401 | 403 | 407 => Some(Fault::Unauthorized(status.as_u16())),
         300..=399 => says("; redirects are not followed"),
         408 | 429 | 502..=504 => says(""),
         _ => None,
@@ -140,6 +140,9 @@ mod tests {
             (400, "body"),
             (401, "credentials"),
             (403, "credentials"),
+            (405, "body"),
+            (407, "credentials"),
+            (408, "unavailable"),
             (404, "body"),
             (429, "unavailable"),
             (500, "body"),

@@ -14,7 +14,7 @@ use crate::upstream::handshake::Failure;
 use crate::upstream::http::{Http, Others, Way, configured};
 use crate::upstream::link::Link;
 use crate::upstream::stdio::{Behind, Ends, Pipe};
-use crate::upstream::{Fault, bridge, poci};
+use crate::upstream::{Fault, bridge, eras, poci};
 
 /// Makes the server run, unless it runs elsewhere, and connects to it. `attempt` counts up and turns through the addresses
 /// of a remote that has several; balancing among them will happen here.
@@ -73,7 +73,12 @@ async fn open_http(
     transport: RemoteTransport,
     instance: Option<Instance>,
 ) -> Result<Link, Failure> {
-    if transport == RemoteTransport::StreamableHttp {
+    let is_old = match transport {
+        RemoteTransport::Sse => true,
+        RemoteTransport::StreamableHttp => false,
+        RemoteTransport::Auto => shared.eras.recall(server) == Some(eras::Way::OldTransport),
+    };
+    if !is_old {
         return Ok(Link::Http(match instance {
             Some(instance) => Http::local(way, instance, &shared.tasks),
             None => Http::remote(way, &shared.tasks),
@@ -83,7 +88,10 @@ async fn open_http(
     let opened = timeout(limit, bridge::open(server.name.clone(), way, instance, &shared.tasks)).await;
     match opened.unwrap_or_else(|_| Err(Fault::Timeout(limit.as_secs().max(1)))) {
         Ok(pipe) => Ok(Link::Pipe(pipe)),
-        Err(fault) => Err(fault.into()),
+        Err(fault) => {
+            shared.eras.forget(server);
+            Err(fault.into())
+        }
     }
 }
 

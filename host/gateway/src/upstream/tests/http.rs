@@ -310,7 +310,7 @@ async fn a_modern_server_is_told_who_asks_in_headers_too() {
                 r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}"#,
             ),
             "tools/list" => Reply::result(&seen, 
-                r#"{"resultType":"complete","tools":[{"name":"tö","inputSchema":{"properties":{"r":{"x-mcp-header":"R"}}}}]}"#,
+                r#"{"resultType":"complete","tools":[{"name":"tö","inputSchema":{"properties":{"r":{"type":"string","x-mcp-header":"R"}}}}]}"#,
             ),
             "tools/call" => Reply::result(&seen, r#"{"resultType":"complete"}"#),
             _ => Reply::error(&seen, 404, -32601),
@@ -328,6 +328,71 @@ async fn a_modern_server_is_told_who_asks_in_headers_too() {
     assert!(matches!(unknown, Ok(Answer::Error(error)) if error.as_str().contains("-32601")));
     pool.close().await;
     assert!(site.of("notifications/initialized").is_empty() && site.of("DELETE").is_empty());
+}
+
+/// A server of 2026-07-28 with these tools, by turns, that refuses calls without `Mcp-Param-B`.
+async fn choosy(turns: &'static [&'static str]) -> Site {
+    let turn = AtomicUsize::new(0);
+    Site::start(move |seen| match seen.rpc().as_str() {
+        "server/discover" => Reply::result(
+            &seen,
+            r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}"#,
+        ),
+        "tools/list" => {
+            let turn = turn.fetch_add(1, Ordering::SeqCst).min(turns.len() - 1);
+            Reply::result(&seen, &format!(r#"{{"resultType":"complete","tools":[{}]}}"#, turns[turn]))
+        }
+        "tools/call" if seen.header("mcp-param-b").is_none() => Reply::error(&seen, 400, -32020),
+        "tools/call" => Reply::result(&seen, r#"{"resultType":"complete"}"#),
+        _ => Reply::error(&seen, 404, -32601),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_call_at_odds_with_its_headers_is_asked_once_more_by_the_new_schema() {
+    const OLD: &str =
+        r#"{"name":"t","inputSchema":{"properties":{"n":{"type":"integer","x-mcp-header":"A"}}}}"#;
+    const NEW: &str =
+        r#"{"name":"t","inputSchema":{"properties":{"n":{"type":"integer","x-mcp-header":"B"}}}}"#;
+    let site = choosy(&[OLD, NEW]).await;
+    let changing = pool(vec![remote(&site)]);
+    text(tool(&changing, "p", "t").await);
+    let calls = site.of("tools/call");
+    assert_eq!(
+        (calls.len(), calls[0].header("mcp-param-a"), calls[1].header("mcp-param-b")),
+        (2, Some("7"), Some("7"))
+    );
+    // What clients are shown follows.
+    until(&changing, |status| status.offer.as_ref().is_some_and(|offer| offer.tools[0].as_str() == NEW))
+        .await;
+    changing.close().await;
+    let site = choosy(&[OLD]).await;
+    let stubborn = pool(vec![remote(&site)]);
+    assert!(
+        matches!(tool(&stubborn, "p", "t").await, Ok(Answer::Error(error)) if error.as_str().contains("-32020"))
+    );
+    assert_eq!(site.of("tools/call").len(), 2, "once more and no more");
+    stubborn.close().await;
+}
+
+#[tokio::test]
+async fn tools_with_bad_annotations_are_left_out_and_the_others_stay() {
+    let site = choosy(&[concat!(
+        r#"{"name":"good","inputSchema":{"properties":{"n":{"type":"integer","x-mcp-header":"B"}}}},"#,
+        r#"{"name":"bad","inputSchema":{"properties":{"n":{"type":"number","x-mcp-header":"B"}}}},"#,
+        r#"{"name":"plain","inputSchema":{"type":"object"}}"#,
+    )])
+    .await;
+    let pool = pool(vec![remote(&site)]);
+    let status = until(&pool, |status| status.state == State::Ready).await;
+    assert_eq!(names(&status), ["good", "plain"]);
+    let left_out = &status.offer.unwrap().left_out;
+    assert_eq!(left_out.len(), 1);
+    assert!(
+        left_out[0].tool == "bad" && left_out[0].reason.contains("not of type string, integer or boolean")
+    );
+    pool.close().await;
 }
 
 #[tokio::test]

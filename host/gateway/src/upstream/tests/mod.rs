@@ -1,5 +1,6 @@
 //! The pool against real servers: child processes and HTTP servers of this process.
 
+mod eras; // finding out which era a server is of
 mod http; // streamable HTTP
 mod listen; // what modern servers say outside calls
 mod process; // stdio
