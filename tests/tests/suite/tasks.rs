@@ -1,8 +1,8 @@
 //! Tasks: calls that go on after they are answered, through ids that only their client can use. And the other extensions.
 
 use serde_json::{Value, json};
-use wasmgate_tests::catalog::{good, more};
-use wasmgate_tests::mcp::{error, result};
+use wasmgate_tests::catalog::{Catalog, fixture, good, more};
+use wasmgate_tests::mcp::{error, parsed, result};
 use wasmgate_tests::{Modern, gateway, soon};
 
 const TASKS: &str = "io.modelcontextprotocol/tasks";
@@ -74,6 +74,30 @@ async fn a_task_is_cancelled_and_a_bad_id_is_nobodys() {
     let listens = json!({"notifications": {"taskIds": [id]}});
     let missing = error(gw.modern().request("subscriptions/listen", listens).await);
     assert_eq!(missing["code"], -32021);
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn who_listens_is_told_of_a_task_under_its_own_id() {
+    let mut tells = fixture(&["tells", "--stdio"]);
+    tells["protocol"] = "modern".into();
+    let gw = gateway().catalog(Catalog::new().entry("fx", tells)).catalog(more("other")).start().await;
+    gw.ready(["fx", "other"]).await;
+    let client = taking(gw.modern());
+    let id = begun(&client, "fx__job", json!({})).await;
+    let polled = begun(&client, "other__job", json!({"fails": true})).await;
+    let wishes = json!({"notifications": {"taskIds": [id, polled, "never"]}});
+    let mut stream = client.ask("subscriptions/listen", wishes).open().await;
+    let granted = parsed(&stream.event().await.expect("an acknowledgement"));
+    let expected = json!({"taskIds": [id]});
+    assert_eq!(granted["params"]["notifications"], expected, "what a server does not tell of is left out");
+    client.call("fx__finish", json!({})).await;
+    let told = parsed(&soon("a change", stream.event()).await.expect("a change"));
+    assert_eq!(told["method"], "notifications/tasks");
+    assert_eq!(told["params"]["taskId"], id);
+    assert_eq!(told["params"]["result"]["content"][0]["text"], "done");
+    assert!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"].is_number(), "{told}");
+    drop(stream);
     gw.stop().await;
 }
 

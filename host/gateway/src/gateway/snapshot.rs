@@ -137,6 +137,11 @@ impl Snapshot {
         visible.any(|status| status.offer.as_ref().is_some_and(|offer| extensions::offers(offer, extension)))
     }
 
+    /// What a server offers, once that is known.
+    pub(super) fn offer(&self, server: &ServerName) -> Option<&Arc<Offer>> {
+        self.single.get(server)?.offer.as_ref()
+    }
+
     /// One server's status.
     pub(super) fn status(&self, name: &ServerName) -> Option<&Status> {
         self.servers.iter().find(|status| status.server.name == *name)

@@ -13,6 +13,7 @@ use super::asked::Asked;
 use super::snapshot::Snapshot;
 use super::tasks::TaskSeen;
 use super::{CallError, Gateway, Request, View};
+use crate::upstream::Offer;
 
 impl Gateway {
     /// A result as its client must see it.
@@ -53,7 +54,7 @@ impl Gateway {
             Subject::Resource(own) if **own != *asked.public() => Some((Arc::clone(own), asked.public())),
             _ => None,
         };
-        if !(is_filtered || asked_for.is_some() || now.renames(&request.view, server)) {
+        if !(is_filtered || asked_for.is_some() || now.merges(&request.view)) {
             return said;
         }
         let found = links(&request.method, &said);
@@ -77,16 +78,19 @@ impl Gateway {
 }
 
 impl Snapshot {
-    /// Whether a server's resources may be known under other URIs in this view.
-    pub(super) fn renames(&self, view: &View, server: &ServerName) -> bool {
-        let offer = || self.status(server).and_then(|status| status.offer.as_ref());
-        let has_resources = || offer().is_none_or(|offer| offer.capabilities.member("resources").is_some());
-        matches!(view, View::All) && !self.all.is_alone() && has_resources()
+    /// Whether a view shows several servers as one.
+    fn merges(&self, view: &View) -> bool {
+        matches!(view, View::All) && !self.all.is_alone()
     }
 
-    /// What clients of this view call a URI of this server's, when it is something else.
-    pub(super) fn public_uri(&self, view: &View, server: &ServerName, own: &str) -> Option<String> {
-        self.index(view).filter(|_| self.renames(view, server))?.public_uri(server, own)
+    /// What clients of this view call a URI of this server's, when it is something else. One that serves no resources
+    /// names what is elsewhere.
+    fn public_uri(&self, view: &View, server: &ServerName, own: &str) -> Option<String> {
+        let serves_none = |offer: &Arc<Offer>| offer.capabilities.member("resources").is_none();
+        if !self.merges(view) || self.offer(server).is_some_and(serves_none) {
+            return None;
+        }
+        self.index(view)?.public_uri(server, own)
     }
 
     /// What a notification says, with URIs as clients of this view know them.
@@ -97,7 +101,7 @@ impl Snapshot {
         event: &str,
         params: Json,
     ) -> Json {
-        if !self.renames(view, server) {
+        if !self.merges(view) {
             return params;
         }
         let edits = links(event, &params)

@@ -142,3 +142,72 @@ async fn answers_to_a_task_pass_the_interceptors() {
     let sent = text(world.gateway.request(declaring("tasks/update", &params)).await);
     assert!(sent.contains(r#""inputResponses":{"k":{"action":"accept","seen":true}}"#), "{sent}");
 }
+
+/// A server that says when its task changes, on the stream given back for every listen.
+async fn telling() -> (Site, mpsc::UnboundedReceiver<crate::upstream::tests::site::Rest>) {
+    let (tell, streams) = mpsc::unbounded_channel();
+    let site = Site::start(move |seen| match seen.rpc().as_str() {
+        "subscriptions/listen" => {
+            let wishes = seen.body.as_ref().and_then(|body| body.pointer("/params/notifications")).unwrap();
+            let (reply, rest) = Reply::events();
+            let params = format!(
+                r#"{{"notifications":{},"_meta":{{"io.modelcontextprotocol/subscriptionId":{}}}}}"#,
+                wishes.as_str(),
+                seen.id()
+            );
+            push(&rest, notification("notifications/subscriptions/acknowledged", &params));
+            tell.send(rest).unwrap();
+            reply
+        }
+        _ => modern(&seen, &|seen| Reply::result(seen, BEGUN)),
+    })
+    .await;
+    (site, streams)
+}
+
+fn notification(method: &str, params: &str) -> String {
+    format!("data: {{\"jsonrpc\":\"2.0\",\"method\":\"{method}\",\"params\":{params}}}\n\n")
+}
+
+#[tokio::test]
+async fn a_change_of_a_task_is_told_under_the_id_its_client_has() {
+    let (site, mut streams) = telling().await;
+    let marks = mutator("tools/call", |_, phase, payload| match phase {
+        Phase::Response if payload.member("content").is_some() => {
+            StageAnswer::Changed(payload.with_member("seen", &Json::of(&true)))
+        }
+        _ => StageAnswer::Unchanged,
+    });
+    let one = generation(&site, 9, vec![marks]);
+    let other = Server { name: ServerName::new("q").unwrap(), ..(*one.servers[0]).clone() };
+    let servers = vec![Arc::clone(&one.servers[0]), Arc::new(other)];
+    let world = World::of(site, Generation { servers, ..one }).await;
+    let call = world.gateway.request(declaring("tools/call", r#"{"name":"q__a"}"#)).await.unwrap();
+    let id = call.member("taskId").unwrap().string().unwrap().into_owned();
+
+    let listen = declaring("subscriptions/listen", "{}");
+    let mut updates = world.gateway.updates();
+    let watched = world.gateway.watch_task(&listen, &id).await.unwrap();
+    for bad in ["own-1", "never"] {
+        let refused = world.gateway.watch_task(&listen, bad).await;
+        assert!(matches!(refused, Err(CallError::Unknown { kind: "task", .. })), "{bad}");
+    }
+    let silent = world.gateway.watch_task(&request("subscriptions/listen", "{}").0, &id).await;
+    assert!(matches!(silent, Err(CallError::MissingCapability(_))));
+
+    let stream = streams.recv().await.unwrap();
+    for task in ["own-2", "own-1"] {
+        let params = format!(
+            r#"{{"taskId":"{task}","status":"completed","result":{{"content":[{{"type":"resource_link","uri":"x:a"}}]}}}}"#
+        );
+        push(&stream, notification("notifications/tasks", &params));
+    }
+    let told = loop {
+        let update = updates.recv().await.unwrap();
+        let Some(told) = watched.told_by(&update) else { continue };
+        break world.gateway.told(&update, &told, listener()).await.unwrap();
+    };
+    assert_eq!(told.member("taskId"), Some(Json::of(&*id)));
+    assert_eq!(told.pointer("/result/seen"), Some(Json::of(&true)), "as the tool's result");
+    assert_eq!(told.pointer("/result/content/0/uri"), Some(Json::of("wasmgate://q/x:a")));
+}
