@@ -24,6 +24,8 @@ pub mod registry;
 pub mod remote;
 pub mod sdk;
 pub mod signing;
+pub mod spelt;
+pub mod wire;
 
 pub use gateway::{Gateway, Running, gateway};
 pub use mcp::{Legacy, Modern};

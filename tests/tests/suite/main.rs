@@ -17,6 +17,7 @@ mod containers;
 mod demo;
 mod distribution;
 mod faults;
+mod fidelity;
 mod foreign;
 mod import;
 mod languages;
