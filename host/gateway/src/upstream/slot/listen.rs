@@ -80,6 +80,10 @@ impl Listener {
             return Step::Wait;
         }
         if course.current.as_ref().is_some_and(|listen| listen.filter.topics == filter.topics) {
+            // Whoever comes back before the server has heard that they left is told of it all along.
+            for topic in self.topics.pending(&filter.topics) {
+                self.topics.judge(&topic, Verdict::Taken(Json::empty_object()));
+            }
             return Step::Wait;
         }
         let mut fresh = Listen::open(&self.link, &self.identity, filter);

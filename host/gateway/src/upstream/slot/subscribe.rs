@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use wasmgate_core::json::ObjectWriter;
+use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::jsonrpc::error_object;
 use wasmgate_core::mcp::method;
 
@@ -55,6 +55,10 @@ impl Slot {
                 {
                     tracing::debug!(server = %self.server.load().name, "the end of a subscription was not accepted");
                 }
+            }
+            // Whoever comes back before the server has heard that they left is told of it all along.
+            for topic in self.topics.pending(&told) {
+                self.topics.judge(&topic, Verdict::Taken(Json::empty_object()));
             }
             for topic in wanted.difference(&told).cloned().collect::<Vec<Topic>>() {
                 let verdict = match tell(ready, method::RESOURCES_SUBSCRIBE, &topic).await {

@@ -262,3 +262,26 @@ async fn who_stops_waiting_early_leaves_nothing_behind() {
     assert_eq!(listens.recv().await.unwrap().filter, LISTS);
     pool.close().await;
 }
+
+#[tokio::test]
+async fn who_comes_back_at_once_is_served_by_the_listen_there_is() {
+    let (site, mut listens) = open_site().await;
+    let pool = pool(vec![remote(&site)]);
+    // The first serves the lists; it may be there twice, see above.
+    let (answer, _streams) = tokio::join!(wait_for(&pool, resource("a:1")), async {
+        let mut streams = Vec::new();
+        loop {
+            let listen = listens.recv().await.unwrap();
+            listen.acknowledge(&listen.filter);
+            let is_the_one = listen.filter.contains("a:1");
+            streams.push(listen);
+            if is_the_one {
+                return streams;
+            }
+        }
+    });
+    assert!(matches!(answer, Ok(Answer::Result(_))));
+    pool.unsubscribe(&ServerName::new("p").unwrap(), resource("a:1"));
+    assert!(matches!(wait_for(&pool, resource("a:1")).await, Ok(Answer::Result(_))));
+    pool.close().await;
+}
