@@ -13,6 +13,11 @@ const LEGACY: Ceiling = Ceiling { scenarios: 33, checks: 84, skipped: 0 };
 /// 37 scored, 13 only reported, of which the suite has not written one yet.
 const MODERN: Ceiling = Ceiling { scenarios: 50, checks: 197, skipped: 1 };
 
+/// The same where a gateway answers: what is one message it sends as JSON, so that the suite has no event stream to look at
+/// where the fixture offers one (`server-sse-multiple-streams` of both, `server-sse-polling`).
+const LEGACY_GATEWAY: Ceiling = Ceiling { checks: LEGACY.checks - 4, ..LEGACY };
+const MODERN_GATEWAY: Ceiling = Ceiling { checks: MODERN.checks - 1, ..MODERN };
+
 /// What the suite has for a modern client wherever the server comes from: what both eras have in common.
 const COMMON: Ceiling = Ceiling { scenarios: 20, checks: 41, skipped: 0 };
 /// What it has for a modern client alone, and what a gateway makes possible at a server of the old era, apart from:
@@ -89,16 +94,16 @@ macro_rules! pairings {
 }
 
 pairings! {
-    a_legacy_client_with_a_legacy_process: "legacy" over Stdio for "2025-11-25" reaches LEGACY;
-    a_legacy_client_with_a_legacy_remote: "legacy" over Http for "2025-11-25" reaches LEGACY;
-    a_legacy_client_with_a_modern_process: "modern" over Stdio for "2025-11-25" reaches LEGACY;
-    a_legacy_client_with_a_modern_remote: "modern" over Http for "2025-11-25" reaches LEGACY;
-    a_legacy_client_with_a_process_of_both_eras: "both" over Stdio for "2025-11-25" reaches LEGACY;
-    a_legacy_client_with_a_remote_of_both_eras: "both" over Http for "2025-11-25" reaches LEGACY;
-    a_modern_client_with_a_modern_process: "modern" over Stdio for "2026-07-28" reaches MODERN;
-    a_modern_client_with_a_modern_remote: "modern" over Http for "2026-07-28" reaches MODERN;
-    a_modern_client_with_a_process_of_both_eras: "both" over Stdio for "2026-07-28" reaches MODERN;
-    a_modern_client_with_a_remote_of_both_eras: "both" over Http for "2026-07-28" reaches MODERN;
+    a_legacy_client_with_a_legacy_process: "legacy" over Stdio for "2025-11-25" reaches LEGACY_GATEWAY;
+    a_legacy_client_with_a_legacy_remote: "legacy" over Http for "2025-11-25" reaches LEGACY_GATEWAY;
+    a_legacy_client_with_a_modern_process: "modern" over Stdio for "2025-11-25" reaches LEGACY_GATEWAY;
+    a_legacy_client_with_a_modern_remote: "modern" over Http for "2025-11-25" reaches LEGACY_GATEWAY;
+    a_legacy_client_with_a_process_of_both_eras: "both" over Stdio for "2025-11-25" reaches LEGACY_GATEWAY;
+    a_legacy_client_with_a_remote_of_both_eras: "both" over Http for "2025-11-25" reaches LEGACY_GATEWAY;
+    a_modern_client_with_a_modern_process: "modern" over Stdio for "2026-07-28" reaches MODERN_GATEWAY;
+    a_modern_client_with_a_modern_remote: "modern" over Http for "2026-07-28" reaches MODERN_GATEWAY;
+    a_modern_client_with_a_process_of_both_eras: "both" over Stdio for "2026-07-28" reaches MODERN_GATEWAY;
+    a_modern_client_with_a_remote_of_both_eras: "both" over Http for "2026-07-28" reaches MODERN_GATEWAY;
 }
 
 #[tokio::test]
@@ -115,9 +120,9 @@ async fn a_modern_client_with_a_legacy_remote() {
 
 async fn modern_with_legacy(wire: Wire) {
     let suite = |name| ["--suite", name, "--spec-version", "2026-07-28"];
-    let found =
-        through_gateway("legacy", wire, "/servers/everything/mcp", &[&suite("active"), &suite("draft")]);
-    let [common, carried] = found.await.try_into().expect("two runs");
+    let (active, draft) = (suite("active"), suite("draft"));
+    let reports = through_gateway("legacy", wire, "/servers/everything/mcp", &[&active, &draft]).await;
+    let [common, carried] = reports.try_into().expect("two runs");
     common.reaches(COMMON);
     carried.without(NOT_CARRIED).reaches(CARRIED);
 }
@@ -125,6 +130,6 @@ async fn modern_with_legacy(wire: Wire) {
 #[tokio::test]
 async fn the_merged_view_is_as_good() {
     require!(peers::node().await);
-    required("modern", Wire::Stdio, "/mcp", "2025-11-25").await.reaches(LEGACY);
-    required("modern", Wire::Http, "/mcp", "2026-07-28").await.reaches(MODERN);
+    required("modern", Wire::Stdio, "/mcp", "2025-11-25").await.reaches(LEGACY_GATEWAY);
+    required("modern", Wire::Http, "/mcp", "2026-07-28").await.reaches(MODERN_GATEWAY);
 }
