@@ -2,6 +2,7 @@
 //! every pairing of eras and transports with a gateway in between, which must reach the same.
 //!
 //! A server that only speaks the old protocol has nothing for some of the modern scenarios; `CARRIED` says which are left.
+//! What a test runs takes its time waiting, not computing: both transports are run at once.
 
 use serde_json::json;
 use wasmgate_tests::catalog::{Catalog, process};
@@ -26,6 +27,11 @@ const CARRIED: Ceiling = Ceiling { scenarios: 17, checks: 93, skipped: 0 };
 const NOT_CARRIED: &[&str] =
     &["input-required-result-multiple-input-requests", "input-required-result-ignore-extra-params"];
 
+/// One server alone.
+const ALONE: &str = "/servers/everything/mcp";
+/// All of them.
+const MERGED: &str = "/mcp";
+
 /// Where the fixture is.
 #[derive(Clone, Copy)]
 enum Wire {
@@ -33,7 +39,8 @@ enum Wire {
     Http,
 }
 
-/// Starts a gateway before a fixture of that era, runs the suite at the path, and stops the gateway.
+/// Starts a gateway before a fixture of that era, runs the suite at the path with these arguments, one run after the other,
+/// and stops the gateway.
 async fn through_gateway(era: &str, wire: Wire, path: &str, runs: &[&[&str]]) -> Vec<Report> {
     // Kept while the suite runs.
     let mut remote = None;
@@ -48,8 +55,8 @@ async fn through_gateway(era: &str, wire: Wire, path: &str, runs: &[&[&str]]) ->
             Catalog::new().remote("everything", &server.url("/mcp"), "streamable-http")
         }
     };
-    // A legacy process can ask its client only while there is no doubt whose call it is about.
     let mut config = json!({"names": "plain"});
+    // A legacy process can ask its client only while there is no doubt whose call it is about.
     if matches!((era, wire), ("legacy", Wire::Stdio)) {
         config["servers"] = json!({"everything": {"maxInFlight": 1}});
     }
@@ -63,10 +70,15 @@ async fn through_gateway(era: &str, wire: Wire, path: &str, runs: &[&[&str]]) ->
     reports
 }
 
-/// One run of a requirement set.
-async fn required(era: &str, wire: Wire, path: &str, revision: &str) -> Report {
-    let mut reports = through_gateway(era, wire, path, &[&["--requirements", revision]]).await;
-    reports.pop().expect("one run")
+/// Runs a requirement set with the fixture as a process and as a remote at once, and demands this much of both.
+async fn over_both_wires(era: &str, path: &str, revision: &str, ceiling: Ceiling) {
+    require!(peers::node().await);
+    let required: &[&[&str]] = &[&["--requirements", revision]];
+    let (process, remote) = tokio::join!(
+        through_gateway(era, Wire::Stdio, path, required),
+        through_gateway(era, Wire::Http, path, required),
+    );
+    conformance::content(&[("process", &process[0], ceiling), ("remote", &remote[0], ceiling)]);
 }
 
 async fn directly(era: &str, revision: &str) -> Report {
@@ -77,59 +89,74 @@ async fn directly(era: &str, revision: &str) -> Report {
 #[tokio::test]
 async fn the_fixture_itself_reaches_the_ceiling() {
     require!(peers::node().await);
-    directly("legacy", "2025-11-25").await.reaches(LEGACY);
-    directly("both", "2025-11-25").await.reaches(LEGACY);
-    directly("modern", "2026-07-28").await.reaches(MODERN);
-    directly("both", "2026-07-28").await.reaches(MODERN);
-}
-
-macro_rules! pairings {
-    ($($name:ident: $era:literal over $wire:ident for $revision:literal reaches $ceiling:ident;)+) => { $(
-        #[tokio::test]
-        async fn $name() {
-            require!(peers::node().await);
-            required($era, Wire::$wire, "/servers/everything/mcp", $revision).await.reaches($ceiling);
-        }
-    )+ };
-}
-
-pairings! {
-    a_legacy_client_with_a_legacy_process: "legacy" over Stdio for "2025-11-25" reaches LEGACY_GATEWAY;
-    a_legacy_client_with_a_legacy_remote: "legacy" over Http for "2025-11-25" reaches LEGACY_GATEWAY;
-    a_legacy_client_with_a_modern_process: "modern" over Stdio for "2025-11-25" reaches LEGACY_GATEWAY;
-    a_legacy_client_with_a_modern_remote: "modern" over Http for "2025-11-25" reaches LEGACY_GATEWAY;
-    a_legacy_client_with_a_process_of_both_eras: "both" over Stdio for "2025-11-25" reaches LEGACY_GATEWAY;
-    a_legacy_client_with_a_remote_of_both_eras: "both" over Http for "2025-11-25" reaches LEGACY_GATEWAY;
-    a_modern_client_with_a_modern_process: "modern" over Stdio for "2026-07-28" reaches MODERN_GATEWAY;
-    a_modern_client_with_a_modern_remote: "modern" over Http for "2026-07-28" reaches MODERN_GATEWAY;
-    a_modern_client_with_a_process_of_both_eras: "both" over Stdio for "2026-07-28" reaches MODERN_GATEWAY;
-    a_modern_client_with_a_remote_of_both_eras: "both" over Http for "2026-07-28" reaches MODERN_GATEWAY;
+    let (legacy, legacy_of_both, modern, modern_of_both) = tokio::join!(
+        directly("legacy", "2025-11-25"),
+        directly("both", "2025-11-25"),
+        directly("modern", "2026-07-28"),
+        directly("both", "2026-07-28"),
+    );
+    conformance::content(&[
+        ("legacy", &legacy, LEGACY),
+        ("both, legacy client", &legacy_of_both, LEGACY),
+        ("modern", &modern, MODERN),
+        ("both, modern client", &modern_of_both, MODERN),
+    ]);
 }
 
 #[tokio::test]
-async fn a_modern_client_with_a_legacy_process() {
-    require!(peers::node().await);
-    modern_with_legacy(Wire::Stdio).await;
+async fn a_legacy_client_with_a_legacy_server() {
+    over_both_wires("legacy", ALONE, "2025-11-25", LEGACY_GATEWAY).await;
 }
 
 #[tokio::test]
-async fn a_modern_client_with_a_legacy_remote() {
-    require!(peers::node().await);
-    modern_with_legacy(Wire::Http).await;
+async fn a_legacy_client_with_a_modern_server() {
+    over_both_wires("modern", ALONE, "2025-11-25", LEGACY_GATEWAY).await;
 }
 
-async fn modern_with_legacy(wire: Wire) {
+#[tokio::test]
+async fn a_legacy_client_with_a_server_of_both_eras() {
+    over_both_wires("both", ALONE, "2025-11-25", LEGACY_GATEWAY).await;
+}
+
+#[tokio::test]
+async fn a_modern_client_with_a_modern_server() {
+    over_both_wires("modern", ALONE, "2026-07-28", MODERN_GATEWAY).await;
+}
+
+#[tokio::test]
+async fn a_modern_client_with_a_server_of_both_eras() {
+    over_both_wires("both", ALONE, "2026-07-28", MODERN_GATEWAY).await;
+}
+
+#[tokio::test]
+async fn a_modern_client_with_a_legacy_server() {
+    require!(peers::node().await);
     let suite = |name| ["--suite", name, "--spec-version", "2026-07-28"];
     let (active, draft) = (suite("active"), suite("draft"));
-    let reports = through_gateway("legacy", wire, "/servers/everything/mcp", &[&active, &draft]).await;
-    let [common, carried] = reports.try_into().expect("two runs");
-    common.reaches(COMMON);
-    carried.without(NOT_CARRIED).reaches(CARRIED);
+    let runs: &[&[&str]] = &[&active, &draft];
+    let (process, remote) = tokio::join!(
+        through_gateway("legacy", Wire::Stdio, ALONE, runs),
+        through_gateway("legacy", Wire::Http, ALONE, runs),
+    );
+    let [process, process_carried] = process.try_into().expect("two runs");
+    let [remote, remote_carried] = remote.try_into().expect("two runs");
+    conformance::content(&[
+        ("process", &process, COMMON),
+        ("remote", &remote, COMMON),
+        ("process, carried", &process_carried.without(NOT_CARRIED), CARRIED),
+        ("remote, carried", &remote_carried.without(NOT_CARRIED), CARRIED),
+    ]);
 }
 
 #[tokio::test]
 async fn the_merged_view_is_as_good() {
     require!(peers::node().await);
-    required("modern", Wire::Stdio, "/mcp", "2025-11-25").await.reaches(LEGACY_GATEWAY);
-    required("modern", Wire::Http, "/mcp", "2026-07-28").await.reaches(MODERN_GATEWAY);
+    let (legacy, modern) = tokio::join!(
+        through_gateway("modern", Wire::Stdio, MERGED, &[&["--requirements", "2025-11-25"]]),
+        through_gateway("modern", Wire::Http, MERGED, &[&["--requirements", "2026-07-28"]]),
+    );
+    conformance::content(&[
+        ("legacy client", &legacy[0], LEGACY_GATEWAY),
+        ("modern client", &modern[0], MODERN_GATEWAY),
+    ]);
 }
