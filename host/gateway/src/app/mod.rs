@@ -33,7 +33,7 @@ use crate::interceptors::World;
 use crate::launch::{AnyImage, BindPolicy, ImageGuard, LaunchSettings, Launcher};
 use crate::oci::Credentials;
 use crate::shutdown::Tasks;
-use crate::upstream::{Identity, Pool};
+use crate::upstream::{Clients, Identity, Pool};
 
 pub use crate::gateway::ServerState;
 pub use catalogs::{Choice, Gathered, Publication, catalog_of, gather, is_path, keep, publication, push};
@@ -161,7 +161,12 @@ pub(crate) fn guard(config: &Config, plugins: &Plugins) -> Box<dyn ImageGuard> {
 }
 
 /// Builds the gateway and starts its servers, behind whatever the caller puts in front.
-async fn assemble(config: &Config, seen: &mut Seen, tasks: &Tasks) -> Result<Assembled, StartError> {
+async fn assemble(
+    config: &Config,
+    seen: &mut Seen,
+    clients: Clients,
+    tasks: &Tasks,
+) -> Result<Assembled, StartError> {
     let launch = LaunchSettings {
         docker_host: config.environment.docker_host.clone(),
         binds: binds(config),
@@ -177,7 +182,7 @@ async fn assemble(config: &Config, seen: &mut Seen, tasks: &Tasks) -> Result<Ass
     let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
     plugins.keep(set);
     world.launcher.guard(guard(config, &plugins));
-    let assembled = connect(generation, world, plugins)?;
+    let assembled = connect(generation, world, plugins, clients)?;
     if uses_containers(config) {
         tasks.spawn("sweep", sweep(assembled.launcher.clone()));
     }
@@ -200,10 +205,18 @@ pub(crate) async fn sweep(launcher: Launcher) {
 }
 
 /// The gateway of a generation, on parts made for it.
-fn connect(generation: Generation, world: World, plugins: Plugins) -> Result<Assembled, StartError> {
+fn connect(
+    generation: Generation,
+    world: World,
+    plugins: Plugins,
+    clients: Clients,
+) -> Result<Assembled, StartError> {
     let World { launcher, egress, tasks } = world;
     let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
-    let pool = Pool::new(launcher.clone(), egress, tasks.clone(), identity);
+    let pool = match clients {
+        Clients::Many => Pool::new(launcher.clone(), egress, tasks.clone(), identity),
+        Clients::One => Pool::for_one_client(launcher.clone(), egress, tasks.clone(), identity),
+    };
     if let Some(data) = plugins.artifacts().data() {
         pool.remember_in(data);
     }

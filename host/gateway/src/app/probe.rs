@@ -24,6 +24,7 @@ use crate::gateway::{CallError, ClientFacts, Event, Generation, Request, ServerS
 use crate::interceptors::World;
 use crate::launch::{LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
+use crate::upstream::Clients;
 
 /// How long servers may take to come up before the probe goes on without them.
 const PATIENCE: Duration = Duration::from_secs(35);
@@ -46,7 +47,7 @@ impl Probe {
     /// [`StartError`] when a plugin cannot run.
     pub async fn of_config(config: &Config) -> Result<Self, StartError> {
         let tasks = Tasks::new();
-        let assembled = assemble(config, &mut Seen::default(), &tasks).await?;
+        let assembled = assemble(config, &mut Seen::default(), Clients::Many, &tasks).await?;
         let _in_time = tokio::time::timeout(PATIENCE, assembled.gateway.until_settled()).await;
         Ok(Self { assembled, tasks, view: View::All })
     }
@@ -84,7 +85,10 @@ impl Probe {
             page: usize::MAX,
             pipeline: Pipeline::default(),
         };
-        let assembled = connect(generation, world.clone(), Plugins::new(world, &Environment::default()))?;
+        let assembled = {
+            let plugins = Plugins::new(world.clone(), &Environment::default());
+            connect(generation, world, plugins, Clients::Many)?
+        };
         assembled.gateway.until_settled().await;
         Ok(Self { assembled, tasks, view: View::One(name) })
     }

@@ -17,6 +17,7 @@ use crate::config::{Address, At, Config, Listen, Request, Seen};
 use crate::front;
 use crate::reload::Reload;
 use crate::shutdown::Tasks;
+use crate::upstream::Clients;
 
 /// How long calls in flight may take to finish once the gateway is told to stop (facts of the drain: 25 s).
 const GRACE: Duration = Duration::from_secs(25);
@@ -56,8 +57,10 @@ pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
     let (fronts, tasks) = (Tasks::new(), Tasks::new());
     let (fill, slot) = watch::channel(None);
     let up = front(&config.listen, &access, slot, &fronts).await?;
+    // Behind stdin and stdout is one client, whatever is asked in whichever of its calls.
+    let clients = if config.listen.at == At::Stdio { Clients::One } else { Clients::Many };
     let assembled = tokio::select! {
-        built = assemble(&config, &mut seen, &tasks) => built?,
+        built = assemble(&config, &mut seen, clients, &tasks) => built?,
         () = signals.next() => return Ok(()),
     };
     fill.send_replace(Some(Arc::clone(&assembled.gateway)));

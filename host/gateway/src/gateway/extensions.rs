@@ -166,6 +166,7 @@ mod tests {
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            left_out: Vec::new(),
         };
         let old = r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"io.modelcontextprotocol/ui":{"a":1},"x/y":{}}}"#;
         let new = r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"io.modelcontextprotocol/ui":{"b":2}},"experimental":{"e":{}}}"#;

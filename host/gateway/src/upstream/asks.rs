@@ -62,6 +62,11 @@ impl Parked {
         Self { server, call }
     }
 
+    /// The same call, which keeps `held` until it is over.
+    pub(crate) fn holding(self, held: impl Send + 'static) -> Self {
+        Self { server: self.server, call: Box::new(Holding { call: self.call, held }) }
+    }
+
     /// Where it waits.
     pub const fn server(&self) -> &ServerName {
         &self.server
@@ -79,6 +84,34 @@ impl Parked {
     ) -> Result<Answer, UpstreamError> {
         let Self { server, call } = self;
         call.resume(replies, events).await.map_err(|fault| UpstreamError { server, fault })
+    }
+}
+
+/// A call and what it keeps until it is over.
+struct Holding<T> {
+    call: Box<dyn Waiting>,
+    held: T,
+}
+
+impl<T: Send + 'static> Waiting for Holding<T> {
+    fn resume(self: Box<Self>, replies: Vec<(String, Reply)>, events: mpsc::Sender<Event>) -> Resumed {
+        Box::pin(async move {
+            let Self { call, held } = *self;
+            let answer = call.resume(replies, events).await?;
+            Ok(answer.holding(held))
+        })
+    }
+}
+
+impl Answer {
+    /// The same, which keeps `held` as long as its call goes on.
+    pub(crate) fn holding(self, held: impl Send + 'static) -> Self {
+        match self {
+            Self::Asks(Asks { questions, parked }) => {
+                Self::Asks(Asks { questions, parked: parked.holding(held) })
+            }
+            over => over,
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use wasmgate_core::jsonrpc::{self, Message};
 use wasmgate_core::name::ServerName;
 
 use super::Fault;
+use super::declared::Declared;
 use super::framer::{Frame, Framer, MAX_MESSAGE};
 use super::http::Way;
 use super::link::Ending;
@@ -30,7 +31,8 @@ use crate::launch::Instance;
 use crate::shutdown::Tasks;
 
 /// Opens the stream, learns where to send to, and starts the bridge. `instance` is the container behind it, when it is
-/// one of ours: then the server may take a while until it listens.
+/// one of ours: then the server may take a while until it listens. The server will be told that it may ask what is
+/// `declared`.
 ///
 /// # Errors
 /// [`Fault`] when there is no stream or it does not say where to send to. The caller sets the deadline.
@@ -38,6 +40,7 @@ pub(super) async fn open(
     server: ServerName,
     way: Way,
     instance: Option<Instance>,
+    declared: Declared,
     tasks: &Tasks,
 ) -> Result<Arc<Pipe>, Fault> {
     let mut stream = loop {
@@ -51,7 +54,8 @@ pub(super) async fn open(
     let (output, input) = split(ours);
     let (end, ended) = oneshot::channel();
     let behind = instance.map_or(Behind::Other(ended), Behind::Instance);
-    let pipe = Pipe::open(server, Ends { input: Box::new(input), output: Box::new(output), behind }, tasks);
+    let ends = Ends { input: Box::new(input), output: Box::new(output), behind };
+    let pipe = Pipe::open(server, ends, declared, tasks);
     let (from_us, to_us) = split(theirs);
     let sender = Sender { way: Way { uri: endpoint, ..way }, controls: pipe.controls() };
     let controls = pipe.controls();

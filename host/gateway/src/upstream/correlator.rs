@@ -16,18 +16,20 @@ pub(super) struct Patience {
     total: Duration,
     silent_until: Instant,
     until: Instant,
+    /// What was left of the whole when the wait was suspended.
+    left: Option<Duration>,
 }
 
 impl Patience {
     /// For a request that begins `now`.
     pub(super) fn new(deadlines: Deadlines, now: Instant) -> Self {
         let Deadlines { idle, total, .. } = deadlines;
-        Self { idle, total, silent_until: now + idle, until: now + total }
+        Self { idle, total, silent_until: now + idle, until: now + total, left: None }
     }
 
     /// For a request that may take `limit`, whatever it says meanwhile.
     pub(super) fn of(limit: Duration, now: Instant) -> Self {
-        Self { idle: limit, total: limit, silent_until: now + limit, until: now + limit }
+        Self { idle: limit, total: limit, silent_until: now + limit, until: now + limit, left: None }
     }
 
     /// When it ends, unless the server says something before.
@@ -37,7 +39,29 @@ impl Patience {
 
     /// The server said something that belongs to this request.
     pub(super) fn renew(&mut self, now: Instant) {
-        self.silent_until = now + self.idle;
+        if self.left.is_none() {
+            self.silent_until = now + self.idle;
+        }
+    }
+
+    /// The server waits for us: nothing counts until [`Patience::resume`].
+    pub(super) fn suspend(&mut self, now: Instant) {
+        if self.left.is_none() {
+            self.left = Some(self.until.saturating_duration_since(now));
+            (self.silent_until, self.until) = (now + AGES, now + AGES);
+        }
+    }
+
+    /// We wait for the server again.
+    pub(super) fn resume(&mut self, now: Instant) {
+        if let Some(left) = self.left.take() {
+            (self.silent_until, self.until) = (now + self.idle, now + left);
+        }
+    }
+
+    /// The longest it may take.
+    pub(super) const fn total(&self) -> Duration {
+        self.total
     }
 
     /// The limit that was reached, in whole seconds, at least 1.
@@ -103,17 +127,49 @@ impl<T> Correlator<T> {
         Some((*id, &mut waiting.ticket))
     }
 
+    /// A request in flight.
+    pub(super) fn ticket(&mut self, id: u64) -> Option<&mut T> {
+        self.waiting.get_mut(&id).map(|waiting| &mut waiting.ticket)
+    }
+
+    /// All requests in flight, in no order.
+    pub(super) fn tickets(&mut self) -> impl Iterator<Item = (u64, &mut T)> {
+        self.waiting.iter_mut().map(|(id, waiting)| (*id, &mut waiting.ticket))
+    }
+
+    /// The server waits for us before it goes on with this request.
+    pub(super) fn suspend(&mut self, id: u64, now: Instant) {
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            waiting.patience.suspend(now);
+        }
+    }
+
+    /// The server goes on with this request.
+    pub(super) fn resume(&mut self, id: u64, now: Instant) {
+        if let Some(waiting) = self.waiting.get_mut(&id) {
+            waiting.patience.resume(now);
+            let ends = waiting.patience.ends();
+            self.check_at = Some(self.check_at.map_or(ends, |at| at.min(ends)));
+        }
+    }
+
+    /// The longest this request may take.
+    pub(super) fn total(&self, id: u64) -> Option<Duration> {
+        self.waiting.get(&id).map(|waiting| waiting.patience.total())
+    }
+
     /// When to call [`Correlator::expire`] at the latest.
     pub(super) fn check_at(&self) -> Option<Instant> {
         self.check_at
     }
 
-    /// Takes out what has waited too long: id, ticket and the limit in seconds.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<(u64, T, u64)> {
+    /// Takes out what has waited too long: id, ticket, the longest it might have taken, and the limit in seconds.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<(u64, T, (Duration, u64))> {
         let late = |waiting: &Waiting<T>| waiting.patience.ends() <= now;
         let ids: Vec<u64> = self.waiting.iter().filter(|(_, w)| late(w)).map(|(id, _)| *id).collect();
         let expired = ids.into_iter().filter_map(|id| {
-            self.waiting.remove(&id).map(|waiting| (id, waiting.ticket, waiting.patience.seconds()))
+            let Waiting { ticket, patience, .. } = self.waiting.remove(&id)?;
+            Some((id, ticket, (patience.total(), patience.seconds())))
         });
         let expired = expired.collect();
         self.check_at = self.waiting.values().map(|waiting| waiting.patience.ends()).min();
@@ -126,6 +182,9 @@ impl<T> Correlator<T> {
         std::mem::take(&mut self.waiting).into_values().map(|waiting| waiting.ticket)
     }
 }
+
+/// Longer than anything waits, and not too long for a clock.
+const AGES: Duration = Duration::from_secs(300 * 86400);
 
 #[cfg(test)]
 mod tests {
@@ -173,6 +232,27 @@ mod tests {
     }
 
     #[test]
+    fn nothing_counts_while_the_server_waits_for_us() {
+        let start = Instant::now();
+        let mut correlator = Correlator::new();
+        correlator.ask(1, "asks", Some(Json::of("t")), patience(start));
+        correlator.suspend(1, start + SECOND * 5);
+        correlator.suspend(1, start + SECOND * 6);
+        correlator.progress(1, start + SECOND * 7);
+        assert_eq!(correlator.expire(start + SECOND * 5000), []);
+        correlator.resume(1, start + SECOND * 5000);
+        assert_eq!(correlator.check_at(), Some(start + SECOND * 5010));
+        correlator.progress(1, start + SECOND * 5009);
+        correlator.progress(1, start + SECOND * 5018);
+        assert_eq!(correlator.expire(start + SECOND * 5019), []);
+        assert_eq!(
+            correlator.expire(start + SECOND * 5020),
+            [(1, "asks", (SECOND * 25, 25))],
+            "five seconds had passed"
+        );
+    }
+
+    #[test]
     fn silence_ends_a_request_and_progress_only_puts_it_off() {
         let start = Instant::now();
         let mut correlator = Correlator::new();
@@ -182,10 +262,10 @@ mod tests {
         for second in [9, 18, 24] {
             correlator.progress(2, start + SECOND * second);
         }
-        assert_eq!(correlator.expire(start + SECOND * 10), [(1, "silent", 10)]);
+        assert_eq!(correlator.expire(start + SECOND * 10), [(1, "silent", (SECOND * 25, 10))]);
         assert_eq!(correlator.check_at(), Some(start + SECOND * 25));
         assert_eq!(correlator.expire(start + SECOND * 24), []);
-        assert_eq!(correlator.expire(start + SECOND * 25), [(2, "busy", 25)]);
+        assert_eq!(correlator.expire(start + SECOND * 25), [(2, "busy", (SECOND * 25, 25))]);
         assert_eq!(correlator.check_at(), None);
     }
 }

@@ -218,7 +218,7 @@ impl<'a> Attempt<'a> {
     }
 
     async fn initialize(&self) -> Result<Greeting, Trouble> {
-        let params = legacy::initialize(self.identity);
+        let params = legacy::initialize(self.identity, self.link.declared());
         let ask = async |params: &Json| {
             self.ask(&Era::Legacy(legacy::VERSIONS[0]), method::INITIALIZE, Some(params)).await
         };

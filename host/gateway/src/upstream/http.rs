@@ -4,6 +4,7 @@
 //! pushes notifications on ([`listen`]), and the container behind it when it is one of ours.
 
 mod answer; // what comes back on a POST
+mod asking; // sessions in which a client can be asked
 mod head; // request heads and response statuses
 mod listen; // the GET stream
 mod params; // arguments repeated in headers
@@ -24,14 +25,19 @@ use tokio_util::task::TaskTracker;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id};
 use wasmgate_core::mcp::method;
+use wasmgate_core::name::ServerName;
 
 pub(super) use self::head::configured;
 
 use self::answer::Exchange;
+use self::asking::Asking;
 use self::params::ParamHeaders;
 use super::correlator::Patience;
+use super::declared::Declared;
 use super::era::Era;
 use super::link::{Ending, Question, Signals, cancelled};
+use super::outlet::Outlet;
+use super::waiter::Waiter;
 use super::{Answer, Fault};
 use crate::egress::{Egress, EgressError, Reach};
 use crate::launch::Instance;
@@ -56,6 +62,9 @@ pub(super) struct Http {
     stop: CancellationToken,
     /// The container behind it is gone, or there is none.
     gone: CancellationToken,
+    /// In a session of one client's own: what makes it one, and the connection it belongs to.
+    asking: Option<Asking>,
+    base: Option<Arc<Self>>,
 }
 
 /// How to reach one server over HTTP.
@@ -111,6 +120,38 @@ impl Http {
             asides: Arc::new(Semaphore::new(MAX_ASIDES)),
             stop: CancellationToken::new(),
             gone: CancellationToken::new(),
+            asking: None,
+            base: None,
+        }
+    }
+
+    /// A session of one client's own with the same server, which is told that it may ask what is `declared`.
+    pub(super) fn own(self: &Arc<Self>, server: ServerName, declared: Declared) -> Arc<Self> {
+        let mut own = Self::new(self.way.clone(), &self.tasks);
+        own.gone.cancel();
+        own.asking = Some(Asking::new(server, declared));
+        own.base = Some(Arc::clone(self));
+        Arc::new(own)
+    }
+
+    /// What the server is told it may ask.
+    pub(super) fn declared(&self) -> Declared {
+        self.asking.as_ref().map_or(Declared::NOTHING, |asking| asking.declared)
+    }
+
+    /// Whether the server gave us a session.
+    pub(super) fn has_session(&self) -> bool {
+        self.session.load().is_some()
+    }
+
+    /// Listens, in the background, to what the server says in a session of a client's own; returns once it does.
+    pub(super) async fn overhear(self: &Arc<Self>, era: &Era) {
+        let (http, era) = (Arc::clone(self), era.clone());
+        self.tasks.spawn("upstream-overhear", async move {
+            http.stop.clone().run_until_cancelled(http.listen(&era)).await;
+        });
+        if let Some(asking) = &self.asking {
+            let _ = timeout(OVERHEAR, asking.listens.cancelled()).await;
         }
     }
 
@@ -129,14 +170,39 @@ impl Http {
 
     /// See [`super::link::Link::ask`].
     pub(super) async fn ask(self: &Arc<Self>, era: &Era, question: Question<'_>) -> Result<Answer, Fault> {
-        let _in_flight = self.calls.token();
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let dressed = era.dress(question.params, id, question.client);
-        let body = jsonrpc::write_request(&Id::number(id), question.method, dressed.params.as_ref());
+        let in_flight = self.calls.token();
         let is_first = question.method == "initialize";
         if is_first {
             self.session.store(None);
         }
+        let may_ask = question.principal_asked(era).is_some();
+        let (request, mut exchange) = self.exchange(era, question)?;
+        let is_armed = !is_first && matches!(era, Era::Legacy(_));
+        let cancel = CancelOnDrop { http: Arc::clone(self), era: era.clone(), id: exchange.id, is_armed };
+        if let Some(asking) = self.asking.as_ref().filter(|_| may_ask) {
+            let (orders, outcome) = asking.converse(&mut exchange, &self.stop);
+            let over = async move {
+                exchange.converse(request, cancel).await;
+                drop(in_flight);
+            };
+            self.tasks.spawn("upstream-call", over);
+            return Waiter::new(orders, outcome).wait().await;
+        }
+        let answer = exchange.run(request).await;
+        cancel.settle(&answer);
+        answer
+    }
+
+    /// A request as it goes out, and what waits for its answer.
+    fn exchange(
+        self: &Arc<Self>,
+        era: &Era,
+        question: Question<'_>,
+    ) -> Result<(Request<Full<Bytes>>, Exchange), Fault> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let dressed = era.dress(question.params, id, question.client.map(|client| client.facts));
+        let body = jsonrpc::write_request(&Id::number(id), question.method, dressed.params.as_ref());
+        let is_first = question.method == "initialize";
         let mut head = self.head(Method::POST, if is_first { None } else { Some(era) });
         if matches!(era, Era::Modern(_))
             && let Some(headers) = head.headers_mut()
@@ -146,28 +212,22 @@ impl Http {
                 self.param_headers.load().add(headers, params);
             }
         }
-        let cancel =
-            CancelOnDrop { http: self, era, id, is_armed: !is_first && matches!(era, Era::Legacy(_)) };
         let session = head.headers_ref().and_then(|headers| headers.get(head::SESSION)).cloned();
         let session = session.and_then(|sent| self.session.load_full().filter(|now| **now == sent));
-        let response = self.send(head, body, question.patience).await;
-        let (is_listen, patience) = (question.method == method::LISTEN, question.patience);
-        let exchange = Exchange { http: self, era, id, token: dressed.token, is_listen, session, patience };
-        let answer = match response {
-            // Says nothing of the server's era, whatever its body says.
-            Ok(response) if question.method == method::DISCOVER && response.status().is_server_error() => {
-                Err(head::without_answer(response.status()))
-            }
-            Ok(response) => {
-                if is_first {
-                    self.take_session(&response);
-                }
-                exchange.read(response, question.events).await
-            }
-            Err(fault) => Err(fault),
+        let exchange = Exchange {
+            http: Arc::clone(self),
+            era: era.clone(),
+            id,
+            token: dressed.token,
+            is_first,
+            is_probe: question.method == method::DISCOVER,
+            is_listen: question.method == method::LISTEN,
+            session,
+            patience: question.patience,
+            outlet: question.events.map(Outlet::new),
+            conversation: None,
         };
-        cancel.settle(&answer);
-        answer
+        Ok((request(head, body)?, exchange))
     }
 
     /// Sends a notification or an answer of ours.
@@ -181,6 +241,25 @@ impl Http {
         match response.status().as_u16() {
             status @ (401 | 403) => Err(Fault::Unauthorized(status)),
             status @ 500.. => Err(Fault::Unavailable(format!("it answered HTTP {status}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a client's reply to a question of the server.
+    ///
+    /// # Errors
+    /// When the server cannot go on: the call that waits for the reply is lost.
+    async fn reply(&self, era: &Era, message: Vec<u8>) -> Result<(), Fault> {
+        let session = self.session.load_full();
+        let head = self.head(Method::POST, Some(era));
+        let sent = self.send(head, message, Patience::of(TELL, Instant::now().into_std())).await;
+        let lost = |how: &str| Fault::Crashed(format!(": the client's reply did not reach it{how}"));
+        match sent.map_err(|_| lost(""))?.status().as_u16() {
+            404 if session.is_some() => {
+                session.iter().for_each(|session| self.end_session(session));
+                Err(lost(", its session is over"))
+            }
+            status @ (401 | 403 | 500..) => Err(lost(&format!(" (HTTP {status})"))),
             _ => Ok(()),
         }
     }
@@ -300,32 +379,40 @@ impl Http {
         body: Vec<u8>,
         patience: Patience,
     ) -> Result<Response<Incoming>, Fault> {
-        let request = head
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| Fault::Unavailable(format!("the request cannot be made: {error}")))?;
-        let sending = self.way.egress.send(self.way.reach, request);
-        match timeout_at(Instant::from_std(patience.ends()), sending).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(EgressError::Broken(error))) => Err(self.lost(cause(&error)).await),
-            Ok(Err(error)) => {
+        let sending = self.transfer(request(head, body)?);
+        let sent = timeout_at(Instant::from_std(patience.ends()), sending).await;
+        sent.unwrap_or_else(|_| Err(Fault::Timeout(patience.seconds())))
+    }
+
+    /// Sends a request and waits for the head of the response, however long that takes.
+    async fn transfer(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Fault> {
+        match self.way.egress.send(self.way.reach, request).await {
+            Ok(response) => Ok(response),
+            Err(EgressError::Broken(error)) => Err(self.lost(cause(&error)).await),
+            Err(error) => {
                 if self.way.others == Others::Some {
                     self.end(Ending::broken("this one of its addresses cannot be reached"));
                 }
                 Err(Fault::Unavailable(error.to_string()))
             }
-            Err(_) => Err(Fault::Timeout(patience.seconds())),
         }
     }
 
     /// The connection broke with a request on it. When the server behind it ended, that explains more.
     async fn lost(&self, cause: String) -> Fault {
-        if !self.gone.is_cancelled()
-            && let Ok(ending) = timeout(LINGER, self.ended()).await
+        let behind = self.base.as_deref().unwrap_or(self);
+        if !behind.gone.is_cancelled()
+            && let Ok(ending) = timeout(LINGER, behind.ended()).await
         {
             return ending.crashed();
         }
         Fault::Crashed(format!(": {cause}"))
     }
+}
+
+fn request(head: http::request::Builder, body: Vec<u8>) -> Result<Request<Full<Bytes>>, Fault> {
+    let made = head.body(Full::new(Bytes::from(body)));
+    made.map_err(|error| Fault::Unavailable(format!("the request cannot be made: {error}")))
 }
 
 /// The last cause of an error: the one that names what happened.
@@ -338,25 +425,25 @@ fn cause(error: &dyn std::error::Error) -> String {
 }
 
 /// Tells a legacy server when a caller goes away or has waited long enough. A modern one sees the stream close.
-struct CancelOnDrop<'a> {
-    http: &'a Arc<Http>,
-    era: &'a Era,
+struct CancelOnDrop {
+    http: Arc<Http>,
+    era: Era,
     id: u64,
     is_armed: bool,
 }
 
-impl CancelOnDrop<'_> {
+impl CancelOnDrop {
     fn settle(mut self, answer: &Result<Answer, Fault>) {
         self.is_armed &= matches!(answer, Err(Fault::Timeout(_) | Fault::TooLarge(_)));
     }
 }
 
-impl Drop for CancelOnDrop<'_> {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if self.is_armed {
             let params: Json = cancelled(self.id, "nobody waits for the answer any more");
             let message = jsonrpc::write_notification("notifications/cancelled", Some(&params));
-            self.http.tell_aside(self.era, message);
+            self.http.tell_aside(&self.era, message);
         }
     }
 }
@@ -365,6 +452,8 @@ impl Drop for CancelOnDrop<'_> {
 const MAX_ASIDES: usize = 64;
 /// How long a notification of ours may take to be accepted.
 const TELL: Duration = Duration::from_secs(10);
+/// How long the stream of a client's own session may take to open before calls go out all the same.
+const OVERHEAR: Duration = Duration::from_secs(1);
 /// How long the end of a session may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// How long an ending container may take to say so after its connections broke.

@@ -23,10 +23,10 @@ pub(super) enum Incoming {
     Updated(&'static str, Json),
     /// It has begun to tell what a listen of ours asked for: which, when it says so, and the params.
     Acknowledged(Option<u64>, Json),
-    /// It gives up a listen of ours, or takes a question of its own back.
-    Dropped(u64),
     /// It asks something itself.
-    Question(Id, Box<str>),
+    Question(Id, Box<str>, Option<Json>),
+    /// It takes this question of its own back, or gives up this listen of ours.
+    Withdrawn(Id),
     /// A notification nobody here waits for.
     Other,
     /// It ought to be an answer to this request but is not a valid message.
@@ -84,7 +84,7 @@ fn one(message: Result<Message, jsonrpc::ReadError>, text: &[u8]) -> Incoming {
     match message {
         Ok(Message::Response { id, outcome: Ok(result) }) => Incoming::Answer(id, Answer::Result(result)),
         Ok(Message::Response { id, outcome: Err(error) }) => Incoming::Answer(id, Answer::Error(error)),
-        Ok(Message::Request { id, method, .. }) => Incoming::Question(id, method),
+        Ok(Message::Request { id, method, params }) => Incoming::Question(id, method, params),
         Ok(Message::Notification { method, params }) => {
             notification(&method, params.unwrap_or_else(Json::empty_object))
         }
@@ -109,8 +109,8 @@ fn notification(named: &str, params: Json) -> Incoming {
         method::TASK_CHANGED => Incoming::Updated(method::TASK_CHANGED, unstamped(params)),
         method::ACKNOWLEDGED => Incoming::Acknowledged(subscription_id(&params), params),
         method::CANCELLED => {
-            let request = params.member("requestId").and_then(|id| id.as_str().parse().ok());
-            request.map_or(Incoming::Other, Incoming::Dropped)
+            let id = params.member("requestId").and_then(|id| Id::of(&id));
+            id.map_or(Incoming::Other, Incoming::Withdrawn)
         }
         _ => Incoming::Other,
     }
@@ -201,9 +201,15 @@ mod tests {
             "#]],
         );
         check(
-            r#"{"jsonrpc":"2.0","id":"q","method":"roots/list"}"#,
+            r#"{"jsonrpc":"2.0","id":"q","method":"roots/list","params":{"a":1}}"#,
             expect![[r#"
-                Question(Id(b"\"q\""), "roots/list")
+                Question(Id(b"\"q\""), "roots/list", Some({"a":1}))
+            "#]],
+        );
+        check(
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"q"}}"#,
+            expect![[r#"
+                Withdrawn(Id(b"\"q\""))
             "#]],
         );
     }

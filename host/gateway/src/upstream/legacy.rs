@@ -3,6 +3,7 @@
 use wasmgate_core::json::{Json, ObjectWriter};
 
 use super::Identity;
+use super::declared::Declared;
 
 /// The versions spoken, newest first. The first one is offered.
 pub(super) const VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
@@ -12,11 +13,11 @@ pub(super) fn version(named: &str) -> Option<&'static str> {
     VERSIONS.into_iter().find(|known| *known == named)
 }
 
-/// The params of `initialize`. We declare no client capability: see `questions.rs`.
-pub(super) fn initialize(identity: &Identity) -> Json {
+/// The params of `initialize`.
+pub(super) fn initialize(identity: &Identity, declared: Declared) -> Json {
     ObjectWriter::new()
         .member("protocolVersion", &Json::of(VERSIONS[0]))
-        .member("capabilities", &Json::empty_object())
+        .member("capabilities", &declared.to_json())
         .member("clientInfo", &identity.to_json())
         .finish()
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::jsonrpc;
+use wasmgate_core::mcp::MAY_ASK;
 
 use super::correlator::Patience;
+use super::declared::Declared;
 use super::era::Era;
 use super::http::Http;
 use super::incoming::Kinds;
@@ -34,14 +36,39 @@ pub(super) struct Question<'a> {
     /// Its params, in the client's words.
     pub(super) params: Option<&'a Json>,
     /// Whose it is; None when it is the gateway's own.
-    pub(super) client: Option<&'a ClientFacts>,
+    pub(super) client: Option<Client<'a>>,
     /// Where its notifications go.
     pub(super) events: Option<mpsc::Sender<Event>>,
     /// How long it may take.
     pub(super) patience: Patience,
 }
 
+/// Whose a request is.
+#[derive(Clone, Copy)]
+pub(super) struct Client<'a> {
+    /// What it said of itself.
+    pub(super) facts: &'a ClientFacts,
+    /// Who is behind it; None when nobody is.
+    pub(super) principal: Option<&'a Arc<str>>,
+}
+
+impl Question<'_> {
+    /// Who may be asked something before a server of this era answers; None when that is nobody.
+    pub(super) fn principal_asked(&self, era: &Era) -> Option<&Arc<str>> {
+        let may_ask = matches!(era, Era::Legacy(_)) && MAY_ASK.contains(&self.method);
+        self.client.filter(|_| may_ask).and_then(|client| client.principal)
+    }
+}
+
 impl Link {
+    /// What the server is told it may ask.
+    pub(super) fn declared(&self) -> Declared {
+        match self {
+            Self::Pipe(pipe) => pipe.declared(),
+            Self::Http(http) => http.declared(),
+        }
+    }
+
     /// Asks and waits for the answer. Dropping the future cancels the request at the server.
     ///
     /// # Errors

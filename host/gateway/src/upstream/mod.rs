@@ -11,6 +11,7 @@ mod asks; // calls that wait for their client
 mod backoff; // how long to wait before a restart
 mod bridge; // HTTP+SSE of 2024-11-05
 mod correlator; // answers to questions
+mod declared; // what clients can be asked
 mod detect; // which era a server is of
 mod era; // what a request looks like, by era
 mod eras; // what has been found out about that
@@ -30,6 +31,7 @@ mod questions; // what servers ask of us
 mod slot; // the life of one server
 mod sse; // event streams
 mod stdio; // pipes
+mod waiter; // a call that somebody else looks after
 
 use std::sync::Arc;
 
@@ -41,7 +43,7 @@ use wasmgate_core::name::ServerName;
 pub use asks::{Asks, Parked, Question, Reply};
 #[cfg(test)]
 pub(crate) use asks::{Resumed, Waiting};
-pub use pool::Pool;
+pub use pool::{Clients, Pool};
 
 /// Who the gateway says it is to servers.
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 //! Notifications on their way to the one call they belong to. A call that does not fetch them never makes anyone wait.
 
+use std::collections::VecDeque;
+
 use tokio::sync::mpsc;
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::method;
@@ -9,15 +11,17 @@ use super::Event;
 /// The sending end of one call's events.
 #[derive(Debug)]
 pub(super) struct Outlet {
-    to: mpsc::Sender<Event>,
+    /// None while the call waits for its client: then everything is kept.
+    to: Option<mpsc::Sender<Event>>,
     /// The latest progress that found the queue full.
     held: Option<Event>,
+    kept: VecDeque<Event>,
 }
 
 impl Outlet {
     /// For a call that fetches from the other end of `to`.
     pub(super) fn new(to: mpsc::Sender<Event>) -> Self {
-        Self { to, held: None }
+        Self { to: Some(to), held: None, kept: VecDeque::new() }
     }
 
     /// Progress, under the client's own token. When the queue is full the latest waits and the ones before are dropped.
@@ -42,14 +46,52 @@ impl Outlet {
         self.held = self.held.take().and_then(|event| self.offer(event));
     }
 
+    /// The call waits for its client: what comes meanwhile is kept, the oldest of too much dropped.
+    pub(super) fn park(&mut self) {
+        self.flush();
+        self.to = None;
+        if let Some(event) = self.held.take() {
+            self.keep(event);
+        }
+    }
+
+    /// The call goes on, and its client fetches from the other end of `to`.
+    pub(super) fn resume(&mut self, to: mpsc::Sender<Event>) {
+        self.to = Some(to);
+        for event in std::mem::take(&mut self.kept) {
+            let is_progress = &*event.method == "notifications/progress";
+            self.held = self.offer(event).filter(|_| is_progress).or_else(|| self.held.take());
+        }
+    }
+
     /// Gives the event back when the queue is full.
-    fn offer(&self, event: Event) -> Option<Event> {
-        match self.to.try_send(event) {
+    fn offer(&mut self, event: Event) -> Option<Event> {
+        let Some(to) = &self.to else {
+            self.keep(event);
+            return None;
+        };
+        match to.try_send(event) {
             Err(mpsc::error::TrySendError::Full(event)) => Some(event),
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
         }
     }
+
+    fn keep(&mut self, event: Event) {
+        if event.params.bytes().len() > MAX_KEPT_BYTES {
+            return;
+        }
+        self.kept.push_back(Event { params: event.params.detached(), ..event });
+        let size =
+            |kept: &VecDeque<Event>| kept.iter().map(|event| event.params.bytes().len()).sum::<usize>();
+        while self.kept.len() > MAX_KEPT || size(&self.kept) > MAX_KEPT_BYTES {
+            self.kept.pop_front();
+        }
+    }
 }
+
+/// So many events wait for a call to go on, and so many bytes of them.
+const MAX_KEPT: usize = 64;
+const MAX_KEPT_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -68,6 +110,37 @@ mod tests {
         outlet.flush();
         assert_eq!(next().unwrap(), r#"{"progressToken":"t","progress":4}"#);
         outlet.flush();
+        assert!(next().is_err());
+    }
+
+    #[test]
+    fn what_comes_while_the_client_is_asked_is_kept_within_bounds() {
+        let (to, mut events) = mpsc::channel(1);
+        let mut outlet = Outlet::new(to);
+        let progress = |outlet: &mut Outlet, step: usize| {
+            let params = Json::parse(format!(r#"{{"progressToken":9,"progress":{step}}}"#)).unwrap();
+            outlet.progress(&params, &Json::of("t"));
+        };
+        progress(&mut outlet, 1);
+        progress(&mut outlet, 2);
+        outlet.park();
+        for step in 3..=70 {
+            progress(&mut outlet, step);
+        }
+        outlet.log(Json::of(&"x".repeat(MAX_KEPT_BYTES)));
+        outlet.log(Json::of("last"));
+        progress(&mut outlet, 71);
+        assert_eq!(outlet.kept.len(), MAX_KEPT);
+        assert!(events.try_recv().unwrap().params.as_str().ends_with(r#""progress":1}"#));
+        assert!(events.try_recv().is_err(), "nobody fetches meanwhile");
+        let (to, mut events) = mpsc::channel(MAX_KEPT);
+        outlet.resume(to);
+        let mut next = || events.try_recv().map(|event| event.params.as_str().to_owned());
+        for step in 9..=70 {
+            assert_eq!(next().unwrap(), format!(r#"{{"progressToken":"t","progress":{step}}}"#));
+        }
+        assert_eq!(next().unwrap(), "\"last\"");
+        assert_eq!(next().unwrap(), r#"{"progressToken":"t","progress":71}"#);
         assert!(next().is_err());
     }
 }

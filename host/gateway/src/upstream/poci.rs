@@ -19,6 +19,7 @@ use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id, Message, error_object, write_error, write_result};
 use wasmgate_core::mcp::{code, method};
 
+use super::declared::Declared;
 use super::link::Ending;
 use super::stdio::{Behind, Ends, Pipe};
 use crate::launch::{Channel, Launcher};
@@ -42,7 +43,7 @@ pub(super) fn open(
     let (output, input) = split(ours);
     let (end, ended) = oneshot::channel();
     let ends = Ends { input: Box::new(input), output: Box::new(output), behind: Behind::Other(ended) };
-    let pipe = Pipe::open(server.name.clone(), ends, tasks);
+    let pipe = Pipe::open(server.name.clone(), ends, Declared::NOTHING, tasks);
     let host = Host { server: server.clone(), tools: tools.to_vec(), launcher: launcher.clone() };
     tasks.spawn("upstream-poci", async move {
         serve(Arc::new(host), theirs).await;

@@ -30,6 +30,15 @@ pub struct Pool {
     shared: Arc<Shared>,
 }
 
+/// How many clients a pool serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// Any number: what one is asked concerns no other.
+    Many,
+    /// One, whose calls all are.
+    One,
+}
+
 #[derive(Default)]
 struct Slots {
     in_order: Vec<Arc<Slot>>,
@@ -47,6 +56,21 @@ impl Slots {
 impl Pool {
     /// A pool without servers: see [`Pool::apply`].
     pub fn new(launcher: Launcher, egress: Egress, tasks: Tasks, identity: Identity) -> Arc<Self> {
+        Self::of(Clients::Many, launcher, egress, tasks, identity)
+    }
+
+    /// A pool that serves one client, whose all calls are. So servers on pipes may ask it.
+    pub fn for_one_client(launcher: Launcher, egress: Egress, tasks: Tasks, identity: Identity) -> Arc<Self> {
+        Self::of(Clients::One, launcher, egress, tasks, identity)
+    }
+
+    fn of(
+        clients: Clients,
+        launcher: Launcher,
+        egress: Egress,
+        tasks: Tasks,
+        identity: Identity,
+    ) -> Arc<Self> {
         let shared = Shared {
             eras: Eras::default(),
             launcher,
@@ -57,6 +81,7 @@ impl Pool {
             starts: Arc::new(Semaphore::new(STARTING_AT_ONCE)),
             log_level: watch::Sender::new(None),
             updates: broadcast::Sender::new(UPDATES),
+            clients,
             closing: CancellationToken::new(),
         };
         Arc::new(Self {

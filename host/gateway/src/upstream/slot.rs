@@ -11,15 +11,18 @@ use arc_swap::ArcSwap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasmgate_core::catalog::{Deadlines, Server};
+use wasmgate_core::catalog::Server;
 use wasmgate_core::json::{Json, ObjectWriter};
 
+mod calls; // how clients' calls share a connection
 mod listen; // the one listen of a modern server
 mod open; // from a definition to a connection
 mod same; // whether a server must be started anew
+mod sessions; // sessions of single clients
 mod subscribe; // clients that wait for changes
 mod topics; // of what
 
+use self::calls::Calls;
 use self::listen::Listener;
 use self::same::runs_the_same;
 use self::topics::Topics;
@@ -31,7 +34,8 @@ use super::handshake::{Failure, Greeting, greet};
 use super::link::{Link, Question};
 use super::lists::{Lists, is_same};
 use super::modern_listen::told_lists;
-use super::{Answer, Ask, Fault, Identity, Offer, State, Status, Update};
+use super::pool::Clients;
+use super::{Answer, Fault, Identity, Offer, State, Status, Update};
 use crate::egress::Egress;
 use crate::launch::{Launcher, Progress};
 use crate::shutdown::Tasks;
@@ -52,6 +56,8 @@ pub(super) struct Shared {
     pub(super) log_level: watch::Sender<Option<Arc<str>>>,
     /// Resources and tasks that have changed.
     pub(super) updates: broadcast::Sender<Update>,
+    /// Whom it serves.
+    pub(super) clients: Clients,
     /// The pool is closing: calls in flight get no more time.
     pub(super) closing: CancellationToken,
 }
@@ -78,6 +84,7 @@ struct Phase {
 struct Ready {
     link: Link,
     era: Era,
+    calls: Arc<Calls>,
 }
 
 impl Slot {
@@ -114,22 +121,6 @@ impl Slot {
     /// Ends the server once its calls in flight are over.
     pub(super) fn stop(&self) {
         self.stop.cancel();
-    }
-
-    /// Asks the server, waiting for it when it is starting. A request that met the end of its session was not looked
-    /// at; it is asked again once when it only reads.
-    pub(super) async fn call(&self, ask: Ask) -> Result<Answer, Fault> {
-        let deadlines = self.server.load().deadlines;
-        let ready = self.ready(deadlines.initialize, None).await?;
-        let sessions = ready.link.sessions_ended();
-        let answer = ready.link.ask(&ready.era, ask.question(deadlines)).await;
-        let was_missed =
-            matches!(answer, Err(Fault::Unavailable(_))) && ready.link.sessions_ended() != sessions;
-        if !was_missed || !READING.contains(&&*ask.method) {
-            return answer;
-        }
-        let ready = self.ready(deadlines.initialize, Some(&ready)).await?;
-        ready.link.ask(&ready.era, ask.question(deadlines)).await
     }
 
     /// A server that can be asked, other than `old`.
@@ -183,15 +174,17 @@ impl Slot {
             Ok(link) => link,
             Err(failure) => return Some(failure),
         };
+        let calls = Arc::new(Calls::new(&self.server.load_full(), shared));
         let failure = tokio::select! {
             () = self.stop.cancelled() => None,
-            failure = self.serve(shared, &link, permit, backoff) => Some(failure),
+            failure = self.serve(shared, (&link, &calls), permit, backoff) => Some(failure),
+            never = calls.sessions.tend() => match never {},
         };
         // Said before the server is stopped, which may take a while.
         if let Some(failure) = failure.as_ref().filter(|failure| !failure.is_detour()) {
             self.enter(shared, failed(failure));
         }
-        put_away(shared, &link).await;
+        put_away(shared, &link, &calls).await;
         failure
     }
 
@@ -209,13 +202,13 @@ impl Slot {
     async fn serve(
         &self,
         shared: &Arc<Shared>,
-        link: &Link,
+        (link, calls): (&Link, &Arc<Calls>),
         mut permit: Option<OwnedSemaphorePermit>,
         backoff: &mut Backoff,
     ) -> Failure {
         let mut short_in_row = 0;
         loop {
-            let (served, failure) = self.serve_session(shared, link, permit.take()).await;
+            let (served, failure) = self.serve_session(shared, (link, calls), permit.take()).await;
             backoff.served(served);
             let is_session_over = link.how_it_ended().is_some_and(|ending| ending.is_session_over());
             short_in_row = if served < SHORT_SESSION { short_in_row + 1 } else { 0 };
@@ -231,7 +224,7 @@ impl Slot {
     async fn serve_session(
         &self,
         shared: &Arc<Shared>,
-        link: &Link,
+        (link, calls): (&Link, &Arc<Calls>),
         permit: Option<OwnedSemaphorePermit>,
     ) -> (Duration, Failure) {
         let server = self.server.load_full();
@@ -255,7 +248,7 @@ impl Slot {
             never = &mut listening => match never {},
         };
         link.learn(&era, &offer.tools);
-        let ready = Arc::new(Ready { link: link.clone(), era });
+        let ready = Arc::new(Ready { link: link.clone(), era, calls: Arc::clone(calls) });
         self.become_ready(shared, &ready, offer);
         let since = Instant::now();
         let ending = tokio::select! {
@@ -389,18 +382,6 @@ impl Slot {
     }
 }
 
-impl Ask {
-    fn question(&self, deadlines: Deadlines) -> Question<'_> {
-        Question {
-            method: &self.method,
-            params: self.params.as_ref(),
-            client: Some(&self.client),
-            events: Some(self.events.clone()),
-            patience: Patience::new(deadlines, Instant::now().into_std()),
-        }
-    }
-}
-
 /// Runs a part of a start while holding its permit, but not for long: a server that hangs must not hold others up.
 async fn holding<F: Future>(
     permit: Option<OwnedSemaphorePermit>,
@@ -415,10 +396,16 @@ async fn holding<F: Future>(
 }
 
 /// Ends a connection, giving calls in flight time unless the pool is closing.
-async fn put_away(shared: &Shared, link: &Link) {
+async fn put_away(shared: &Shared, link: &Link, calls: &Calls) {
+    calls.close();
+    let closing = async |grace: Duration| {
+        let began = Instant::now();
+        calls.sessions.close(grace).await;
+        link.close(grace.saturating_sub(began.elapsed())).await;
+    };
     tokio::select! {
-        () = link.close(DRAIN) => {}
-        () = shared.closing.cancelled() => link.close(Duration::ZERO).await,
+        () = closing(DRAIN) => {}
+        () = shared.closing.cancelled() => closing(Duration::ZERO).await,
     }
 }
 
@@ -432,16 +419,6 @@ pub(super) fn random() -> f64 {
     getrandom::u32().map_or(0.5, |n| f64::from(n) / (f64::from(u32::MAX) + 1.0))
 }
 
-/// Requests that change nothing at the server.
-const READING: [&str; 7] = [
-    "completion/complete",
-    "prompts/get",
-    "prompts/list",
-    "resources/list",
-    "resources/read",
-    "resources/templates/list",
-    "tools/list",
-];
 /// A server that ends sessions sooner than this, several times in a row, has failed.
 const SHORT_SESSION: Duration = Duration::from_secs(5);
 const MAX_SHORT_SESSIONS: u32 = 3;

@@ -4,8 +4,11 @@
 //! them waits for another: a server that does not read still has its answers read, a caller that does not fetch its
 //! events delays nobody. Ids and progress tokens on the wire are ours.
 
+mod abandoned; // calls nobody waits for any more
+mod desk; // the requests in flight
 mod garbage; // output that is no message
 mod owner; // the task
+mod writer; // what goes to the server
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,17 +22,23 @@ use wasmgate_core::jsonrpc::{self, Id};
 use wasmgate_core::mcp::method;
 use wasmgate_core::name::ServerName;
 
+use self::desk::Desk;
 use self::owner::Owner;
 use super::correlator::Patience;
+use super::declared::Declared;
 use super::era::Era;
 use super::link::{Ending, Question, Signals};
 use super::outlet::Outlet;
+use super::questions::{Resumption, Talk};
+use super::waiter::{Keeper, Waiter};
 use super::{Answer, Fault};
 use crate::launch::{Input, Instance, Output};
 use crate::shutdown::Tasks;
 
 /// The handle to a connection over pipes.
 pub(super) struct Pipe {
+    server: ServerName,
+    declared: Declared,
     orders: mpsc::Sender<Order>,
     controls: mpsc::UnboundedSender<Control>,
     next: AtomicU64,
@@ -68,14 +77,18 @@ struct Order {
 
 /// Where the answer and the events of a request go.
 struct Ticket {
-    reply: oneshot::Sender<Result<Answer, Fault>>,
-    events: Option<Outlet>,
+    talk: Talk,
+    outlet: Option<Outlet>,
+    /// Whose it is, when it can be answered with questions.
+    principal: Option<Arc<str>>,
 }
 
 /// What overtakes requests on their way to the owner.
 pub(super) enum Control {
     /// The caller of this request has gone.
     Cancel(u64),
+    /// The client of this request has replied.
+    Resume(u64, Resumption),
     /// This request cannot be delivered.
     Fail(u64, Fault),
     /// A message beyond the limit came for one of the requests: its first bytes.
@@ -87,15 +100,16 @@ pub(super) enum Control {
 }
 
 impl Pipe {
-    /// Starts the owner of these pipes.
-    pub(super) fn open(server: ServerName, ends: Ends, tasks: &Tasks) -> Self {
+    /// Starts the owner of these pipes. The server will be told that it may ask what is `declared`.
+    pub(super) fn open(server: ServerName, ends: Ends, declared: Declared, tasks: &Tasks) -> Self {
         let (orders, queue) = mpsc::channel(QUEUE);
         let (controls, controls_in) = mpsc::unbounded_channel();
         let (ending, ended) = watch::channel(None);
         let signals = Arc::new(Signals::default());
-        let owner = Owner::new(server, ends, queue, controls_in, Arc::clone(&signals));
+        let owner =
+            Owner::new(ends, queue, controls_in, Desk::new(server.clone(), Arc::clone(&signals), declared));
         tasks.spawn("upstream-pipe", owner.run(ending));
-        Self { orders, controls, next: AtomicU64::new(1), signals, ended }
+        Self { server, declared, orders, controls, next: AtomicU64::new(1), signals, ended }
     }
 
     /// A handle for whoever must speak to the owner from elsewhere.
@@ -103,14 +117,20 @@ impl Pipe {
         self.controls.clone()
     }
 
+    /// What the server is told it may ask.
+    pub(super) const fn declared(&self) -> Declared {
+        self.declared
+    }
+
     /// See [`super::link::Link::ask`].
-    pub(super) async fn ask(&self, era: &Era, question: Question<'_>) -> Result<Answer, Fault> {
+    pub(super) async fn ask(self: &Arc<Self>, era: &Era, question: Question<'_>) -> Result<Answer, Fault> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let dressed = era.dress(question.params, id, question.client);
-        let mut line = jsonrpc::write_request(&Id::number(id), question.method, dressed.params.as_ref());
-        line.push(b'\n');
-        let (reply, answer) = oneshot::channel();
-        let ticket = Ticket { reply, events: question.events.map(Outlet::new) };
+        let facts = question.client.map(|client| client.facts);
+        let dressed = era.dress(question.params, id, facts);
+        let line = jsonrpc::write_request(&Id::number(id), question.method, dressed.params.as_ref());
+        let (talk, outcome) = Talk::new();
+        let principal = question.principal_asked(era).filter(|_| !self.declared.is_nothing()).cloned();
+        let ticket = Ticket { talk, outlet: question.events.map(Outlet::new), principal };
         let (patience, is_listen) = (question.patience, question.method == method::LISTEN);
         let order = Order { id, line, token: dressed.token, patience, ticket, is_listen };
         match tokio::time::timeout_at(Instant::from_std(patience.ends()), self.orders.send(order)).await {
@@ -119,19 +139,15 @@ impl Pipe {
             Err(_) => return Err(Fault::Unavailable("it does not read its input".into())),
         }
         // `initialize` must not be cancelled (2025-11-25, basic/utilities/cancellation).
-        let is_armed = question.method != "initialize";
-        let cancel = CancelOnDrop { id, controls: &self.controls, is_armed };
-        let answer = answer.await.unwrap_or_else(|_| Err(self.over().crashed()));
-        cancel.disarm();
-        answer
+        let may_cancel = question.method != "initialize";
+        Waiter::new(OnPipe { pipe: Arc::clone(self), id, may_cancel }, outcome).wait().await
     }
 
     /// Sends a message that expects no answer.
     ///
     /// # Errors
     /// When the connection is over.
-    pub(super) fn tell(&self, mut message: Vec<u8>) -> Result<(), Fault> {
-        message.push(b'\n');
+    pub(super) fn tell(&self, message: Vec<u8>) -> Result<(), Fault> {
         self.controls.send(Control::Tell(message)).map_err(|_| self.over().unavailable())
     }
 
@@ -165,24 +181,30 @@ impl Pipe {
     }
 }
 
-/// Tells the owner when a caller goes away before its answer has come.
-struct CancelOnDrop<'a> {
+/// A request that the owner of the pipes looks after.
+struct OnPipe {
+    pipe: Arc<Pipe>,
     id: u64,
-    controls: &'a mpsc::UnboundedSender<Control>,
-    is_armed: bool,
+    may_cancel: bool,
 }
 
-impl CancelOnDrop<'_> {
-    fn disarm(mut self) {
-        self.is_armed = false;
+impl Keeper for OnPipe {
+    fn server(&self) -> &ServerName {
+        &self.pipe.server
     }
-}
 
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        if self.is_armed {
-            let _ = self.controls.send(Control::Cancel(self.id));
+    fn resume(&self, resumption: Resumption) {
+        let _ = self.pipe.controls.send(Control::Resume(self.id, resumption));
+    }
+
+    fn cancel(&self) {
+        if self.may_cancel {
+            let _ = self.pipe.controls.send(Control::Cancel(self.id));
         }
+    }
+
+    fn lost(&self) -> Fault {
+        self.pipe.over().crashed()
     }
 }
 

@@ -1,48 +1,85 @@
 //! What comes back on a POST: one JSON message, or a stream of events with the answer among them.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Method, Response, StatusCode};
-use http_body_util::BodyExt as _;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming as Body};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use wasmgate_core::json::Json;
+use wasmgate_core::jsonrpc::Id;
 
 use super::Http;
+use super::asking::{Aside, Conversation, Overheard};
 use super::head::{self, Media};
 use crate::upstream::correlator::Patience;
 use crate::upstream::era::Era;
 use crate::upstream::framer::{Frame, Framer, MAX_MESSAGE};
 use crate::upstream::incoming::{self, Concern, Incoming};
 use crate::upstream::outlet::Outlet;
+use crate::upstream::questions::{self, METHOD_NOT_FOUND, Resumption};
 use crate::upstream::sse::{SseFrame, SseParser};
-use crate::upstream::{Answer, Event, Fault, questions};
+use crate::upstream::{Answer, Fault};
 
 /// One request that has been sent, and what it waits for.
-pub(super) struct Exchange<'a> {
-    pub(super) http: &'a Arc<Http>,
-    pub(super) era: &'a Era,
+pub(super) struct Exchange {
+    pub(super) http: Arc<Http>,
+    pub(super) era: Era,
     pub(super) id: u64,
     /// The progress token its client knows.
     pub(super) token: Option<Json>,
     /// Whether it is a `subscriptions/listen`, whose answer comes when it ends.
     pub(super) is_listen: bool,
+    /// Whether it is the handshake, whose answer gives us a session.
+    pub(super) is_first: bool,
+    /// Whether it asks what the server is.
+    pub(super) is_probe: bool,
     /// The session it was sent in.
     pub(super) session: Option<Arc<HeaderValue>>,
     pub(super) patience: Patience,
+    /// Where its notifications go.
+    pub(super) outlet: Option<Outlet>,
+    /// In a session of a client's own: how that client is asked.
+    pub(super) conversation: Option<Conversation>,
 }
 
-impl Exchange<'_> {
+/// Why no more comes.
+enum Cut {
+    /// The stream broke off; what is left of it may be had elsewhere.
+    Broken(Fault),
+    /// It is over.
+    Over(Fault),
+}
+
+impl From<Cut> for Fault {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Broken(fault) | Cut::Over(fault) => fault,
+        }
+    }
+}
+
+impl Exchange {
+    /// Sends the request and reads the answer, looking after what happens besides.
+    pub(super) async fn run(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
+        let http = Arc::clone(&self.http);
+        let response = self.meanwhile(http.transfer(request)).await??;
+        if self.is_probe && response.status().is_server_error() {
+            // Says nothing of the server's era, whatever its body says.
+            return Err(head::without_answer(response.status()));
+        }
+        if self.is_first {
+            self.http.take_session(&response);
+        }
+        self.read(response).await
+    }
+
     /// Reads the answer, passing on what comes before it.
-    pub(super) async fn read(
-        mut self,
-        response: Response<Body>,
-        events: Option<mpsc::Sender<Event>>,
-    ) -> Result<Answer, Fault> {
+    async fn read(&mut self, response: Response<Body>) -> Result<Answer, Fault> {
         let status = response.status();
         let is_legacy = matches!(self.era, Era::Legacy(_));
         if let Some(session) = self.session.take().filter(|_| status == StatusCode::NOT_FOUND && is_legacy) {
@@ -54,25 +91,18 @@ impl Exchange<'_> {
             return Err(fault);
         }
         let media = Media::of(response.headers());
-        let mut outlet = events.map(Outlet::new);
         match media {
-            Media::Json if self.is_listen && status.is_success() => {
-                self.lines(response.into_body(), &mut outlet).await
-            }
-            Media::Json => self.message(response, &mut outlet).await,
-            Media::Events if status.is_success() => self.events(response.into_body(), &mut outlet).await,
+            Media::Json if self.is_listen && status.is_success() => self.lines(response.into_body()).await,
+            Media::Json => self.message(response).await,
+            Media::Events if status.is_success() => self.events(response.into_body()).await,
             Media::Events | Media::Other => Err(head::without_answer(status)),
         }
     }
 
-    async fn message(
-        &mut self,
-        response: Response<Body>,
-        outlet: &mut Option<Outlet>,
-    ) -> Result<Answer, Fault> {
+    async fn message(&mut self, response: Response<Body>) -> Result<Answer, Fault> {
         let status = response.status();
         let text = self.whole(response.into_body()).await?;
-        match self.messages(&text, outlet) {
+        match self.messages(&text) {
             Some(answer) => answer,
             None if status.is_success() => {
                 Err(Fault::Misbehaved("a body that does not answer the request".into()))
@@ -82,7 +112,7 @@ impl Exchange<'_> {
     }
 
     /// Reads a body of messages line by line: how some servers answer a listen.
-    async fn lines(&mut self, mut body: Body, outlet: &mut Option<Outlet>) -> Result<Answer, Fault> {
+    async fn lines(&mut self, mut body: Body) -> Result<Answer, Fault> {
         let mut framer = Framer::new(MAX_MESSAGE);
         loop {
             let piece = self.piece(&mut body).await?;
@@ -90,7 +120,7 @@ impl Exchange<'_> {
             framer.spare().extend_from_slice(piece.as_deref().unwrap_or(b"\n"));
             while let Some(frame) = framer.next() {
                 let Frame::Line(line) = frame else { return Err(Fault::TooLarge(MAX_MESSAGE)) };
-                if let Some(answer) = self.messages(&line, outlet) {
+                if let Some(answer) = self.messages(&line) {
                     return answer;
                 }
             }
@@ -101,14 +131,14 @@ impl Exchange<'_> {
     }
 
     /// What the messages of a text lead to: perhaps the end of the exchange.
-    fn messages(&mut self, text: &Bytes, outlet: &mut Option<Outlet>) -> Option<Result<Answer, Fault>> {
+    fn messages(&mut self, text: &Bytes) -> Option<Result<Answer, Fault>> {
         let mut answer = None;
-        incoming::read(text, &mut |incoming| answer = answer.take().or_else(|| self.take(incoming, outlet)));
+        incoming::read(text, &mut |incoming| answer = answer.take().or_else(|| self.take(incoming)));
         answer
     }
 
     /// The whole body; in one piece, and then without a copy, when it came in one.
-    async fn whole(&self, mut body: Body) -> Result<Bytes, Fault> {
+    async fn whole(&mut self, mut body: Body) -> Result<Bytes, Fault> {
         if body.size_hint().lower() > MAX_MESSAGE as u64 {
             return Err(Fault::TooLarge(MAX_MESSAGE));
         }
@@ -127,23 +157,41 @@ impl Exchange<'_> {
     }
 
     /// The next bytes of a body; None at its end.
-    async fn piece(&self, body: &mut Body) -> Result<Option<Bytes>, Fault> {
-        match timeout_at(Instant::from_std(self.patience.ends()), body.frame()).await {
-            Ok(Some(Ok(frame))) => Ok(Some(frame.into_data().unwrap_or_default())),
-            Ok(Some(Err(error))) => Err(self.http.lost(super::cause(&error)).await),
-            Ok(None) => Ok(None),
-            Err(_) => Err(Fault::Timeout(self.patience.seconds())),
+    async fn piece(&mut self, body: &mut Body) -> Result<Option<Bytes>, Cut> {
+        match self.meanwhile(body.frame()).await.map_err(Cut::Over)? {
+            Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+            Some(Err(error)) => Err(Cut::Broken(self.http.lost(super::cause(&error)).await)),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits for something as long as the call may take, and looks after what happens besides.
+    async fn meanwhile<T>(&mut self, what: impl Future<Output = T>) -> Result<T, Fault> {
+        let mut what = pin!(what);
+        loop {
+            let ends = Instant::from_std(self.patience.ends());
+            let Some(conversation) = &mut self.conversation else {
+                let done = timeout_at(ends, what).await;
+                return done.map_err(|_| Fault::Timeout(self.patience.seconds()));
+            };
+            let aside = tokio::select! {
+                done = &mut what => return Ok(done),
+                aside = conversation.next() => aside,
+                () = sleep_until(ends) => return Err(Fault::Timeout(self.patience.seconds())),
+            };
+            self.aside(aside)?;
         }
     }
 
     /// Reads events up to the answer. When a legacy server's stream breaks off after it gave an id, asks for the rest.
-    async fn events(&mut self, mut body: Body, outlet: &mut Option<Outlet>) -> Result<Answer, Fault> {
+    async fn events(&mut self, mut body: Body) -> Result<Answer, Fault> {
         let mut parser = SseParser::new(MAX_MESSAGE);
         let mut resumptions = 0;
         loop {
-            let ended = match self.stream(&mut body, &mut parser, outlet).await {
+            let ended = match self.stream(&mut body, &mut parser).await {
                 Ok(answer) => return answer,
-                Err(ended) => ended,
+                Err(Cut::Over(fault)) => return Err(fault),
+                Err(Cut::Broken(fault)) => fault,
             };
             let resumable = matches!(self.era, Era::Legacy(_)) && resumptions < MAX_RESUMPTIONS;
             let Some(last_id) = parser.last_id().filter(|_| resumable).map(str::to_owned) else {
@@ -151,53 +199,99 @@ impl Exchange<'_> {
             };
             resumptions += 1;
             let pause = parser.retry().unwrap_or(SHORTEST_RETRY).clamp(SHORTEST_RETRY, LONGEST_RETRY);
-            let ends = Instant::from_std(self.patience.ends());
-            sleep_until(ends.min(Instant::now() + pause)).await;
+            self.meanwhile(sleep(pause)).await?;
             body = self.resume(&last_id).await?;
             parser = parser.resumed();
         }
     }
 
-    /// Reads one stream. The outer error says that it ended without an answer.
+    /// Reads one stream up to the answer.
     async fn stream(
         &mut self,
         body: &mut Body,
         parser: &mut SseParser,
-        outlet: &mut Option<Outlet>,
-    ) -> Result<Result<Answer, Fault>, Fault> {
+    ) -> Result<Result<Answer, Fault>, Cut> {
         loop {
-            let piece = match self.piece(body).await {
-                Ok(Some(piece)) => piece,
-                Ok(None) => return Err(Fault::Crashed(": its stream ended before the answer".into())),
-                Err(fault @ Fault::Timeout(_)) => return Ok(Err(fault)),
-                Err(fault) => return Err(fault),
+            let Some(piece) = self.piece(body).await? else {
+                return Err(Cut::Broken(Fault::Crashed(": its stream ended before the answer".into())));
             };
             let mut answer = None;
             parser.feed(&piece, &mut |frame| {
-                answer = answer.take().or_else(|| self.frame(frame, outlet));
+                answer = answer.take().or_else(|| self.frame(frame));
             });
             if let Some(answer) = answer {
                 drain(body);
                 return Ok(answer);
             }
+            self.hand_out();
         }
     }
 
-    async fn resume(&self, last_id: &str) -> Result<Body, Fault> {
-        let head = self.http.head(Method::GET, Some(self.era));
-        let head = head.header(head::LAST_EVENT_ID, last_id);
-        let response = self.http.send(head, Vec::new(), self.patience).await?;
+    async fn resume(&mut self, last_id: &str) -> Result<Body, Fault> {
+        let head = self.http.head(Method::GET, Some(&self.era));
+        let request = super::request(head.header(head::LAST_EVENT_ID, last_id), Vec::new())?;
+        let http = Arc::clone(&self.http);
+        let response = self.meanwhile(http.transfer(request)).await??;
         if response.status() == StatusCode::OK && Media::of(response.headers()) == Media::Events {
             return Ok(response.into_body());
         }
         Err(Fault::Crashed(": its stream ended before the answer and cannot be resumed".into()))
     }
 
-    fn frame(&mut self, frame: SseFrame, outlet: &mut Option<Outlet>) -> Option<Result<Answer, Fault>> {
+    /// What happens besides the stream of this call.
+    fn aside(&mut self, aside: Aside) -> Result<(), Fault> {
+        match aside {
+            Aside::Resumed(Some(resumption)) => self.resumed(resumption),
+            Aside::Resumed(None) => return Err(Fault::Unavailable("nobody waits for it any more".into())),
+            Aside::Overheard(Overheard::Question(id, asked, params)) => self.question(id, asked, params),
+            Aside::Overheard(Overheard::Withdrawn(id)) => self.withdrawn(&id),
+            Aside::Posted(posted) => posted?,
+            Aside::Stopped => return Err(Fault::Crashed(": it was stopped".into())),
+        }
+        self.hand_out();
+        Ok(())
+    }
+
+    /// The client has replied: the call goes on.
+    fn resumed(&mut self, resumption: Resumption) {
+        let Some(conversation) = &mut self.conversation else { return };
+        let replies = conversation.talk.resume(resumption.replies);
+        conversation.post(&self.http, &self.era, replies);
+        self.patience.resume(Instant::now().into_std());
+        let events = resumption.events;
+        self.outlet.get_or_insert_with(|| Outlet::new(events.clone())).resume(events);
+    }
+
+    /// Hands questions that have come to the caller.
+    fn hand_out(&mut self) {
+        let Some(conversation) = &mut self.conversation else { return };
+        if conversation.talk.hand_out() {
+            self.patience.suspend(Instant::now().into_std());
+            self.outlet.iter_mut().for_each(Outlet::park);
+        }
+    }
+
+    fn question(&mut self, id: Id, asked: Box<str>, params: Option<Json>) {
+        let declared = self.http.declared();
+        let refused = match (declared.allows(&asked, params.as_ref()), &mut self.conversation) {
+            (Ok(()), Some(conversation)) => conversation.talk.ask(id, asked, params).err(),
+            (Ok(()), None) => Some(questions::answer(&id, &asked, METHOD_NOT_FOUND)),
+            (Err(code), _) => Some(questions::answer(&id, &asked, code)),
+        };
+        if let Some(message) = refused {
+            self.http.tell_aside(&self.era, message);
+        }
+    }
+
+    fn withdrawn(&mut self, id: &Id) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.talk.withdraw(id);
+        }
+    }
+
+    fn frame(&mut self, frame: SseFrame) -> Option<Result<Answer, Fault>> {
         match frame {
-            SseFrame::Event { name, data } if name.is_empty() || name == "message" => {
-                self.messages(&data, outlet)
-            }
+            SseFrame::Event { name, data } if name.is_empty() || name == "message" => self.messages(&data),
             SseFrame::Event { .. } => None,
             SseFrame::TooLong(head) => match incoming::concern(&head, &[]) {
                 Concern::Nobody => None,
@@ -207,11 +301,11 @@ impl Exchange<'_> {
     }
 
     /// What a message on this exchange leads to: perhaps its end.
-    fn take(&mut self, incoming: Incoming, outlet: &mut Option<Outlet>) -> Option<Result<Answer, Fault>> {
+    fn take(&mut self, incoming: Incoming) -> Option<Result<Answer, Fault>> {
         match incoming {
             Incoming::Answer(id, answer) => {
                 let is_ours = id.is_none_or(|id| id.as_u64() == Some(self.id));
-                if let (true, Some(outlet)) = (is_ours, outlet) {
+                if let (true, Some(outlet)) = (is_ours, &mut self.outlet) {
                     outlet.flush();
                 }
                 return is_ours.then_some(Ok(answer));
@@ -220,7 +314,7 @@ impl Exchange<'_> {
                 return (id.as_u64() == Some(self.id)).then_some(Err(Fault::Misbehaved(detail)));
             }
             Incoming::Progress(token, params) => {
-                if let (Some(outlet), Some(known)) = (outlet, &self.token)
+                if let (Some(outlet), Some(known)) = (&mut self.outlet, &self.token)
                     && token == Some(self.id)
                 {
                     self.patience.renew(Instant::now().into_std());
@@ -228,7 +322,7 @@ impl Exchange<'_> {
                 }
             }
             Incoming::Log(params) => {
-                if let Some(outlet) = outlet {
+                if let Some(outlet) = &mut self.outlet {
                     self.patience.renew(Instant::now().into_std());
                     outlet.log(params);
                 }
@@ -237,16 +331,16 @@ impl Exchange<'_> {
             Incoming::Updated(method, params) => self.http.signals.update(method, params),
             // On a stream of its own it can be of no other listen.
             Incoming::Acknowledged(_, params) => {
-                if let Some(outlet) = outlet {
+                if let Some(outlet) = &mut self.outlet {
                     outlet.acknowledged(params);
                 }
             }
-            Incoming::Dropped(id) => {
-                // Other ids are the server's own: of what it asked itself.
-                let given_up = || Err(Fault::Crashed(": it gave the request up".into()));
-                return (self.is_listen && id == self.id).then(given_up);
+            // Other ids are the server's own: of what it asked itself.
+            Incoming::Withdrawn(id) if self.is_listen && id.as_u64() == Some(self.id) => {
+                return Some(Err(Fault::Crashed(": it gave the request up".into())));
             }
-            Incoming::Question(id, method) => self.http.tell_aside(self.era, questions::answer(&id, &method)),
+            Incoming::Withdrawn(id) => self.withdrawn(&id),
+            Incoming::Question(id, asked, params) => self.question(id, asked, params),
             Incoming::Other | Incoming::Garbage => {}
         }
         None

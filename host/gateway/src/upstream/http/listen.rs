@@ -7,17 +7,20 @@ use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming as Body;
 use tokio::time::{Instant, sleep};
+use wasmgate_core::json::Json;
+use wasmgate_core::jsonrpc::Id;
 
 use super::Http;
 use super::answer::SHORTEST_RETRY;
 use super::head::{self, Media};
+use crate::upstream::Fault;
 use crate::upstream::correlator::Patience;
 use crate::upstream::era::Era;
 use crate::upstream::framer::MAX_MESSAGE;
 use crate::upstream::incoming::{self, Incoming, Kinds};
+use crate::upstream::questions::{self, METHOD_NOT_FOUND};
 use crate::upstream::slot::random;
 use crate::upstream::sse::{SseFrame, SseParser};
-use crate::upstream::{Fault, questions};
 
 impl Http {
     /// Listens as long as the server lets us; returns when it does not offer such a stream.
@@ -26,7 +29,9 @@ impl Http {
         let (mut failures, mut has_listened) = (0, false);
         loop {
             let session = self.session.load_full();
-            match self.subscribe(era, parser.last_id()).await {
+            let answer = self.subscribe(era, parser.last_id()).await;
+            self.asking.iter().for_each(|asking| asking.listens.cancel());
+            match answer {
                 Ok(response) if is_stream(&response) => {
                     // What changed while nobody listened was missed, unless the server fills the gap.
                     if has_listened && parser.last_id().is_none() {
@@ -81,9 +86,21 @@ impl Http {
         match incoming {
             Incoming::Changed(kinds) => self.signals.raise(kinds),
             Incoming::Updated(method, params) => self.signals.update(method, params),
-            Incoming::Question(id, method) => self.tell_aside(era, questions::answer(&id, &method)),
+            Incoming::Question(id, asked, params) => self.asked(era, id, asked, params),
+            Incoming::Withdrawn(id) => self.asking.iter().for_each(|asking| asking.withdrawn(&id)),
             // Nothing here says which call it belongs to.
             _ => {}
+        }
+    }
+
+    /// A question on this stream: that of a call only in a session of one client's own.
+    fn asked(self: &Arc<Self>, era: &Era, id: Id, asked: Box<str>, params: Option<Json>) {
+        let refused = match &self.asking {
+            Some(asking) => asking.question(id, asked, params),
+            None => Some(questions::answer(&id, &asked, METHOD_NOT_FOUND)),
+        };
+        if let Some(message) = refused {
+            self.tell_aside(era, message);
         }
     }
 }

@@ -21,7 +21,7 @@ use super::random;
 use super::topics::{Topics, Verdict};
 use crate::upstream::era::Era;
 use crate::upstream::incoming::Kinds;
-use crate::upstream::link::{Link, Question};
+use crate::upstream::link::{Client, Link, Question};
 use crate::upstream::modern_listen::{Filter, patience};
 use crate::upstream::questions::METHOD_NOT_FOUND;
 use crate::upstream::{Answer, Event, Fault, Identity, Topic};
@@ -272,7 +272,7 @@ impl Listen {
             let question = Question {
                 method: method::LISTEN,
                 params: Some(&params),
-                client: Some(&client),
+                client: Some(Client { facts: &client, principal: None }),
                 events: Some(to),
                 patience: patience(since.into_std()),
             };

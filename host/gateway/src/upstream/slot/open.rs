@@ -39,7 +39,8 @@ pub(super) async fn open(
     match instance.take_channel() {
         Some(Channel::Stdio { input, output }) => {
             let ends = Ends { input, output, behind: Behind::Instance(instance) };
-            Ok(Link::Pipe(Arc::new(Pipe::open(server.name.clone(), ends, &shared.tasks))))
+            let pipe = Pipe::open(server.name.clone(), ends, shared.declared(server), &shared.tasks);
+            Ok(Link::Pipe(Arc::new(pipe)))
         }
         Some(Channel::Http { url, transport }) => {
             let headers = configured(&[], &shared.identity).map_err(|error| unusable(&error.to_string()))?;
@@ -85,7 +86,9 @@ async fn open_http(
         }));
     }
     let limit = server.deadlines.initialize;
-    let opened = timeout(limit, bridge::open(server.name.clone(), way, instance, &shared.tasks)).await;
+    let declared = shared.declared(server);
+    let opening = bridge::open(server.name.clone(), way, instance, declared, &shared.tasks);
+    let opened = timeout(limit, opening).await;
     match opened.unwrap_or_else(|_| Err(Fault::Timeout(limit.as_secs().max(1)))) {
         Ok(pipe) => Ok(Link::Pipe(pipe)),
         Err(fault) => {

@@ -19,6 +19,7 @@ use super::{Behind, Ends, Pipe};
 use crate::launch::Exit;
 use crate::shutdown::Tasks;
 use crate::upstream::correlator::Patience;
+use crate::upstream::declared::Declared;
 use crate::upstream::era::Era;
 use crate::upstream::framer::MAX_MESSAGE;
 use crate::upstream::link::{Ending, Question};
@@ -33,12 +34,16 @@ struct Peer {
 type Asked = JoinHandle<Result<Answer, Fault>>;
 
 fn connect() -> (Arc<Pipe>, Peer) {
+    connect_declared(Declared::NOTHING)
+}
+
+fn connect_declared(declared: Declared) -> (Arc<Pipe>, Peer) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (output, input) = split(ours);
     let (hears, says) = split(theirs);
     let (end, ended) = oneshot::channel();
     let ends = Ends { input: Box::new(input), output: Box::new(output), behind: Behind::Other(ended) };
-    let pipe = Pipe::open(ServerName::new("peer").unwrap(), ends, &Tasks::new());
+    let pipe = Pipe::open(ServerName::new("peer").unwrap(), ends, declared, &Tasks::new());
     (Arc::new(pipe), Peer { says, hears: BufReader::new(hears).lines(), end })
 }
 
@@ -292,3 +297,5 @@ async fn closing_lets_calls_in_flight_finish() {
     closing.await.unwrap();
     assert!(matches!(ask(&pipe).await.unwrap(), Err(Fault::Unavailable(_))));
 }
+
+mod questions;

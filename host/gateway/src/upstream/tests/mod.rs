@@ -1,5 +1,6 @@
 //! The pool against real servers: child processes and HTTP servers of this process.
 
+mod asking; // servers that ask first
 mod eras; // finding out which era a server is of
 mod http; // streamable HTTP
 mod listen; // what modern servers say outside calls
