@@ -52,8 +52,13 @@ pub struct Legacy {
 impl Legacy {
     /// Shakes hands in `version`.
     pub async fn connect(door: Door, version: &str) -> Self {
+        Self::able(door, version, json!({})).await
+    }
+
+    /// Shakes hands as a client with these capabilities.
+    pub async fn able(door: Door, version: &str, capabilities: Value) -> Self {
         let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-            "protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "suite", "version": "1"}}});
+            "protocolVersion": version, "capabilities": capabilities, "clientInfo": {"name": "suite", "version": "1"}}});
         let answer = door.post(hello.to_string()).send().await;
         assert_eq!(answer.status, 200, "initialize: {}", answer.text());
         let session = answer.header("mcp-session-id").map(ToOwned::to_owned);
@@ -105,6 +110,37 @@ impl Legacy {
         (id, self.post(self.body(id, method, &params)).open().await)
     }
 
+    /// Asks, and gives `answer`'s answer to every question that comes before the response.
+    pub async fn converse(&self, method: &str, params: Value, answer: impl Fn(&Value) -> Said) -> Talk {
+        let (id, head) = self.open(method, params).await;
+        let is_stream = head.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+        if !is_stream {
+            return Talk { asked: Vec::new(), response: only(&head.rest().await) };
+        }
+        let (mut head, mut asked) = (head, Vec::new());
+        while let Some(event) = head.event().await {
+            let message = parsed(&event);
+            if message["id"] == id && message.get("method").is_none() {
+                return Talk { asked, response: message };
+            }
+            if message.get("id").is_some() {
+                self.answer(&message["id"], answer(&message)).await;
+                asked.push(message);
+            }
+        }
+        panic!("{method}: the stream ended without a response after {asked:?}")
+    }
+
+    /// Answers a question of the server.
+    pub async fn answer(&self, id: &Value, said: Said) {
+        let (kind, said) = match said {
+            Ok(result) => ("result", result),
+            Err(error) => ("error", error),
+        };
+        let taken = self.post(json!({"jsonrpc": "2.0", "id": id, kind: said}).to_string()).send().await;
+        assert_eq!(taken.status, 202, "an answer of the client: {}", taken.text());
+    }
+
     fn body(&self, id: u64, method: &str, params: &Value) -> String {
         json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
     }
@@ -146,6 +182,15 @@ impl Legacy {
     pub async fn tool_names(&self) -> Vec<String> {
         names(&self.list("tools/list", "tools").await.0)
     }
+}
+
+/// What a client says to a question: a result or an error.
+pub type Said = Result<Value, Value>;
+
+/// A request with all that was asked before its response.
+pub struct Talk {
+    pub asked: Vec<Value>,
+    pub response: Value,
 }
 
 /// A client of the stateless era.
@@ -195,6 +240,37 @@ impl Modern {
     pub async fn call(&self, tool: &str, arguments: Value) -> Value {
         result(self.request("tools/call", json!({"name": tool, "arguments": arguments})).await)
     }
+
+    /// Asks, and asks again with `answer`'s answers as long as the result asks for input.
+    pub async fn converse(&self, method: &str, params: Value, answer: impl Fn(&Value) -> Said) -> Talk {
+        let (mut params, mut asked) = (params, Vec::new());
+        loop {
+            let response = self.request(method, params.clone()).await;
+            if response["result"]["resultType"] != "input_required" {
+                return Talk { asked, response };
+            }
+            params = retry(params, &response["result"], &answer);
+            asked.extend(questions(&response["result"]));
+        }
+    }
+}
+
+/// The questions of a result that asks for input.
+pub fn questions(result: &Value) -> Vec<Value> {
+    result["inputRequests"].as_object().map(|all| all.values().cloned().collect()).unwrap_or_default()
+}
+
+/// The request that answers a result that asks for input.
+pub fn retry(mut params: Value, asks: &Value, answer: impl Fn(&Value) -> Said) -> Value {
+    let answers = asks["inputRequests"].as_object().into_iter().flatten();
+    params["inputResponses"] = answers
+        .map(|(key, question)| (key.clone(), answer(question).expect("this era knows results alone")))
+        .collect::<serde_json::Map<String, Value>>()
+        .into();
+    if let Some(state) = asks.get("requestState") {
+        params["requestState"] = state.clone();
+    }
+    params
 }
 
 /// Methods that repeat a name, URI or id in a header.
