@@ -21,8 +21,10 @@ mod update;
 
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use wasmgate_core::catalog::Launch;
 use wasmgate_core::name::ServerName;
+use wasmgate_core::seal::{Sealer, key_of};
 
 use crate::catalog::Resolution;
 use crate::config::{Config, Request, Seen};
@@ -182,7 +184,8 @@ async fn assemble(
     let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
     plugins.keep(set);
     world.launcher.guard(guard(config, &plugins));
-    let assembled = connect(generation, world, plugins, clients)?;
+    let assembled =
+        connect(generation, world, plugins, Standing { clients, sealer: sealer(&config.sealing)? });
     if uses_containers(config) {
         tasks.spawn("sweep", sweep(assembled.launcher.clone()));
     }
@@ -204,26 +207,36 @@ pub(crate) async fn sweep(launcher: Launcher) {
     }
 }
 
-/// The gateway of a generation, on parts made for it.
-fn connect(
-    generation: Generation,
-    world: World,
-    plugins: Plugins,
+/// What holds for all generations.
+struct Standing {
     clients: Clients,
-) -> Result<Assembled, StartError> {
+    sealer: Sealer,
+}
+
+/// The gateway of a generation, on parts made for it.
+fn connect(generation: Generation, world: World, plugins: Plugins, standing: Standing) -> Assembled {
     let World { launcher, egress, tasks } = world;
     let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
-    let pool = match clients {
+    let pool = match standing.clients {
         Clients::Many => Pool::new(launcher.clone(), egress, tasks.clone(), identity),
         Clients::One => Pool::for_one_client(launcher.clone(), egress, tasks.clone(), identity),
     };
     if let Some(data) = plugins.artifacts().data() {
         pool.remember_in(data);
     }
+    let gateway = Gateway::start(generation, pool, standing.sealer, &tasks);
+    Assembled { gateway, launcher, plugins }
+}
+
+/// What seals under the configured keys; without any, under one that lives as long as this process.
+fn sealer(keys: &[SecretString]) -> Result<Sealer, StartError> {
+    let mut keys = keys.iter().filter_map(|key| key_of(key.expose_secret()));
+    if let Some(first) = keys.next() {
+        return Ok(Sealer::rotating(first, keys));
+    }
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| StartError::System(format!("no randomness: {error}")))?;
-    let gateway = Gateway::start(generation, pool, key, &tasks);
-    Ok(Assembled { gateway, launcher, plugins })
+    Ok(Sealer::new(key))
 }
 
 fn unavailable((name, resolution): &(ServerName, Resolution)) -> Unavailable {

@@ -17,7 +17,7 @@ use wasmgate_core::mcp::{V2025_11_25, method};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Pipeline;
 
-use super::{Assembled, Plugins, StartError, assemble, close, connect};
+use super::{Assembled, Plugins, Standing, StartError, assemble, close, connect, sealer};
 use crate::config::{Config, Environment, Seen};
 use crate::egress::{Egress, Reach};
 use crate::gateway::{CallError, ClientFacts, Event, Generation, Request, ServerState, View};
@@ -85,10 +85,9 @@ impl Probe {
             page: usize::MAX,
             pipeline: Pipeline::default(),
         };
-        let assembled = {
-            let plugins = Plugins::new(world.clone(), &Environment::default());
-            connect(generation, world, plugins, Clients::Many)?
-        };
+        let plugins = Plugins::new(world.clone(), &Environment::default());
+        let standing = Standing { clients: Clients::Many, sealer: sealer(&[])? };
+        let assembled = connect(generation, world, plugins, standing);
         assembled.gateway.until_settled().await;
         Ok(Self { assembled, tasks, view: View::One(name) })
     }

@@ -14,6 +14,7 @@ mod plugins;
 mod profiles;
 mod raw;
 mod raw_plugins;
+mod sealing;
 mod seen;
 mod select;
 mod signatures;
@@ -69,6 +70,8 @@ pub struct Config {
     pub plugins: Vec<PluginConfig>,
     /// Bearer tokens of remote interceptor servers, by plugin.
     pub tokens: BTreeMap<String, SecretString>,
+    /// The keys of what clients keep for us, the one that seals first; none when each start makes its own.
+    pub sealing: Vec<SecretString>,
     /// Every secret that servers and plugins are given, and the clients' token, by name: what plugins with `findSecrets`
     /// may look for.
     pub known_secrets: Vec<(String, SecretString)>,
@@ -230,6 +233,7 @@ impl Parts {
         let inputs = plugins::Inputs { flags, directory, secrets: &self.secrets, source: &source };
         let plugins = plugins::plugins(raw.plugins, &inputs, &mut self.reader.problems);
         let tokens = plugins::tokens(&plugins, &self.secrets, &source, &mut self.reader.problems);
+        let sealing = sealing::keys(&raw.sealing, &self.secrets, &source, &mut self.reader.problems);
         let listen = listen::listen(raw.listen, &flags.listen, &source);
         let listen = listen.map_err(|problem| self.reader.problems.push(problem)).unwrap_or_default();
         let page = raw.page_size.as_ref().map_or(PAGE, |page| page.value);
@@ -251,6 +255,7 @@ impl Parts {
             unavailable,
             plugins,
             tokens,
+            sealing,
             known_secrets: self.known_secrets(),
             interceptors: flags.interceptors.clone(),
             record: flags.record.clone(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, de};
 use serde_json::{Map, Value as Json};
 
 use super::raw_plugins::RawPlugins;
+use super::sealing::RawSealing;
 use super::signatures::RawSignatures;
 use crate::catalog::{DeadlinesEntry, NetworkEntry, ProtocolEntry, PullEntry, Transport, Values};
 use crate::document::units::{AtOnce, Memory};
@@ -44,6 +45,8 @@ pub(super) struct RawConfig {
     pub(super) registries: RawRegistries,
     /// Which artifacts and images need whose signature.
     pub(super) signatures: Option<RawSignatures>,
+    /// The keys of what clients keep for us.
+    pub(super) sealing: RawSealing,
 }
 
 /// One of `profiles:`.
@@ -79,6 +82,7 @@ pub(super) const KEYS: &[&str] = &[
     "profiles",
     "registries",
     "signatures",
+    "sealing",
 ];
 
 /// The values in a file of Docker's (`config.yaml`: server to values), when that is what the text is and no key of it is, or

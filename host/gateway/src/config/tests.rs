@@ -548,6 +548,35 @@ fn a_remote_is_a_plugin_with_a_token_of_its_own() {
 }
 
 #[test]
+fn sealing_keys_are_secrets_that_are_long_enough() {
+    let env = format!("one={}\ntwo={}\nweak=hunter2\n", "1".repeat(32), "2".repeat(40));
+    let load = |keys: &str| {
+        let yaml = format!("secrets: ['file:s.env']\nsealing:\n  keys: [{keys}]\n");
+        let dir = Dir::new(&[("wasmgate.yaml", &yaml), ("s.env", &env)]);
+        load_in(None, &Flags::default(), dir.environment())
+    };
+    let (both, swapped) = (load("one, two").unwrap(), load("two, one").unwrap());
+    assert_eq!(both.sealing.len(), 2);
+    assert!(both.seals_like(&load("one, two").unwrap()) && !both.seals_like(&swapped));
+    assert!(load("").unwrap().sealing.is_empty());
+    let refused: String = load("weak, gone").unwrap_err().iter().map(render).collect();
+    expect![[r#"
+        wasmgate.yaml line 3: the sealing key `weak` is too short
+          |
+        3 |   keys: [weak, gone]
+          |          ^^^^
+          = make one of at least 32 characters, with `openssl rand -base64 32`
+
+        wasmgate.yaml line 3: the secret `gone` was not found
+          |
+        3 |   keys: [weak, gone]
+          |                ^^^^
+          = set the variable `WASMGATE_SECRET_GONE`, or correct `keys`
+    "#]]
+    .assert_eq(&refused);
+}
+
+#[test]
 fn validate_lists_every_server_and_every_broken_file() {
     let dir = Dir::new(&[("c.yaml", CATALOG), ("s.env", "oops\n")]);
     let servers = ServerFlags {

@@ -30,7 +30,7 @@ pub(super) fn gateway_with(pipeline: Pipeline, tasks: &Tasks) -> Arc<Gateway> {
         page: 100,
         pipeline,
     };
-    Gateway::start(generation, pool, [7; 32], tasks)
+    Gateway::start(generation, pool, wasmgate_core::seal::Sealer::new([7; 32]), tasks)
 }
 
 /// A slot that is filled already.

@@ -121,7 +121,8 @@ pub(super) fn nonce() -> Result<[u8; 24], CallError> {
     Ok(nonce)
 }
 
-pub(super) fn seconds_now() -> u64 {
+/// Since the epoch.
+pub fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

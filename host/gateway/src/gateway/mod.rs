@@ -43,6 +43,7 @@ pub use error::CallError;
 pub use greet::Greeting;
 pub use in_force::ConfigState;
 pub use levels::LogWish;
+pub use lists::seconds_now;
 pub use offering::{Offering, ServerState};
 pub use snapshot::{Generation, Unavailable};
 pub use subscriptions::{Listener, Subscription, Told};
@@ -120,15 +121,15 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway for one generation of configuration: its servers start at once, behind it. `key` seals what clients
-    /// keep for us.
-    pub fn start(generation: Generation, pool: Arc<Pool>, key: [u8; 32], tasks: &Tasks) -> Arc<Self> {
+    /// A gateway for one generation of configuration: its servers start at once, behind it. `sealer` seals what
+    /// clients keep for us.
+    pub fn start(generation: Generation, pool: Arc<Pool>, sealer: Sealer, tasks: &Tasks) -> Arc<Self> {
         pool.apply(generation.servers.clone());
         let first = snapshot::Snapshot::build(Arc::new(generation), pool.status(), None);
         let gateway = Arc::new(Self {
             current: ArcSwap::from_pointee(first),
             pool,
-            sealer: Sealer::new(key),
+            sealer,
             parking: park::Parking::new(tasks),
             levels: Arc::default(),
             revisions: watch::Sender::new(Revisions::default()),
@@ -169,6 +170,11 @@ impl Gateway {
             method::TEMPLATES_LIST => self.list(request, Kind::Templates).await,
             _ => self.call(request, None).await,
         }
+    }
+
+    /// What seals all that clients keep for us.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
     }
 
     /// Changes with the merged lists, at most once in 250 ms.

@@ -186,7 +186,7 @@ impl World {
         let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
         let identity = Identity { name: "test".into(), version: "0".into() };
         let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity);
-        let gateway = Gateway::start(generation, pool, [7; 32], &tasks);
+        let gateway = Gateway::start(generation, pool, Sealer::new([7; 32]), &tasks);
         gateway.until_settled().await;
         gateway.until_fresh().await;
         Self { gateway, site, _tasks: tasks }
