@@ -29,6 +29,14 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// One server-sent event, as far as anybody sends one.
+#[derive(Debug, Clone, Default)]
+pub struct Sse {
+    pub id: Option<String>,
+    pub retry: Option<String>,
+    pub data: String,
+}
+
 /// An answer of which only the head has come.
 pub struct Head {
     pub status: StatusCode,
@@ -109,12 +117,26 @@ impl Head {
 
     /// The data of the next server-sent event that has any; `None` at the end.
     pub async fn event(&mut self) -> Option<String> {
+        loop {
+            let event = self.sse().await?;
+            if !event.data.is_empty() {
+                return Some(event.data);
+            }
+        }
+    }
+
+    /// The next server-sent event with a data field, be it empty; `None` at the end.
+    pub async fn sse(&mut self) -> Option<Sse> {
         soon("the next event", async {
             loop {
                 while let Some((event, rest)) = cut(&self.seen) {
                     self.seen = rest;
-                    if let Some(data) = data_of(&event).filter(|data| !data.is_empty()) {
-                        return Some(data);
+                    if let Some(data) = data_of(&event) {
+                        return Some(Sse {
+                            id: field_of(&event, "id: "),
+                            retry: field_of(&event, "retry: "),
+                            data,
+                        });
                     }
                 }
                 let frame = self.body.frame().await?.ok()?;
@@ -166,6 +188,11 @@ fn data_of(event: &[u8]) -> Option<String> {
         .map(|d| d.strip_prefix(' ').unwrap_or(d))
         .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn field_of(event: &[u8], name: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(event);
+    text.lines().find_map(|line| line.strip_prefix(name)).map(ToOwned::to_owned)
 }
 
 /// Writes bytes to a socket and reads until the other side closes: for what no HTTP client would send.

@@ -32,6 +32,8 @@ mod protocol_modern;
 mod reference;
 mod reload;
 mod remotes;
+mod resumption;
+mod sessions;
 mod signatures;
 mod stdio;
 mod tasks;

@@ -292,8 +292,6 @@ async fn sessions_end_and_are_not_shared() {
     );
     let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
-    let none = gw.door("/mcp").post(list).header("mcp-protocol-version", mcp::LEGACY).send().await;
-    assert_eq!(none.status, 400, "no session: {}", none.text());
     let wrong = client.post(list).header("mcp-session-id", "guessed-0123456789abcdef").send().await;
     assert_eq!(wrong.status, 404, "unknown session: {}", wrong.text());
     let version = client.post(list).header("mcp-protocol-version", "1999-01-01").send().await;
@@ -319,6 +317,18 @@ async fn a_batch_is_for_2025_03_26_only() {
         other => panic!("not a batch: {other}"),
     };
     assert!(ids.contains(&json!("a")) && ids.contains(&json!("b")), "{ids:?}");
+    let told =
+        r#"[{"jsonrpc":"2.0","method":"notifications/initialized"},{"jsonrpc":"2.0","id":9,"result":{}}]"#;
+    let accepted = old.post(told).send().await;
+    assert_eq!((accepted.status.as_u16(), accepted.body.len()), (202, 0), "nothing to answer");
+    let empty = old.post("[]").send().await;
+    assert_eq!((empty.status.as_u16(), mcp::only(&empty)["error"]["code"].as_i64()), (400, Some(-32600)));
+    let hello =
+        r#"[{"jsonrpc":"2.0","id":"c","method":"initialize","params":{"protocolVersion":"2025-03-26"}}]"#;
+    let refused = parsed(&old.post(hello).send().await.messages().concat());
+    assert_eq!((&refused[0]["id"], &refused[0]["error"]["code"]), (&json!("c"), &json!(-32600)));
+    let nobodys = gw.door("/mcp").post(batch).send().await;
+    assert_eq!(nobodys.status, 400, "without a session: {}", nobodys.text());
     let new = gw.legacy().await.post(batch).send().await;
     assert_eq!((new.status.as_u16(), mcp::only(&new)["error"]["code"].as_i64()), (400, Some(-32600)));
     gw.stop().await;

@@ -239,3 +239,37 @@ async fn the_python_client_does_everything_in_the_modern_era() {
     }
     gw.stop().await;
 }
+
+#[tokio::test]
+async fn arguments_that_a_tool_wants_in_headers_are_held_against_them() {
+    let schema = json!({"type": "object", "properties": {
+        "answer": {"type": "string"},
+        "region": {"type": "string", "x-mcp-header": "Region"},
+        "deep": {"type": "object", "properties": {"n": {"type": "integer", "x-mcp-header": "Deep-N"}}}}});
+    let tools = json!([{"name": "t", "inputSchema": schema}]);
+    let gw = gateway().catalog(wasmgate_tests::catalog::tools("r", &tools)).start().await;
+    gw.ready(["r"]).await;
+    let ask = |arguments: Value, headers: &[(&str, &str)]| {
+        let ask = gw.modern().ask("tools/call", json!({"name": "t", "arguments": arguments}));
+        headers.iter().fold(ask, |ask, (name, value)| ask.another_header(name, *value))
+    };
+    for (arguments, headers, is_good) in [
+        (json!({}), &[][..], true),
+        (json!({"region": "eu"}), &[("Mcp-Param-Region", "eu")], true),
+        (json!({"region": "eu"}), &[("mcp-param-REGION", "=?base64?ZXU=?=")], true),
+        (json!({"deep": {"n": 7}}), &[("mcp-param-deep-n", "7.0"), ("mcp-param-unknown", "x")], true),
+        (json!({"region": "eu"}), &[], false),
+        (json!({"region": "eu"}), &[("mcp-param-region", "EU")], false),
+        (json!({"region": "eu"}), &[("mcp-param-region", "=?base64?ZXU?=")], false),
+        (json!({"region": "eu"}), &[("mcp-param-region", "eu"), ("mcp-param-region", "eu")], false),
+        (json!({}), &[("mcp-param-region", "eu")], false),
+    ] {
+        let answer = ask(arguments.clone(), headers).send().await;
+        let expected = if is_good { 200 } else { 400 };
+        assert_eq!(answer.status, expected, "{arguments} {headers:?}: {}", answer.text());
+        if !is_good {
+            assert_eq!(mcp::only(&answer)["error"]["code"], -32020);
+        }
+    }
+    gw.stop().await;
+}

@@ -5,6 +5,8 @@
 //! decides; header and body that disagree are refused (2026-07-28 basic/transports/streamable-http, "Server
 //! Validation"; basic/versioning, "Dual-era servers").
 
+use std::borrow::Cow;
+
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::{LEGACY, MODERN, V2025_03_26, V2026_07_28, known_version, meta, method};
 
@@ -45,7 +47,7 @@ pub(super) enum Era {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Misfit {
     /// A header is missing, there twice, or says something else than the body.
-    Header(&'static str),
+    Header(Cow<'static, str>),
     /// A version that is not served in the way it was asked for.
     Version(String),
     /// A modern header without a body that describes itself.
@@ -67,14 +69,15 @@ pub(super) struct Protocol {
     pub(super) progress: bool,
     pub(super) name: Option<Json>,
     pub(super) uri: Option<Json>,
+    pub(super) task: Option<Json>,
 }
 
 impl Protocol {
     /// Reads params in one pass.
     pub(super) fn of(params: Option<&Json>) -> Self {
         let Some(params) = params else { return Self::default() };
-        let [meta, name, uri] = params.pick(["_meta", "name", "uri"]);
-        let Some(meta) = meta else { return Self { name, uri, ..Self::default() } };
+        let [meta, name, uri, task] = params.pick(["_meta", "name", "uri", "taskId"]);
+        let Some(meta) = meta else { return Self { name, uri, task, ..Self::default() } };
         let [version, capabilities, info, log_level, token] = meta.pick([
             meta::PROTOCOL_VERSION,
             meta::CLIENT_CAPABILITIES,
@@ -91,6 +94,7 @@ impl Protocol {
             progress: token.is_some(),
             name,
             uri,
+            task,
         }
     }
 }
@@ -109,7 +113,7 @@ fn modern(seen: &Seen<'_>, version: &Json) -> Result<Era, Misfit> {
     if let Some(headers) = &seen.headers
         && headers.version != Field::One(&version)
     {
-        return Err(Misfit::Header("MCP-Protocol-Version"));
+        return Err(Misfit::Header("MCP-Protocol-Version".into()));
     }
     let served = MODERN.iter().find(|served| **served == version);
     let served = served.ok_or_else(|| Misfit::Version(version.into_owned()))?;
@@ -125,19 +129,26 @@ fn modern(seen: &Seen<'_>, version: &Json) -> Result<Era, Misfit> {
 /// Whether `Mcp-Method` and `Mcp-Name` say what the body says.
 fn mirrored(seen: &Seen<'_>, headers: &McpHeaders<'_>) -> Result<(), Misfit> {
     if headers.method != Field::One(seen.method) {
-        return Err(Misfit::Header("Mcp-Method"));
+        return Err(Misfit::Header("Mcp-Method".into()));
     }
     let named = match seen.method {
         method::TOOLS_CALL | method::PROMPTS_GET => seen.protocol.name.as_ref(),
         method::RESOURCES_READ => seen.protocol.uri.as_ref(),
-        _ => return if headers.name == Field::Unusable { Err(Misfit::Header("Mcp-Name")) } else { Ok(()) },
+        method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL => seen.protocol.task.as_ref(),
+        _ => {
+            return if headers.name == Field::Unusable {
+                Err(Misfit::Header("Mcp-Name".into()))
+            } else {
+                Ok(())
+            };
+        }
     };
     let same = match (headers.name, named.and_then(Json::string)) {
         (Field::Absent, None) => true,
         (Field::One(sent), Some(named)) => decode(sent).is_some_and(|sent| sent == named),
         _ => false,
     };
-    if same { Ok(()) } else { Err(Misfit::Header("Mcp-Name")) }
+    if same { Ok(()) } else { Err(Misfit::Header("Mcp-Name".into())) }
 }
 
 /// The body claims nothing.
@@ -148,7 +159,7 @@ fn unmarked(seen: &Seen<'_>) -> Result<Era, Misfit> {
     let version = match seen.headers.map_or(Field::Absent, |headers| headers.version) {
         Field::Absent => V2025_03_26,
         Field::One(version) => version,
-        Field::Unusable => return Err(Misfit::Header("MCP-Protocol-Version")),
+        Field::Unusable => return Err(Misfit::Header("MCP-Protocol-Version".into())),
     };
     match known_version(version) {
         Some(known) if LEGACY.contains(&known) => Ok(Era::Legacy),

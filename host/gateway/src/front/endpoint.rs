@@ -19,15 +19,14 @@ use super::accept::{self, Accepts};
 use super::batch::{self, Manner};
 use super::body::{self, Body};
 use super::calling::{Part, Reply, Step};
-use super::classify::{Era, Protocol, Seen, Shape, classify};
+use super::classify::{Era, Misfit, Protocol, Seen, Shape, classify};
 use super::duplex::message;
-use super::headers::{Field, McpHeaders, SESSION, field};
+use super::headers::{McpHeaders, SESSION};
 use super::http::Front;
 use super::render::{Refusal, Wire, Worded, failure};
-use super::resuming::{self, Wanted};
 use super::session::{Caller, Session};
-use super::{legacy, modern, render, respond, sse};
-use crate::gateway::Gateway;
+use super::{legacy, legacy_http, modern, params, render, respond, resuming, sse};
+use crate::gateway::{Gateway, seconds_now};
 
 /// One POST on its way.
 struct Posted<'a> {
@@ -72,54 +71,6 @@ pub(super) async fn take(
     Ok((bytes, accepts))
 }
 
-/// Opens a legacy session's stream for what belongs to no request, or goes on with a stream that broke.
-pub(super) async fn get(front: &Front, caller: &Caller, head: &Parts) -> Response<Body> {
-    let refuse = |refusal| respond::whole(Reply::refusal(Wire::Legacy, None, &refusal));
-    let session = match find(front, caller, head) {
-        Ok(session) => session,
-        Err(Refusal::NoSession) => return respond::not_allowed("POST"),
-        Err(refusal) => return refuse(refusal),
-    };
-    if !Accepts::of(&head.headers).is_some_and(|accepts| accepts.events) {
-        return respond::refused(StatusCode::NOT_ACCEPTABLE, "Accept must list text/event-stream");
-    }
-    let wanted = Wanted::of(head);
-    let gateway = match super::gateway(&front.slot, front.limits.patience).await {
-        Ok(gateway) => gateway,
-        Err(error) => return respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))),
-    };
-    let opened = wanted.and_then(|wanted| {
-        let resumed = match wanted {
-            Wanted::News => None,
-            Wanted::After(event) => resuming::resume(&session, event)?,
-        };
-        let news = || resuming::news(&gateway, &session, front.limits.streams, &front.tasks);
-        resumed.map_or_else(news, Ok)
-    });
-    opened.unwrap_or_else(refuse)
-}
-
-/// Ends a legacy session.
-pub(super) fn delete(front: &Front, caller: &Caller, head: &Parts) -> Response<Body> {
-    match find(front, caller, head) {
-        Ok(session) => {
-            front.sessions.close(&session);
-            respond::empty(StatusCode::OK)
-        }
-        Err(Refusal::NoSession) => respond::not_allowed("POST"),
-        Err(refusal) => respond::whole(Reply::refusal(Wire::Legacy, None, &refusal)),
-    }
-}
-
-/// The caller's session that the headers name.
-fn find(front: &Front, caller: &Caller, head: &Parts) -> Result<Arc<Session>, Refusal> {
-    match field(&head.headers, SESSION) {
-        Field::Absent => Err(Refusal::NoSession),
-        Field::Unusable => Err(Refusal::UnknownSession),
-        Field::One(id) => front.sessions.find(id, caller, Instant::now()),
-    }
-}
-
 impl Posted<'_> {
     async fn message(self, bytes: Bytes) -> Response<Body> {
         let message = match read(bytes) {
@@ -139,6 +90,9 @@ impl Posted<'_> {
         let headers = Some(McpHeaders::of(&self.head.headers));
         match (classify(&Seen { shape, method, protocol: &protocol, headers }), message) {
             (Ok(Era::Modern(version)), Message::Request { id, method, params }) => {
+                if let Err(misfit) = self.repeated(&method, params.as_ref()) {
+                    return refuse(Wire::Modern, Some(&id), &Refusal::Misfit(misfit));
+                }
                 let asked = modern::Asked { id, method, params, protocol, version };
                 let step = modern::receive(&self.gateway, &self.caller, asked, self.accepts.events, None);
                 self.respond(None, step).await
@@ -156,19 +110,32 @@ impl Posted<'_> {
         }
     }
 
+    /// Whether the headers repeat the arguments of a tool as its schema wants it.
+    fn repeated(&self, method: &str, params: Option<&Json>) -> Result<(), Misfit> {
+        let Some(params) = params.filter(|_| method == method::TOOLS_CALL) else { return Ok(()) };
+        let [name, arguments] = params.pick(["name", "arguments"]);
+        let Some(name) = name.as_ref().and_then(Json::string) else { return Ok(()) };
+        let wanted = self.gateway.param_headers(&self.caller.view, &name);
+        params::check(&self.head.headers, arguments.as_ref(), &wanted)
+    }
+
     async fn legacy(self, message: Message) -> Response<Body> {
-        let session = match find(self.front, &self.caller, self.head) {
-            Ok(session) => session,
+        let (session, resumable) = match legacy_http::find(self.front, &self.gateway, &self.caller, self.head)
+        {
+            Ok(session) => (Arc::clone(&session), Some(session)),
+            Err(Refusal::NoSession) if legacy_http::is_served_alone(&message) => {
+                (legacy_http::alone(self.front, &self.caller, self.head), None)
+            }
             Err(refusal) => return refuse(Wire::Legacy, message.id(), &refusal),
         };
         let step =
             legacy::receive(&self.gateway, &session, message, self.manner()).outliving(&self.front.tasks);
-        self.respond(Some(session), step).await
+        self.respond(resumable, step).await
     }
 
     /// Only a session of 2025-03-26 may send one; for everyone else `batch::receive` has the refusal.
     async fn batch(self, bytes: Bytes) -> Response<Body> {
-        let (session, step) = match find(self.front, &self.caller, self.head) {
+        let (session, step) = match legacy_http::find(self.front, &self.gateway, &self.caller, self.head) {
             Ok(session) => {
                 let step = batch::receive(&self.gateway, &session, bytes, self.manner());
                 (session, step.outliving(&self.front.tasks))
@@ -183,14 +150,18 @@ impl Posted<'_> {
 
     async fn initialize(&self, id: &Id, params: Option<Json>) -> Result<Response<Body>, Worded> {
         let front = self.front;
-        let opened = front.sessions.open(self.caller.clone(), Instant::now(), &front.tasks.stopping());
-        let session = opened.map_err(|refusal| render::refusal(Wire::Legacy, &refusal))?;
+        let worded = |refusal| render::refusal(Wire::Legacy, &refusal);
+        let session = front.sessions.open(self.caller.clone(), Instant::now()).map_err(worded)?;
         let result = legacy::open(Arc::clone(&self.gateway), Arc::clone(&session), params).await;
-        let result = result.inspect_err(|_| front.sessions.close(&session))?;
-        tracing::debug!(method = method::INITIALIZE, principal = %self.caller.principal, "session opened");
+        let sealed = result.and_then(|result| {
+            let sealed = front.sessions.seal(&session, self.gateway.sealer(), seconds_now());
+            Ok((result, sealed.map_err(worded)?))
+        });
+        let (result, token) = sealed.inspect_err(|_| front.sessions.close(&session))?;
+        tracing::debug!(method = method::INITIALIZE, principal = %self.caller.principal, session = %session.id, "session opened");
         let mut response = respond::whole(Reply::message(write_result(id, &result)));
         // An id is visible ASCII.
-        if let Ok(value) = HeaderValue::from_str(&session.id) {
+        if let Ok(value) = HeaderValue::from_str(&token) {
             response.headers_mut().insert(SESSION, value);
         }
         Ok(response)
@@ -218,7 +189,7 @@ impl Posted<'_> {
     where
         S: Stream<Item = Part> + Unpin + Send + 'static,
     {
-        let silence = if session.is_some() { sse::RESUMABLE } else { sse::KEEP_ALIVE };
+        let silence = resuming::silence(session.as_deref());
         let mut first = None;
         if self.accepts.json {
             let part = match self.accepts.events {
@@ -244,6 +215,7 @@ impl Posted<'_> {
     }
 }
 
-fn refuse(wire: Wire, id: Option<&Id>, refusal: &Refusal) -> Response<Body> {
+/// A message that is refused.
+pub(super) fn refuse(wire: Wire, id: Option<&Id>, refusal: &Refusal) -> Response<Body> {
     respond::whole(Reply::refusal(wire, id, refusal))
 }

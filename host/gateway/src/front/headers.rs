@@ -41,8 +41,8 @@ impl<'a> McpHeaders<'a> {
     }
 }
 
-/// One header by its lower-case name.
-pub(super) fn field<'a>(headers: &'a HeaderMap, name: &'static str) -> Field<'a> {
+/// One header by its name.
+pub(super) fn field<'a>(headers: &'a HeaderMap, name: &str) -> Field<'a> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Field::Absent,

@@ -28,8 +28,8 @@ use super::session::Caller;
 use super::sessions::Sessions;
 use super::settings::{Limits, Settings};
 use super::stall::Unstalled;
-use super::{Slot, endpoint, old_sse, preflight, respond, status};
-use crate::gateway::View;
+use super::{Slot, endpoint, legacy_http, old_sse, preflight, respond, status};
+use crate::gateway::{View, seconds_now};
 use crate::shutdown::Tasks;
 
 /// Why no address could be reserved.
@@ -168,7 +168,7 @@ impl Front {
         Self {
             site: if token.is_none() { site.open() } else { site },
             authority: Authority::new(token),
-            sessions: Sessions::new(limits.clone()),
+            sessions: Sessions::new(limits.clone(), tasks.stopping()),
             limits,
             slot,
             tasks,
@@ -216,8 +216,8 @@ impl Front {
         match (place, &head.method) {
             (Place::Ready, _) => self.ready(head),
             (Place::Mcp(view), &Method::POST) => endpoint::post(self, caller(view), head, body).await,
-            (Place::Mcp(view), &Method::GET) => endpoint::get(self, &caller(view), head).await,
-            (Place::Mcp(view), &Method::DELETE) => endpoint::delete(self, &caller(view), head),
+            (Place::Mcp(view), &Method::GET) => legacy_http::get(self, &caller(view), head).await,
+            (Place::Mcp(view), &Method::DELETE) => legacy_http::delete(self, &caller(view), head).await,
             (Place::Mcp(_), _) => respond::not_allowed("GET, POST, DELETE"),
             (Place::Sse, &Method::GET) => old_sse::open(self, caller(View::All), head).await,
             (Place::Sse, _) => respond::not_allowed("GET"),
@@ -277,9 +277,9 @@ where
 async fn sweep(front: Arc<Front>) {
     let stopping = front.tasks.stopping();
     while stopping.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
-        let swept = front.sessions.sweep(Instant::now());
+        let swept = front.sessions.sweep(Instant::now(), seconds_now());
         if swept > 0 {
-            tracing::debug!(swept, "unused sessions ended");
+            tracing::debug!(swept, "unused sessions forgotten");
         }
     }
 }

@@ -20,12 +20,14 @@ mod endpoint; // streamable HTTP
 mod headers; // Mcp-* headers
 mod http; // accept, connections, paths
 mod legacy; // 2024-11-05 to 2025-11-25
+mod legacy_http; // their sessions on streamable HTTP
 mod lines; // newline-delimited messages
 mod listen; // subscriptions/listen
 mod modern; // 2026-07-28
 mod offer; // what clients are told about the gateway
 mod old_sse; // HTTP+SSE of 2024-11-05
 mod origin; // which sites may talk to us
+mod params; // Mcp-Param-* headers
 mod preflight; // CORS for configured origins
 mod render; // failures in words
 mod replay; // streams that can be resumed
@@ -38,6 +40,7 @@ mod sse; // server-sent events
 mod stall; // peers that stop reading
 mod status; // /health, /ready
 pub mod stdio;
+mod token; // what the id of a session says
 
 use std::sync::Arc;
 

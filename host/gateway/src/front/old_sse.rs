@@ -19,7 +19,9 @@ use super::endpoint;
 use super::http::Front;
 use super::render::{Refusal, Wire, failure};
 use super::session::{Caller, Listening, Session};
+use super::sessions::Visit;
 use super::{respond, sse};
+use crate::gateway::seconds_now;
 
 /// Opens the stream.
 pub(super) async fn open(front: &Arc<Front>, caller: Caller, head: &Parts) -> Response<Body> {
@@ -30,7 +32,7 @@ pub(super) async fn open(front: &Arc<Front>, caller: Caller, head: &Parts) -> Re
         Ok(gateway) => gateway,
         Err(error) => return respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))),
     };
-    let opened = front.sessions.open(caller, Instant::now(), &front.tasks.stopping()).and_then(|session| {
+    let opened = front.sessions.open(caller, Instant::now()).and_then(|session| {
         let listening = session.listen(front.limits.streams)?;
         Ok(Opened { front: Arc::clone(front), session, _listening: listening })
     });
@@ -54,7 +56,9 @@ pub(super) async fn post(front: &Front, caller: &Caller, head: &Parts, body: Inc
     let Some(id) = session_id(head.uri.query().unwrap_or_default()) else {
         return refuse(Refusal::NoSession);
     };
-    let found = front.sessions.find(id, caller, Instant::now());
+    // The stream is the session: nothing comes back without it.
+    let visit = Visit { caller, now: Instant::now(), seconds: seconds_now() };
+    let found = front.sessions.find(id, None, visit);
     let found = found.and_then(|session| Ok((session.answers().ok_or(Refusal::UnknownSession)?, session)));
     let (answers, session) = match found {
         Ok(found) => found,

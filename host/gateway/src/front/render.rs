@@ -226,7 +226,7 @@ fn misfit(wire: Wire, misfit: &Misfit) -> Worded {
     let error = match misfit {
         Misfit::Header(name) => error_object(
             code::HEADER_MISMATCH,
-            &format!("the header {name} must be there once and match the body"),
+            &format!("the header {name} must say, once, what the body says"),
             None,
         ),
         Misfit::Version(requested) => {

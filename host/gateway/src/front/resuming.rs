@@ -49,9 +49,16 @@ pub(super) fn answer<S>(session: &Session, first: Option<Vec<u8>>, parts: S, tas
 where
     S: Stream<Item = Part> + Unpin + Send + 'static,
 {
-    let (recording, reader) = session.replay.answer(is_primed(session));
+    let is_primed = is_primed(session);
+    let (recording, reader) = session.replay.answer(is_primed);
+    let opening = if first.is_none() && !is_primed { sse::COMMENT } else { b"" };
     tasks.spawn("legacy-answer", record(recording, first, parts));
-    respond::events(reader.events(), Vec::new())
+    respond::events(reader.events(), opening.to_vec())
+}
+
+/// How long a call is silent before its stream is opened: soon when the client can come back to it from then on.
+pub(super) fn silence(session: Option<&Session>) -> Duration {
+    if session.is_some_and(is_primed) { SOON } else { sse::KEEP_ALIVE }
 }
 
 async fn record(recording: Recording, first: Option<Vec<u8>>, mut parts: impl Stream<Item = Part> + Unpin) {
@@ -127,6 +134,7 @@ fn is_primed(session: &Session) -> bool {
     session.agreed().is_some_and(|agreed| agreed.version == V2025_11_25)
 }
 
+const SOON: Duration = Duration::from_secs(2);
 /// How long news wait for a client that went away.
 const LINGER: Duration = Duration::from_secs(60);
 

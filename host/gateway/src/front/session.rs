@@ -13,6 +13,7 @@ use wasmgate_core::jsonrpc::Id;
 use super::calling::Step;
 use super::render::Refusal;
 use super::replay::{Budget, Replay};
+use super::token::Token;
 use crate::gateway::{ClientFacts, LogWish, Revisions, Subscription, Told, Update, View};
 
 /// Who asks, and what it may see.
@@ -31,8 +32,11 @@ pub(super) struct Agreed {
 
 /// One legacy client, from its `initialize` (or the opening of its pipe) to its end.
 pub(super) struct Session {
+    /// Its name, for logs and interceptors.
     pub(super) id: Arc<str>,
     pub(super) caller: Caller,
+    /// What its client knows it by, on streamable HTTP.
+    pub(super) token: OnceLock<Token>,
     /// Cancelled when the session ends, in whatever way.
     pub(super) ended: CancellationToken,
     /// Where answers go when they do not go back with the request (HTTP+SSE).
@@ -102,7 +106,8 @@ impl Session {
             subscriptions: HashMap::new(),
         };
         let replay = Replay::new(Arc::default());
-        Self { id, caller, ended, answers: OnceLock::new(), replay, state: Mutex::new(state) }
+        let (token, answers) = (OnceLock::new(), OnceLock::new());
+        Self { id, caller, token, ended, answers, replay, state: Mutex::new(state) }
     }
 
     /// With the streams of all sessions, what is kept of its own counts.
@@ -138,6 +143,13 @@ impl Session {
         let state = self.state();
         let is_idle = state.in_flight.is_empty() && state.streams == 0 && self.replay.is_empty();
         is_idle.then_some((state.used, state.confirmed))
+    }
+
+    /// Whether it would not be the same if it came back: its id does not say what it waits for, and how loud it is.
+    pub(super) fn has_memory(&self) -> bool {
+        let state = self.state();
+        let is_loud = state.agreed.as_ref().is_some_and(|agreed| agreed.client.log_level.is_some());
+        is_loud || !state.subscriptions.is_empty()
     }
 
     /// Begins a call: what was agreed, and its place among the calls in flight, at most `most` of them.

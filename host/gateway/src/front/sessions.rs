@@ -1,99 +1,226 @@
-//! All legacy sessions of the HTTP front: opened within limits, found by id and principal, swept when nobody uses them.
+//! The legacy sessions of the HTTP front that something is remembered of: opened within limits, found by id and principal,
+//! forgotten when nobody uses them.
 //!
-//! An id is 256 random bits and worth nothing without the principal it was given to. No clock: instants come in.
+//! A session's id says what was agreed (see [`super::token`]), so one that is not in this table comes back when it is used
+//! again: after a while of silence, after a restart with the same key, at another replica. Those that were ended are
+//! remembered as such until their ids expire. No clock: instants and seconds come in.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio_util::sync::CancellationToken;
+use wasmgate_core::seal::Sealer;
 
 use super::render::Refusal;
 use super::replay::Budget;
 use super::session::{Caller, Session};
 use super::settings::Limits;
+use super::token;
+use crate::gateway::Revisions;
 
-/// All sessions, in shards so that clients do not wait for each other.
+/// The sessions in memory, in shards so that clients do not wait for each other.
 pub(super) struct Sessions {
+    /// By the id their client knows.
     shards: [Mutex<HashMap<Arc<str>, Arc<Session>>>; SHARDS],
     /// How many each principal has.
     counts: Mutex<HashMap<Arc<str>, usize>>,
+    /// Those that were ended: when the id expires, and the name of the session.
+    ended: Mutex<BTreeSet<(u64, Arc<str>)>>,
+    /// When room was last made.
+    pressed: Mutex<Option<Instant>>,
     limits: Limits,
+    stopping: CancellationToken,
     /// What their streams keep.
     budget: Arc<Budget>,
 }
 
+/// What a request comes with.
+#[derive(Clone, Copy)]
+pub(super) struct Visit<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) now: Instant,
+    /// Since the epoch.
+    pub(super) seconds: u64,
+}
+
 impl Sessions {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { shards: Default::default(), counts: Mutex::default(), limits, budget: Arc::default() }
+    /// Sessions that end with `stopping` at the latest.
+    pub(super) fn new(limits: Limits, stopping: CancellationToken) -> Self {
+        Self {
+            shards: Default::default(),
+            counts: Mutex::default(),
+            ended: Mutex::default(),
+            pressed: Mutex::default(),
+            limits,
+            stopping,
+            budget: Arc::default(),
+        }
     }
 
-    /// Opens a session that ends with `stopping` at the latest.
-    pub(super) fn open(
-        &self,
-        caller: Caller,
-        now: Instant,
-        stopping: &CancellationToken,
-    ) -> Result<Arc<Session>, Refusal> {
+    /// Opens a session. Until it is [sealed](Self::seal) its id is a name that nobody knows.
+    pub(super) fn open(&self, caller: Caller, now: Instant) -> Result<Arc<Session>, Refusal> {
         let id = random_id()?;
-        self.count(&caller.principal)?;
-        let session = Session::new(Arc::clone(&id), caller, now, stopping.child_token());
-        let session = Arc::new(session.sharing(&self.budget));
+        self.count(&caller.principal, now)?;
+        let session = Arc::new(self.session(Arc::clone(&id), caller, now));
         self.shard(&id).insert(id, Arc::clone(&session));
         Ok(session)
     }
 
-    /// The session of this id, if it is this caller's.
-    pub(super) fn find(&self, id: &str, caller: &Caller, now: Instant) -> Result<Arc<Session>, Refusal> {
-        let session = self.shard(id).get(id).cloned().ok_or(Refusal::UnknownSession)?;
+    /// Gives a session that has agreed with its client the id that says so, and returns it.
+    pub(super) fn seal(
+        &self,
+        session: &Arc<Session>,
+        sealer: &Sealer,
+        seconds: u64,
+    ) -> Result<Arc<str>, Refusal> {
+        let agreed = session.agreed().ok_or(Refusal::Uninitialized)?;
+        let sealed = token::seal(sealer, &session.id, &session.caller, &agreed, seconds);
+        let token = sealed.ok_or(Refusal::Limit("sessions"))?;
+        let text = Arc::clone(&token.text);
+        if session.token.set(token).is_err() {
+            return Err(Refusal::Initialized);
+        }
+        self.shard(&session.id).remove(&session.id);
+        self.shard(&text).insert(Arc::clone(&text), Arc::clone(session));
+        Ok(text)
+    }
+
+    /// The session of this id, if it is this caller's. With a `sealer`, one that is not in memory comes back.
+    pub(super) fn find(
+        &self,
+        id: &str,
+        sealer: Option<&Sealer>,
+        visit: Visit<'_>,
+    ) -> Result<Arc<Session>, Refusal> {
+        let caller = visit.caller;
+        let known = self.shard(id).get(id).cloned();
+        let session = match (known, sealer) {
+            (Some(session), _) => session,
+            (None, Some(sealer)) => self.revive(id, sealer, visit)?,
+            (None, None) => return Err(Refusal::UnknownSession),
+        };
         if session.caller.principal != caller.principal || session.caller.view != caller.view {
             tracing::warn!(principal = %caller.principal, "a session id was used by someone else");
             return Err(Refusal::UnknownSession);
         }
-        session.touch(now);
+        session.touch(visit.now);
         Ok(session)
     }
 
-    /// Ends a session.
+    /// Ends a session, for ever.
     pub(super) fn close(&self, session: &Session) {
-        let closed = self.shard(&session.id).remove(&session.id);
+        let id = session.token.get().map_or(&session.id, |token| &token.text);
+        if let Some(token) = session.token.get() {
+            // Before it is gone from the table: it must not come back in between.
+            let mut ended = lock(&self.ended);
+            ended.insert((token.until, Arc::clone(&session.id)));
+            if ended.len() > ENDED {
+                ended.pop_first();
+            }
+        }
+        let closed = self.shard(id).remove(id);
         if closed.is_some() {
             self.uncount(&session.caller.principal);
         }
         session.end();
     }
 
-    /// Ends the sessions that nobody uses any more.
-    pub(super) fn sweep(&self, now: Instant) -> usize {
-        let stale = |session: &Session| {
+    /// Forgets the sessions that nobody uses any more. What they agreed on stands in their ids.
+    pub(super) fn sweep(&self, now: Instant, seconds: u64) -> usize {
+        let mut ended = lock(&self.ended);
+        *ended = ended.split_off(&(seconds, Arc::from("")));
+        drop(ended);
+        self.forget(now, self.limits.idle)
+    }
+
+    /// How many are in memory.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    fn forget(&self, now: Instant, idle: Duration) -> usize {
+        let is_stale = |session: &Session| {
             session.replay.sweep(now);
             session.idle_since().is_some_and(|(since, confirmed)| {
-                let allowed = if confirmed { self.limits.idle } else { self.limits.unconfirmed };
+                let allowed = match (confirmed, session.has_memory()) {
+                    (false, _) => self.limits.unconfirmed.min(idle),
+                    (true, false) => idle,
+                    (true, true) => Duration::from_secs(token::LIFE),
+                };
                 now.saturating_duration_since(since) > allowed
             })
         };
-        let mut swept = 0;
+        let mut forgotten = 0;
         for shard in &self.shards {
-            let found: Vec<Arc<Session>> = lock(shard).values().filter(|s| stale(s)).cloned().collect();
-            for session in found {
-                self.close(&session);
-                swept += 1;
+            // Whoever else holds it got it from this table: then it is in use.
+            let is_over = |session: &Arc<Session>| Arc::strong_count(session) == 1 && is_stale(session);
+            let over: Vec<_> = lock(shard).extract_if(|_, session| is_over(session)).collect();
+            for (_, session) in over {
+                self.uncount(&session.caller.principal);
+                forgotten += 1;
             }
         }
-        swept
+        forgotten
     }
 
-    fn count(&self, principal: &Arc<str>) -> Result<(), Refusal> {
+    fn revive(&self, text: &str, sealer: &Sealer, visit: Visit<'_>) -> Result<Arc<Session>, Refusal> {
+        let opened = token::open(sealer, text, visit.caller, visit.seconds);
+        let token::Remembered { id, agreed, until } = opened.ok_or(Refusal::UnknownSession)?;
+        if lock(&self.ended).contains(&(until, Arc::clone(&id))) {
+            return Err(Refusal::UnknownSession);
+        }
+        self.count(&visit.caller.principal, visit.now)?;
+        let session = self.session(id, visit.caller.clone(), visit.now);
+        let text: Arc<str> = text.into();
+        // Both are new: neither was set.
+        let _ = session.token.set(token::Token { text: Arc::clone(&text), until });
+        let _ = session.agree(agreed, UNTOLD);
+        let mut shard = self.shard(&text);
+        let revived = match shard.entry(text) {
+            // Somebody was faster.
+            Entry::Occupied(entry) => {
+                self.uncount(&visit.caller.principal);
+                Arc::clone(entry.get())
+            }
+            Entry::Vacant(entry) => Arc::clone(entry.insert(Arc::new(session))),
+        };
+        drop(shard);
+        Ok(revived)
+    }
+
+    fn session(&self, id: Arc<str>, caller: Caller, now: Instant) -> Session {
+        Session::new(id, caller, now, self.stopping.child_token()).sharing(&self.budget)
+    }
+
+    fn count(&self, principal: &Arc<str>, now: Instant) -> Result<(), Refusal> {
+        if self.is_full(principal) {
+            self.press(now);
+        }
         let mut counts = lock(&self.counts);
-        let all: usize = counts.values().sum();
-        let own = counts.get(principal).copied().unwrap_or_default();
-        if all >= self.limits.sessions || own >= self.limits.sessions_per_principal {
+        if is_full(&counts, principal, &self.limits) {
             return Err(Refusal::Limit("sessions"));
         }
         *counts.entry(Arc::clone(principal)).or_default() += 1;
         Ok(())
+    }
+
+    fn is_full(&self, principal: &str) -> bool {
+        is_full(&lock(&self.counts), principal, &self.limits)
+    }
+
+    /// Makes room, not too often: looking at all sessions takes a while.
+    fn press(&self, now: Instant) {
+        let mut pressed = lock(&self.pressed);
+        if pressed.is_none_or(|last| now.saturating_duration_since(last) >= PAUSE) {
+            *pressed = Some(now);
+            drop(pressed);
+            self.forget(now, PAUSE);
+        }
     }
 
     fn uncount(&self, principal: &Arc<str>) {
@@ -108,9 +235,16 @@ impl Sessions {
 
     fn shard(&self, id: &str) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Session>>> {
         let [first, rest @ ..] = &self.shards;
-        let place = id.as_bytes().first().map_or(0, |byte| usize::from(*byte) % SHARDS);
+        // From the middle: ids begin alike.
+        let place = id.as_bytes().get(id.len() / 2).map_or(0, |byte| usize::from(*byte) % SHARDS);
         lock(place.checked_sub(1).and_then(|place| rest.get(place)).unwrap_or(first))
     }
+}
+
+fn is_full(counts: &HashMap<Arc<str>, usize>, principal: &str, limits: &Limits) -> bool {
+    let all: usize = counts.values().sum();
+    let own = counts.get(principal).copied().unwrap_or_default();
+    all >= limits.sessions || own >= limits.sessions_per_principal
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -127,89 +261,12 @@ fn random_id() -> Result<Arc<str>, Refusal> {
 }
 
 const SHARDS: usize = 16;
+/// So many ended sessions are remembered.
+const ENDED: usize = 65_536;
+/// How often room is made, and how long a session is left alone even then.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What a session that comes back was told of the lists: nothing that is known.
+const UNTOLD: Revisions = Revisions { tools: u64::MAX, prompts: u64::MAX, resources: u64::MAX };
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use wasmgate_core::jsonrpc::Id;
-
-    use super::super::session::tests::{agreed, caller};
-    use super::*;
-    use crate::gateway::{Revisions, View};
-
-    fn sessions(most: usize, each: usize) -> Sessions {
-        Sessions::new(Limits { sessions: most, sessions_per_principal: each, ..Limits::default() })
-    }
-
-    fn open(sessions: &Sessions, principal: &str, now: Instant) -> Result<Arc<Session>, Refusal> {
-        let caller = Caller { principal: principal.into(), view: View::All };
-        sessions.open(caller, now, &CancellationToken::new())
-    }
-
-    #[test]
-    fn an_id_is_long_random_and_plain() {
-        let sessions = sessions(9, 9);
-        let ids: Vec<_> =
-            (0..3).map(|_| open(&sessions, "a", Instant::now()).unwrap().id.to_string()).collect();
-        assert!(ids.iter().all(|id| id.len() == 43 && id.bytes().all(|b| b.is_ascii_graphic())));
-        assert!(ids[0] != ids[1] && ids[1] != ids[2]);
-    }
-
-    #[test]
-    fn a_session_is_found_by_its_own_caller_only() {
-        let sessions = sessions(9, 9);
-        let now = Instant::now();
-        let session = sessions.open(caller(), now, &CancellationToken::new()).unwrap();
-        assert!(sessions.find(&session.id, &caller(), now).is_ok());
-        let thief = Caller { principal: "bob".into(), view: View::All };
-        assert!(sessions.find(&session.id, &thief, now).is_err());
-        let server = wasmgate_core::name::ServerName::new("time").unwrap();
-        let elsewhere = Caller { view: View::One(server), ..caller() };
-        assert!(sessions.find(&session.id, &elsewhere, now).is_err());
-        assert!(sessions.find("nope", &caller(), now).is_err());
-        // Failed attempts leave the session to its owner.
-        assert!(sessions.find(&session.id, &caller(), now).is_ok());
-        sessions.close(&session);
-        assert!(sessions.find(&session.id, &caller(), now).is_err());
-        assert!(session.ended.is_cancelled());
-    }
-
-    #[test]
-    fn sessions_are_limited_for_each_and_for_all() {
-        let sessions = sessions(3, 2);
-        let now = Instant::now();
-        let first = open(&sessions, "a", now).unwrap();
-        open(&sessions, "a", now).unwrap();
-        assert!(matches!(open(&sessions, "a", now), Err(Refusal::Limit(_))));
-        open(&sessions, "b", now).unwrap();
-        assert!(matches!(open(&sessions, "c", now), Err(Refusal::Limit(_))));
-        sessions.close(&first);
-        sessions.close(&first);
-        assert!(open(&sessions, "a", now).is_ok());
-        assert!(open(&sessions, "a", now).is_err());
-    }
-
-    #[test]
-    fn unused_sessions_are_swept_and_busy_ones_stay() {
-        let sessions = sessions(9, 9);
-        let start = Instant::now();
-        let minute = Duration::from_secs(60);
-        let silent = open(&sessions, "a", start).unwrap();
-        let idle = open(&sessions, "a", start).unwrap();
-        let busy = open(&sessions, "a", start).unwrap();
-        let streaming = open(&sessions, "a", start).unwrap();
-        for session in [&idle, &busy, &streaming] {
-            session.touch(start);
-            session.agree(agreed("2025-11-25"), Revisions::default()).unwrap();
-        }
-        let _call = busy.begin(&Id::number(1), 9).unwrap();
-        let _stream = streaming.listen(9).unwrap();
-        assert_eq!(sessions.sweep(start + minute), 0);
-        assert_eq!(sessions.sweep(start + minute + Duration::from_secs(1)), 1);
-        assert!(silent.ended.is_cancelled());
-        assert_eq!(sessions.sweep(start + 30 * minute + Duration::from_secs(1)), 1);
-        assert!(idle.ended.is_cancelled());
-        assert_eq!(sessions.sweep(start + 600 * minute), 0);
-    }
-}
+mod tests;

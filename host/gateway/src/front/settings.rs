@@ -47,9 +47,9 @@ pub struct Limits {
     pub stall: Duration,
     /// Open connections.
     pub connections: usize,
-    /// Legacy sessions.
+    /// Legacy sessions in memory.
     pub sessions: usize,
-    /// Legacy sessions of one principal. With one shared token that is all clients together.
+    /// Legacy sessions of one principal in memory. With one shared token that is all clients together.
     pub sessions_per_principal: usize,
     /// Calls in flight in one session.
     pub in_flight: usize,
@@ -57,7 +57,7 @@ pub struct Limits {
     pub streams: usize,
     /// How long a session may exist before its client says `notifications/initialized` or asks something.
     pub unconfirmed: Duration,
-    /// How long a session may be idle.
+    /// How long an idle session is kept in memory; what was agreed with its client stands in its id.
     pub idle: Duration,
     /// How long a request waits for the configuration to be loaded.
     pub patience: Duration,
@@ -77,7 +77,7 @@ impl Default for Limits {
             in_flight: 256,
             streams: 8,
             unconfirmed: Duration::from_secs(60),
-            idle: Duration::from_secs(30 * 60),
+            idle: Duration::from_secs(5 * 60),
             patience: Duration::from_secs(60),
         }
     }

@@ -11,9 +11,6 @@ use tokio::time::{Instant, Sleep, sleep};
 /// How long a stream is silent before a comment keeps it alive.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How long a call of a client that can come back is silent before its stream is opened: from then on it can.
-pub(super) const RESUMABLE: Duration = Duration::from_secs(2);
-
 /// One event on its way out.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Event {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 use wasmgate_core::index::Kind;
 use wasmgate_core::json::Json;
+use wasmgate_core::mcp::{ParamHeader, param_headers};
 
 use super::{Gateway, State, View, extensions};
 use crate::upstream::Status;
@@ -69,6 +70,15 @@ impl Gateway {
         Some(Offering { capabilities, instructions: instructions(view, &visible) })
     }
 
+    /// The arguments of a listed tool that clients repeat in headers.
+    pub fn param_headers(&self, view: &View, tool: &str) -> Vec<ParamHeader> {
+        let now = self.current.load();
+        let entry = now.index(view).and_then(|index| index.list(Kind::Tools).find(tool));
+        let schema = entry.and_then(|entry| entry.item.member("inputSchema"));
+        // A tool that nobody could call so is called by nobody who keeps to the rules.
+        schema.and_then(|schema| param_headers(&schema).ok()).unwrap_or_default()
+    }
+
     /// Whether lists of this kind are served in a view: what [`Gateway::offering`] does not name is an unknown method
     /// (2026-07-28 server/discover).
     pub(super) fn offers(&self, view: &View, kind: Kind) -> bool {
@@ -129,7 +139,7 @@ fn has(visible: &[&Status], capability: &str) -> bool {
     visible.is_empty() || visible.iter().any(offers)
 }
 
-fn shows(view: &View, status: &Status) -> bool {
+pub(super) fn shows(view: &View, status: &Status) -> bool {
     match view {
         View::All => true,
         View::One(name) => status.server.name == *name,

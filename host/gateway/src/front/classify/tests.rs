@@ -46,13 +46,17 @@ fn a_request_that_describes_itself_is_modern() {
     check("2026-07-28 | resources/read | a://b", &modern("resources/read", r#""uri":"a://b","#), MODERN_ERA);
     check("2026-07-28 | prompts/get | =?base64?w6Q=?=", &modern("prompts/get", r#""name":"ä","#), MODERN_ERA);
     check("stdio", &modern("tools/call", r#""name":"echo","#), MODERN_ERA);
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        check(&format!("2026-07-28 | {method} | t-1"), &modern(method, r#""taskId":"t-1","#), MODERN_ERA);
+        check("stdio", &modern(method, r#""taskId":"t-1","#), MODERN_ERA);
+    }
 }
 
 #[test]
 fn headers_must_say_what_the_body_says() {
-    let version = || Err(Misfit::Header("MCP-Protocol-Version"));
-    let method = || Err(Misfit::Header("Mcp-Method"));
-    let name = || Err(Misfit::Header("Mcp-Name"));
+    let version = || Err(Misfit::Header("MCP-Protocol-Version".into()));
+    let method = || Err(Misfit::Header("Mcp-Method".into()));
+    let name = || Err(Misfit::Header("Mcp-Name".into()));
     let call = modern("tools/call", r#""name":"danger","#);
     check("- | tools/call | danger", &call, version());
     check("! | tools/call | danger", &call, version());
@@ -70,6 +74,12 @@ fn headers_must_say_what_the_body_says() {
     check("2026-07-28 | tools/call", &modern("tools/call", ""), MODERN_ERA);
     check("2026-07-28 | tools/list | !", &modern("tools/list", ""), name());
     check("2026-07-28 | resources/read | x", &modern("resources/read", r#""uri":"y","#), name());
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let body = modern(method, r#""taskId":"t-1","name":"t-2","#);
+        check(&format!("2026-07-28 | {method} | -"), &body, name());
+        check(&format!("2026-07-28 | {method} | t-2"), &body, name());
+        check(&format!("2026-07-28 | {method} | T-1"), &body, name());
+    }
 }
 
 #[test]
@@ -86,7 +96,7 @@ fn versions_that_are_not_served_in_that_way_are_named() {
     row("nonsense");
     check("2099-01-01", r#"{"id":1,"method":"tools/list"}"#, Err(Misfit::NoMeta));
     check("2024-01-01", r#"{"id":1,"method":"tools/list"}"#, Err(Misfit::Version("2024-01-01".into())));
-    check("!", r#"{"id":1,"method":"tools/list"}"#, Err(Misfit::Header("MCP-Protocol-Version")));
+    check("!", r#"{"id":1,"method":"tools/list"}"#, Err(Misfit::Header("MCP-Protocol-Version".into())));
 }
 
 #[test]

@@ -179,7 +179,14 @@ async fn malformed_requests_are_refused_each_in_its_way() {
         (post(&[JSON], r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#), "400", "-32600"),
         (post(&[JSON], r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#), "400", "-32600"),
         (post(&[JSON], r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#), "400", "-32600"),
-        (post(&[JSON], r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), "400", "session_required"),
+        (post(&[JSON], r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#), "200", r#""result":{}"#),
+        (post(&[JSON], r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#), "200", r#""tools":["#),
+        (post(&[JSON], r#"{"jsonrpc":"2.0","id":1,"method":"x/y"}"#), "400", "session_required"),
+        (
+            post(&[JSON], r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
+            "400",
+            "session_required",
+        ),
         (
             post(&[JSON, "Mcp-Session-Id: guess"], r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#),
             "404",

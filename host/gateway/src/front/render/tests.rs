@@ -216,9 +216,9 @@ fn refusals_of_the_front() {
     let unreadable = ReadError { code: code::PARSE, id: None, detail: "not JSON".into() };
     check_refusal(&Refusal::Unreadable(unreadable), expect![[r#"400 {"code":-32700,"message":"not JSON"}"#]]);
     check_refusal(
-        &Refusal::Misfit(Misfit::Header("Mcp-Name")),
+        &Refusal::Misfit(Misfit::Header("Mcp-Name".into())),
         expect![[
-            r#"400 {"code":-32020,"message":"the header Mcp-Name must be there once and match the body"}"#
+            r#"400 {"code":-32020,"message":"the header Mcp-Name must say, once, what the body says"}"#
         ]],
     );
     check_refusal(
@@ -249,6 +249,7 @@ fn refusals_of_the_front() {
         (Refusal::Params("level: x"), 200, code::INVALID_PARAMS),
         (Refusal::NoSession, 400, code::INVALID_REQUEST),
         (Refusal::UnknownSession, 404, code::INVALID_REQUEST),
+        (Refusal::UnknownEvent, 400, code::INVALID_REQUEST),
         (Refusal::Uninitialized, 200, code::INVALID_REQUEST),
         (Refusal::Initialized, 400, code::INVALID_REQUEST),
         (Refusal::IdInUse, 400, code::INVALID_REQUEST),
