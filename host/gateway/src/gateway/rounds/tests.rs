@@ -63,6 +63,7 @@ impl World {
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            left_out: Vec::new(),
         };
         Rounds {
             pipeline: &self.pipeline,
