@@ -4,12 +4,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wasmgate_core::index::{Kind, List};
 use wasmgate_core::json::Json;
+use wasmgate_core::mcp::MODERN;
 use wasmgate_core::pipeline::Exchange;
 use wasmgate_core::seal::{Purpose, Scope};
 
+use super::offering::shows;
 use super::phases::{Sent, towards_client, towards_server};
 use super::snapshot::Snapshot;
 use super::{CallError, Gateway, Request, View};
+use crate::upstream::{Keeping, Offer};
 
 /// A list asked for this soon after the start waits for servers in their first start, because a client that does not
 /// listen for changes would otherwise never see them. Calls, `initialize` and `discover` never wait.
@@ -58,12 +61,37 @@ impl Gateway {
         let page = self.page_asked_for(request, kind, list, params)?;
         let (result, more) =
             list.page(page).ok_or_else(|| CallError::InvalidParams("cursor: no longer valid".into()))?;
+        let hinted = self.hinted(now, request, kind, result);
+        let result = hinted.as_ref().unwrap_or(result);
         if !more {
             return Ok(result.clone());
         }
         let cursor =
             self.cursor(&request.principal, &format!("{} {}", place(request, kind, list), page + 1))?;
         Ok(result.with_member("nextCursor", &Json::of(&cursor)))
+    }
+
+    /// The page with what says how long it may be kept, the same for all pages of a list (2026-07-28
+    /// server/utilities/caching); older clients know no such thing. What list filters or interceptors make of a list may
+    /// be another thing for every client.
+    fn hinted(&self, now: &Snapshot, request: &Request, kind: Kind, page: &Json) -> Option<Json> {
+        if !MODERN.contains(&request.version) {
+            return None;
+        }
+        let visible = now.servers.iter().filter(|status| shows(&request.view, status));
+        // A server that has not come up will change the list.
+        let keepings = visible.map(|status| {
+            status.offer.as_deref().map_or(Some(Keeping::default()), |offer| keeping(offer, kind))
+        });
+        let all = keepings.flatten().reduce(Keeping::and).unwrap_or_default();
+        let is_public = all.is_public && !now.generation.changes(kind);
+        let scope = if is_public { "public" } else { "private" };
+        Some(
+            page.with_members(&[
+                ("ttlMs", Some(&Json::of(&all.ttl))),
+                ("cacheScope", Some(&Json::of(scope))),
+            ]),
+        )
     }
 
     /// Waits until the servers have settled and the snapshot shows it.
@@ -103,6 +131,17 @@ impl Gateway {
         let sealed = self.sealer.seal(cursor_of(principal), expires, payload.as_bytes(), nonce()?);
         sealed.map_err(|_| CallError::NotServing("out of randomness"))
     }
+}
+
+/// How long a server lets its list be kept; None when it has none.
+fn keeping(offer: &Offer, kind: Kind) -> Option<Keeping> {
+    let (capability, keeping) = match kind {
+        Kind::Tools => ("tools", offer.keepings.tools),
+        Kind::Prompts => ("prompts", offer.keepings.prompts),
+        Kind::Resources => ("resources", offer.keepings.resources),
+        Kind::Templates => ("resources", offer.keepings.templates),
+    };
+    offer.capabilities.member(capability).map(|_| keeping)
 }
 
 /// What a cursor belongs to: a list of a view, as it is now.

@@ -136,6 +136,20 @@ fn modern(seen: &Seen, call: &dyn Fn(&Seen) -> Reply) -> Reply {
     Reply::result(seen, result)
 }
 
+/// The same server, but it says how long its tools and resources may be kept.
+fn kept(seen: &Seen) -> Reply {
+    match seen.rpc().as_str() {
+        "tools/list" => Reply::result(
+            seen,
+            r#"{"tools":[{"name":"a"},{"name":"b"},{"name":"c"}],"ttlMs":5000,"cacheScope":"public"}"#,
+        ),
+        "resources/list" => {
+            Reply::result(seen, r#"{"resources":[{"uri":"x:a"}],"ttlMs":7,"cacheScope":"private"}"#)
+        }
+        _ => modern(seen, &|seen: &Seen| echo(seen)),
+    }
+}
+
 /// Answers with the method and the params that came, without `_meta`.
 fn echo(seen: &Seen) -> Reply {
     let params = seen.body.as_ref().and_then(|body| body.member("params")).unwrap();
@@ -256,6 +270,35 @@ fn marks(event: &str) -> Arc<dyn Stage> {
         let phase = if phase == Phase::Request { "in" } else { "out" };
         StageAnswer::Changed(payload.with_member(phase, &Json::of("seen")))
     })
+}
+
+#[tokio::test]
+async fn lists_say_how_long_they_may_be_kept() {
+    let hints = |page: &Json| {
+        let [ttl, scope] = page.pick(["ttlMs", "cacheScope"]);
+        (ttl.map(|ttl| ttl.as_str().to_owned()), scope.map(|scope| scope.string().unwrap().into_owned()))
+    };
+    let says = |ttl: &str, scope: &str| (Some(ttl.to_owned()), Some(scope.to_owned()));
+    let world = |stages: Vec<Arc<dyn Stage>>| async move {
+        let site = Site::start(|seen| kept(&seen)).await;
+        let first = generation(&site, 2, stages);
+        World::of(site, first).await
+    };
+    let plain = world(Vec::new()).await;
+    let first = plain.ask("tools/list", "{}").await.unwrap();
+    assert_eq!(hints(&first), says("5000", "public"));
+    let cursor = first.member("nextCursor").unwrap();
+    let second = plain.ask("tools/list", &format!(r#"{{"cursor":{}}}"#, cursor.as_str())).await.unwrap();
+    assert_eq!(hints(&second), hints(&first), "the same on every page");
+    assert_eq!(hints(&plain.ask("resources/list", "{}").await.unwrap()), says("7", "private"));
+    let silent = plain.ask("resources/templates/list", "{}").await.unwrap();
+    assert_eq!(hints(&silent), says("0", "private"), "who says nothing allows nothing");
+    let (mut old, _events) = request("tools/list", "{}");
+    old.version = V2025_11_25;
+    assert_eq!(hints(&plain.gateway.request(old).await.unwrap()), (None, None));
+    let filtered = world(vec![renames("tools/list", &[("a", None)])]).await;
+    let shown = filtered.ask("tools/list", "{}").await.unwrap();
+    assert_eq!(hints(&shown), says("5000", "private"), "a filter may show everybody something else");
 }
 
 #[tokio::test]

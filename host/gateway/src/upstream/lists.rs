@@ -14,7 +14,7 @@ use super::handshake::Greeting;
 use super::incoming::Kinds;
 use super::link::{Link, Question};
 use super::questions::METHOD_NOT_FOUND;
-use super::{Answer, Fault, LeftOut, Offer};
+use super::{Answer, Fault, Keeping, Keepings, LeftOut, Offer};
 
 /// Reads the lists of one server.
 pub(super) struct Lists<'a> {
@@ -40,6 +40,7 @@ impl Lists<'_> {
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
+            keepings: Keepings::default(),
         };
         self.again(&empty, Kinds::ALL).await
     }
@@ -50,13 +51,16 @@ impl Lists<'_> {
         let (tools, prompts) = (wanted(Kinds::TOOLS, "tools"), wanted(Kinds::PROMPTS, "prompts"));
         let resources = wanted(Kinds::RESOURCES, "resources");
         let (tools, prompts, resources, templates) = tokio::join!(
-            self.read(TOOLS, tools, &old.tools),
-            self.read(PROMPTS, prompts, &old.prompts),
-            self.read(RESOURCES, resources, &old.resources),
-            self.read(TEMPLATES, resources, &old.templates),
+            self.read(TOOLS, tools, (&old.tools, old.keepings.tools)),
+            self.read(PROMPTS, prompts, (&old.prompts, old.keepings.prompts)),
+            self.read(RESOURCES, resources, (&old.resources, old.keepings.resources)),
+            self.read(TEMPLATES, resources, (&old.templates, old.keepings.templates)),
         );
-        let (tools, left_out) = self.sieve(tools, &old.left_out);
-        Offer { tools, left_out, prompts, resources, templates, ..old.clone() }
+        let keepings =
+            Keepings { tools: tools.1, prompts: prompts.1, resources: resources.1, templates: templates.1 };
+        let (prompts, resources, templates) = (prompts.0, resources.0, templates.0);
+        let (tools, left_out) = self.sieve(tools.0, &old.left_out);
+        Offer { tools, left_out, prompts, resources, templates, keepings, ..old.clone() }
     }
 
     /// Without the tools that clients of 2026-07-28 would not take: a bad annotation of one must not be the end of the
@@ -80,20 +84,21 @@ impl Lists<'_> {
         (kept, left_out)
     }
 
-    async fn read(&self, list: List, is_wanted: bool, old: &[Json]) -> Vec<Json> {
+    async fn read(&self, list: List, is_wanted: bool, old: (&[Json], Keeping)) -> (Vec<Json>, Keeping) {
+        let old = || (old.0.to_vec(), old.1);
         if !is_wanted {
-            return old.to_vec();
+            return old();
         }
         match self.pages(list).await {
             Ok(items) => items,
             Err(trouble) => {
                 tracing::warn!(server = %self.server.name, list = list.method, %trouble, "list could not be read");
-                old.to_vec()
+                old()
             }
         }
     }
 
-    async fn pages(&self, list: List) -> Result<Vec<Json>, Trouble> {
+    async fn pages(&self, list: List) -> Result<(Vec<Json>, Keeping), Trouble> {
         let patience = Patience::of(self.server.deadlines.idle, Instant::now().into_std());
         Pages { link: self.link, era: self.era, patience }.read(list).await
     }
@@ -104,7 +109,7 @@ impl Lists<'_> {
 /// # Errors
 /// [`Trouble`] when they cannot be read.
 pub(super) async fn tools(link: &Link, era: &Era, patience: Patience) -> Result<Vec<Json>, Trouble> {
-    Pages { link, era, patience }.read(TOOLS).await
+    Ok(Pages { link, era, patience }.read(TOOLS).await?.0)
 }
 
 /// Reads all pages of a list.
@@ -116,11 +121,13 @@ struct Pages<'a> {
 }
 
 impl Pages<'_> {
-    async fn read(&self, list: List) -> Result<Vec<Json>, Trouble> {
+    async fn read(&self, list: List) -> Result<(Vec<Json>, Keeping), Trouble> {
         let (mut items, mut seen, mut cursor) = (Vec::new(), HashSet::new(), None::<Json>);
+        let mut keeping = None::<Keeping>;
         for _ in 0..MAX_PAGES {
             let page = self.page(list, cursor.as_ref()).await?;
-            let Some(page) = page else { return Ok(items) };
+            let Some(page) = page else { return Ok((items, keeping.unwrap_or_default())) };
+            keeping = Some(keeping.map_or(keeping_of(&page), |so_far| so_far.and(keeping_of(&page))));
             let elements =
                 page.member(list.key).and_then(|value| value.elements()).ok_or(Trouble::NoList(list.key))?;
             items.extend(elements.iter().filter(|item| item.is_object()).map(Json::detached));
@@ -128,7 +135,7 @@ impl Pages<'_> {
                 return Err(Trouble::Endless);
             }
             match page.member("nextCursor").filter(|next| !next.is_null()) {
-                None => return Ok(items),
+                None => return Ok((items, keeping.unwrap_or_default())),
                 Some(next) if seen.insert(next.clone()) => cursor = Some(next),
                 Some(_) => return Err(Trouble::Loop),
             }
@@ -164,6 +171,13 @@ impl LeftOut {
     }
 }
 
+/// What a page says of itself; what says nothing is not to be kept.
+fn keeping_of(page: &Json) -> Keeping {
+    let [ttl, scope] = page.pick(["ttlMs", "cacheScope"]);
+    let is_public = scope.as_ref().and_then(Json::string).as_deref() == Some("public");
+    Keeping { ttl: ttl.and_then(|ttl| ttl.as_str().parse().ok()).unwrap_or_default(), is_public }
+}
+
 /// Whether two offers are the same to whoever lists them.
 pub(super) fn is_same(a: &Arc<Offer>, b: &Offer) -> bool {
     a.tools == b.tools
@@ -171,6 +185,7 @@ pub(super) fn is_same(a: &Arc<Offer>, b: &Offer) -> bool {
         && a.prompts == b.prompts
         && a.resources == b.resources
         && a.templates == b.templates
+        && a.keepings == b.keepings
 }
 
 /// Why a list could not be read.

@@ -142,6 +142,30 @@ pub struct Offer {
     pub resources: Vec<Json>,
     /// `resources/templates/list` items.
     pub templates: Vec<Json>,
+    /// How long the lists may be kept.
+    pub keepings: Keepings,
+}
+
+/// How long a list may be kept, and by whom (2026-07-28 server/utilities/caching). By default not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keeping {
+    /// In milliseconds.
+    pub ttl: u64,
+    /// Whether it is the same for everybody.
+    pub is_public: bool,
+}
+
+/// How long the lists of an offer may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Keepings {
+    /// `tools/list`.
+    pub tools: Keeping,
+    /// `prompts/list`.
+    pub prompts: Keeping,
+    /// `resources/list`.
+    pub resources: Keeping,
+    /// `resources/templates/list`.
+    pub templates: Keeping,
 }
 
 /// A tool that clients would not take.
@@ -184,6 +208,14 @@ pub struct Status {
     pub state: State,
     /// What it offers, or offered when it was last ready.
     pub offer: Option<Arc<Offer>>,
+}
+
+impl Keeping {
+    /// What holds for two lists, or two pages, together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { ttl: self.ttl.min(other.ttl), is_public: self.is_public && other.is_public }
+    }
 }
 
 impl Offer {

@@ -9,7 +9,7 @@ use wasmgate_core::pipeline::Party;
 
 use super::*;
 use crate::shutdown::Tasks;
-use crate::upstream::{Answer, Event, Parked, Resumed, Waiting};
+use crate::upstream::{Answer, Event, Keepings, Parked, Resumed, Waiting};
 
 /// A call that ends with what it was told.
 struct Told(Arc<Mutex<Vec<(String, Reply)>>>);
@@ -64,6 +64,7 @@ impl World {
             resources: Vec::new(),
             templates: Vec::new(),
             left_out: Vec::new(),
+            keepings: Keepings::default(),
         };
         Rounds {
             pipeline: &self.pipeline,
