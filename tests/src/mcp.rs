@@ -70,6 +70,12 @@ impl Legacy {
         client
     }
 
+    /// The same session, asked elsewhere.
+    #[must_use]
+    pub fn at(&self, door: Door) -> Self {
+        Self { door, ..self.clone() }
+    }
+
     /// A POST of this session, for any body.
     pub fn post(&self, body: impl Into<bytes::Bytes>) -> Ask {
         self.dress(self.door.post(body))

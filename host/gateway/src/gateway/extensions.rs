@@ -163,10 +163,12 @@ mod tests {
             info: None,
             instructions: None,
             tools: Vec::new(),
+            left_out: Vec::new(),
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
             left_out: Vec::new(),
+            keepings: crate::upstream::Keepings::default(),
         };
         let old = r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"io.modelcontextprotocol/ui":{"a":1},"x/y":{}}}"#;
         let new = r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"io.modelcontextprotocol/ui":{"b":2}},"experimental":{"e":{}}}"#;

@@ -1,3 +1,5 @@
+//! What is kept of streams, for whom, and what is not.
+
 use futures_util::FutureExt as _;
 
 use super::*;

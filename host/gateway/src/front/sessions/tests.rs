@@ -1,3 +1,5 @@
+//! Sessions that are found, forgotten, brought back and ended.
+
 use std::time::Duration;
 
 use wasmgate_core::jsonrpc::Id;
@@ -99,7 +101,7 @@ fn unused_sessions_are_forgotten_and_busy_ones_stay() {
     open(&sessions, "a", start).unwrap();
     opened(&sessions, "a", start);
     let wordy = opened(&sessions, "a", start).0;
-    wordy.set_level("info");
+    wordy.set_level("info", None);
     drop(wordy);
     let busy = opened(&sessions, "a", start).0;
     let streaming = opened(&sessions, "a", start).0;
