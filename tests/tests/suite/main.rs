@@ -17,6 +17,7 @@ mod conformance_client;
 mod containers;
 mod demo;
 mod distribution;
+mod eras;
 mod faults;
 mod fidelity;
 mod foreign;

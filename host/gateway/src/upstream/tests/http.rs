@@ -180,6 +180,53 @@ async fn a_lost_session_is_renewed_and_only_reading_is_repeated() {
 }
 
 #[tokio::test]
+async fn a_session_that_dies_under_many_calls_is_renewed_once() {
+    let is_dead = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (held, mut waiting) = mpsc::unbounded_channel();
+    let site = Site::start({
+        let is_dead = Arc::clone(&is_dead);
+        move |seen| match (seen.rpc().as_str(), seen.header("mcp-session-id")) {
+            ("initialize", _) if is_dead.load(Ordering::SeqCst) => {
+                Reply::result(&seen, r#"{"protocolVersion":"2025-06-18","capabilities":{}}"#)
+                    .with("mcp-session-id", "s2")
+            }
+            (_, Some("s1")) if is_dead.load(Ordering::SeqCst) => Reply::status(404),
+            ("resources/read", Some("s1")) => {
+                let (reply, stream) = Reply::events();
+                held.send(stream).unwrap();
+                reply
+            }
+            ("resources/read", Some("s2")) => Reply::result(&seen, r#"{"ok":1}"#),
+            _ => legacy(&seen),
+        }
+    })
+    .await;
+    let pool = pool(vec![remote(&site)]);
+    until(&pool, |status| status.state == State::Ready).await;
+    let read = |pool: Arc<super::Pool>| async move {
+        let (to, _unread) = mpsc::channel(1);
+        ask(&pool, "p", "resources/read", r#"{"uri":"a:b"}"#, to).await
+    };
+    let in_flight: Vec<_> = (0..20).map(|_| tokio::spawn(read(Arc::clone(&pool)))).collect();
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(waiting.recv().await.unwrap());
+    }
+    is_dead.store(true, Ordering::SeqCst);
+    // Twenty more find the session dead; those in flight on it are cut off by the server.
+    let late: Vec<_> = (0..20).map(|_| tokio::spawn(read(Arc::clone(&pool)))).collect();
+    for call in late {
+        assert_eq!(text(call.await.unwrap()), r#"{"ok":1}"#);
+    }
+    drop(streams);
+    for call in in_flight {
+        assert!(matches!(call.await.unwrap(), Err(Fault::Crashed(_))), "they may have been looked at");
+    }
+    assert_eq!(site.of("initialize").len(), 2, "one renewal for all");
+    pool.close().await;
+}
+
+#[tokio::test]
 async fn what_is_too_large_fails_its_call() {
     let site = site(|seen| {
         let filler = "x".repeat(1 << 20);
