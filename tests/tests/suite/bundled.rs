@@ -68,6 +68,11 @@ async fn a_secret_read_from_one_server_does_not_go_to_another() {
     // Another session has read nothing.
     let other: Value = gw.legacy().await.request("tools/call", send("web")).await;
     assert!(other.get("result").is_some(), "{other}");
+    // Nobody gets round it by opening no session.
+    let mut alone = client.clone();
+    alone.session = None;
+    alone.call("vault__env", json!({})).await;
+    assert_eq!(alone.call_fails("web__text", json!({"text": SECRET})).await["data"]["code"], "refused");
     let ended = gw.stop().await;
     assert!(!ended.stderr.contains(SECRET), "a secret was logged");
 }

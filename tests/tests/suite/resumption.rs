@@ -62,6 +62,27 @@ async fn a_call_whose_stream_broke_is_gone_on_with() {
 }
 
 #[tokio::test]
+async fn a_call_that_says_nothing_can_be_come_back_to_and_cancelled() {
+    let gw = gateway().catalog(good("fx")).start().await;
+    gw.ready(["fx"]).await;
+    let client = gw.alone("fx").await;
+    // Its stream is opened although there is nothing to say.
+    let (id, mut silent) = client.open("tools/call", json!({"name": "slow", "arguments": {}})).await;
+    let primer = next(&mut silent).await;
+    assert_eq!(
+        (primer.data.as_str(), silent.headers["content-type"].to_str()),
+        ("", Ok("text/event-stream"))
+    );
+    drop(silent);
+    client.call("wait_started", json!({"count": 1})).await;
+    let mut again = come_back(&client, &primer.id.expect("an id")).await;
+    client.notify("notifications/cancelled", json!({"requestId": id})).await;
+    assert!(again.sse().await.is_none(), "who cancels gets no answer");
+    assert_eq!(client.call("wait_cancelled", json!({"count": 1})).await["content"][0]["text"], "1");
+    gw.stop().await;
+}
+
+#[tokio::test]
 async fn the_newest_connection_has_the_stream() {
     let gw = gateway().catalog(good("fx")).start().await;
     gw.ready(["fx"]).await;

@@ -98,11 +98,11 @@ impl Calling {
         caller: &Caller,
         question: Question,
         wants: Wants,
-        in_flight: Option<(Arc<str>, InFlight)>,
+        in_flight: Option<(Option<Arc<str>>, InFlight)>,
     ) -> Self {
         let (events, receiver) = channel(&wants);
         let (session, in_flight) = in_flight.unzip();
-        let (request, answer) = question.split(caller, session, events);
+        let (request, answer) = question.split(caller, session.flatten(), events);
         let future = Box::pin(run(gateway, request, answer, Beside { in_flight, asking: None }));
         Self { future, events: receiver, said: None, wants, state: State::Running, outlives: None }
     }
@@ -116,7 +116,7 @@ impl Calling {
         in_flight: InFlight,
     ) -> Self {
         let (events, receiver) = channel(&wants);
-        let (request, answer) = question.split(&session.caller, Some(Arc::clone(&session.id)), events);
+        let (request, answer) = question.split(&session.caller, session.known_as(), events);
         let (asking, said) = Asking::new(Arc::clone(session));
         let beside = Beside { in_flight: Some(in_flight), asking: Some(asking) };
         let future = Box::pin(run(gateway, request, answer, beside));

@@ -227,7 +227,7 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
             if can_be_asked {
                 return Ok(Step::Call(Calling::asking(gateway, session, question, wants, in_flight)));
             }
-            let in_flight = Some((Arc::clone(&session.id), in_flight));
+            let in_flight = Some((session.known_as(), in_flight));
             Ok(Step::Call(Calling::new(gateway, &session.caller, question, wants, in_flight)))
         }
     }
@@ -239,7 +239,7 @@ fn request_of(session: &Session, agreed: &Agreed, method: &str, params: Option<J
         view: session.caller.view.clone(),
         id: next_id(),
         principal: Arc::clone(&session.caller.principal),
-        session: Some(Arc::clone(&session.id)),
+        session: session.known_as(),
         method: method.into(),
         params,
         client: Arc::clone(&agreed.client),

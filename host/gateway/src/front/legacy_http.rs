@@ -93,7 +93,7 @@ pub(super) fn is_served_alone(message: &Message) -> bool {
 }
 
 /// A session of one request, for clients that never opened one: of the version they name, and they can be asked
-/// nothing.
+/// nothing. Nobody else hears of it.
 pub(super) fn alone(front: &Front, caller: &Caller, head: &Parts) -> Arc<Session> {
     let version = match McpHeaders::of(&head.headers).version {
         Field::One(version) => LEGACY.iter().find(|known| **known == version).copied(),
@@ -102,7 +102,7 @@ pub(super) fn alone(front: &Front, caller: &Caller, head: &Parts) -> Arc<Session
     let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
     let agreed = Agreed { version: version.unwrap_or(V2025_03_26), client: Arc::new(client) };
     let ended = front.tasks.stopping().child_token();
-    let session = Session::new(next_id(), caller.clone(), Instant::now(), ended);
+    let session = Session::new(next_id(), caller.clone(), Instant::now(), ended).passing();
     // It is new: nothing was agreed before.
     let _ = session.agree(agreed, Revisions::default());
     Arc::new(session)

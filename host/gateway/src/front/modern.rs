@@ -62,6 +62,7 @@ pub(super) fn receive(
                 method: asked.method.into(),
                 version: asked.version,
             };
+            let in_flight = in_flight.map(|(session, call)| (Some(session), call));
             Step::Call(Calling::new(Arc::clone(gateway), caller, question, wants, in_flight))
         }
     }

@@ -41,6 +41,8 @@ pub(super) struct Session {
     pub(super) ended: CancellationToken,
     /// Where answers go when they do not go back with the request (HTTP+SSE).
     answers: OnceLock<mpsc::Sender<Step>>,
+    /// Whether it is there for one request only.
+    passing: bool,
     /// What its streams carried, on HTTP.
     pub(super) replay: Replay,
     state: Mutex<State>,
@@ -107,13 +109,25 @@ impl Session {
         };
         let replay = Replay::new(Arc::default());
         let (token, answers) = (OnceLock::new(), OnceLock::new());
-        Self { id, caller, token, ended, answers, replay, state: Mutex::new(state) }
+        Self { id, caller, token, ended, answers, passing: false, replay, state: Mutex::new(state) }
     }
 
     /// With the streams of all sessions, what is kept of its own counts.
     pub(super) fn sharing(mut self, budget: &Arc<Budget>) -> Self {
         self.replay = Replay::new(Arc::clone(budget));
         self
+    }
+
+    /// A session of one request: it is no session to anybody else.
+    pub(super) fn passing(mut self) -> Self {
+        self.passing = true;
+        self
+    }
+
+    /// What interceptors know it as; None for a [passing](Self::passing) one, so that whatever they remember of sessions
+    /// is remembered of the principal, and a client cannot shed it by opening none.
+    pub(super) fn known_as(&self) -> Option<Arc<str>> {
+        (!self.passing).then(|| Arc::clone(&self.id))
     }
 
     /// Settles what `initialize` said; once.
@@ -481,6 +495,13 @@ pub(super) mod tests {
         session.end();
         assert_eq!(cancelled(&mut calls), [true, true]);
         assert!(session.ended.is_cancelled());
+    }
+
+    #[test]
+    fn a_session_of_one_request_is_known_to_nobody() {
+        let session = |id: &str| Session::new(id.into(), caller(), Instant::now(), CancellationToken::new());
+        assert_eq!(session("s").known_as().as_deref(), Some("s"));
+        assert_eq!(session("s").passing().known_as(), None);
     }
 
     #[test]
