@@ -192,7 +192,15 @@ fn slips_are_shown_with_their_cure() {
           |                                           ^
     "#]],
     );
-    check("servers: {a: {image: x, maxInFlight: 0}}\n", expect![[r#""#]]);
+    check(
+        "servers: {a: {image: x, maxInFlight: 0}}\n",
+        expect![[r#"
+        wasmgate.yaml:1:38: `0` is not how many at once: write a whole number, 1 or more
+          |
+        1 | servers: {a: {image: x, maxInFlight: 0}}
+          |                                      ^
+    "#]],
+    );
     check(
         "servers: {a: {image: x, protocol: modren}}\n",
         expect![[r#"

@@ -327,16 +327,7 @@ impl Slot {
         if !offers || matches!(ready.era, Era::Modern(_)) {
             return;
         }
-        let params = ObjectWriter::new().member("level", &Json::of(level)).finish();
-        let patience = Patience::of(LOG_LEVEL_LIMIT, Instant::now().into_std());
-        let question = Question {
-            method: "logging/setLevel",
-            params: Some(&params),
-            client: None,
-            events: None,
-            patience,
-        };
-        if !matches!(ready.link.ask(&ready.era, question).await, Ok(Answer::Result(_))) {
+        if !set_log_level(&ready.link, &ready.era, level).await {
             tracing::debug!(server = %self.server.load().name, level, "log level was not accepted");
         }
     }
@@ -393,6 +384,15 @@ async fn holding<F: Future>(
     }
     drop(permit);
     (None, start.await)
+}
+
+/// Asks a legacy server for this level; says whether it agrees.
+async fn set_log_level(link: &Link, era: &Era, level: &str) -> bool {
+    let params = ObjectWriter::new().member("level", &Json::of(level)).finish();
+    let patience = Patience::of(LOG_LEVEL_LIMIT, Instant::now().into_std());
+    let method = "logging/setLevel";
+    let question = Question { method, params: Some(&params), client: None, events: None, patience };
+    matches!(link.ask(era, question).await, Ok(Answer::Result(_)))
 }
 
 /// Ends a connection, giving calls in flight time unless the pool is closing.

@@ -144,8 +144,9 @@ impl Exchange {
         if answer.is_err() {
             talk.give_up().into_iter().for_each(|message| self.http.tell_aside(&self.era, message));
         }
-        if !(talk.is_abandoned() && answer.is_err()) {
-            cancel.settle(&answer);
+        match talk.is_abandoned() && answer.is_err() {
+            true => drop(cancel),
+            false => cancel.settle(&answer),
         }
         talk.finish(answer);
         // The server has had the replies; it may be slower to say so than to answer.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 use wasmgate_core::catalog::{Protocol, Server};
 
-use super::Shared;
+use super::{Shared, set_log_level};
 use crate::upstream::declared::Declared;
 use crate::upstream::era::Era;
 use crate::upstream::handshake::{Failure, greet};
@@ -53,6 +53,8 @@ enum Opening {
 struct Session {
     link: Link,
     era: Era,
+    /// Whether the server takes a log level in it.
+    has_levels: bool,
 }
 
 struct Used {
@@ -136,26 +138,38 @@ impl Sessions {
         Some(in_use)
     }
 
-    /// Closes what nobody has used for a while. Never returns.
+    /// Closes what nobody has used for a while, and passes the log level on. Never returns.
     pub(super) async fn tend(&self) -> Infallible {
         let mut ticks = interval(SWEEP);
+        let mut levels = self.shared.log_level.subscribe();
         loop {
-            ticks.tick().await;
-            self.table().retain(|_, entry| {
-                let is_old = entry.idle_since().is_some_and(|since| since.elapsed() >= IDLE);
-                let is_kept = entry.is_current() && !is_old;
-                if !is_kept {
-                    self.put_away(entry);
+            tokio::select! {
+                _ = ticks.tick() => self.sweep(),
+                Ok(()) = levels.changed() => {
+                    let level = levels.borrow_and_update().clone();
+                    let sessions: Vec<_> = self.table().values().filter_map(|entry| entry.session()).collect();
+                    let told = sessions.iter().map(|session| session.set_log_level(level.as_deref()));
+                    join_all(told).await;
                 }
-                is_kept
-            });
+            }
         }
     }
 
-    /// Lets calls in flight finish within `grace`, then ends every session.
+    fn sweep(&self) {
+        self.table().retain(|_, entry| {
+            let is_old = entry.idle_since().is_some_and(|since| since.elapsed() >= IDLE);
+            let is_kept = entry.is_current() && !is_old;
+            if !is_kept {
+                self.put_away(entry);
+            }
+            is_kept
+        });
+    }
+
+    /// Lets calls in flight finish within `grace`, then ends every session. May be dropped and called again.
     pub(super) async fn close(&self, grace: Duration) {
         self.over.cancel();
-        let entries: Vec<_> = self.table().drain().map(|(_, entry)| entry).collect();
+        let entries: Vec<_> = self.table().values().cloned().collect();
         join_all(entries.iter().map(|entry| entry.close(grace))).await;
     }
 
@@ -191,15 +205,29 @@ impl Entry {
         (used.calls == 0).then_some(used.last)
     }
 
+    fn session(&self) -> Option<Arc<Session>> {
+        match &*self.opening.borrow() {
+            Opening::Open(session) => Some(Arc::clone(session)),
+            Opening::UnderWay | Opening::Refused(_) => None,
+        }
+    }
+
     async fn close(&self, grace: Duration) {
-        let opening = self.opening.borrow().clone();
-        if let Opening::Open(session) = opening {
+        if let Some(session) = self.session() {
             session.link.close(grace).await;
         }
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    async fn set_log_level(&self, level: Option<&str>) {
+        if let (true, Some(level)) = (self.has_levels, level) {
+            set_log_level(&self.link, &self.era, level).await;
+        }
     }
 }
 
@@ -228,7 +256,11 @@ async fn open(server: Arc<Server>, shared: Arc<Shared>, http: Arc<Http>) -> Open
             if http.has_session() {
                 http.overhear(&greeting.era).await;
             }
-            Opening::Open(Arc::new(Session { link, era: greeting.era }))
+            let has_levels = greeting.capabilities.member("logging").is_some();
+            let session = Session { link, era: greeting.era, has_levels };
+            let level = shared.log_level.borrow().clone();
+            session.set_log_level(level.as_deref()).await;
+            Opening::Open(Arc::new(session))
         }
         Err(Failure { code, reason, .. }) => {
             tracing::warn!(server = %server.name, code, %reason, "no session for questions: none will be asked");

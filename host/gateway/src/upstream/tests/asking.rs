@@ -64,7 +64,10 @@ impl Asker {
                     })
                 }
                 "tools/list" => Reply::result(&seen, r#"{"tools":[{"name":"t"}]}"#),
-                "GET" => hold(format!("{session} GET")),
+                "GET" => match seen.header("last-event-id") {
+                    Some(id) => hold(format!("{session} after {id}")),
+                    None => hold(format!("{session} GET")),
+                },
                 "DELETE" => Reply::status(200),
                 "tools/call" | "resources/read" => {
                     let name = seen.body.as_ref().unwrap().pointer("/params/name");
@@ -282,6 +285,31 @@ async fn what_happens_while_the_client_is_asked_is_seen() {
     let (questions, parked) = asks(alice.await.unwrap());
     pool.close().await;
     assert!(matches!(resume(parked, &questions).await.unwrap(), Err(Fault::Crashed(_))));
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_while_the_client_is_asked_is_taken_up_again() {
+    let mut server = Asker::usual().await;
+    let pool = pool(vec![remote(&server.site)]);
+    let alice = call(&pool, "alice", CAN_BE_ASKED);
+    let (of, _, id) = server.call().await;
+    push(&server.open.lock().unwrap()[&of], "id: seven\nretry: 1\n");
+    server.elicit(&of, 1);
+    let (questions, parked) = asks(alice.await.unwrap());
+    super::site::cut(&server.open.lock().unwrap()[&of]);
+    let (again, _, last) = server.call().await;
+    assert_eq!(last, "after seven");
+    // What it repeats is not asked twice, and what follows is heard.
+    server.elicit(&again, 1);
+    server.elicit(&again, 2);
+    let resuming = resume(parked, &questions);
+    assert!(server.replied(1).await.1.contains(r#""id":1,"result""#));
+    let (questions, parked) = asks(resuming.await.unwrap());
+    assert_eq!(questions.iter().map(|question| &*question.key).collect::<Vec<_>>(), ["q2"]);
+    let resuming = resume(parked, &questions);
+    server.answer(&again, &id, r#"{"ok":1}"#);
+    assert_eq!(text(resuming.await.unwrap()), r#"{"ok":1}"#);
+    pool.close().await;
 }
 
 #[tokio::test]
