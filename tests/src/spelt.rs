@@ -31,6 +31,16 @@ impl Spelt {
         }
     }
 
+    /// A member of an object, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+        match self {
+            Self::Object(members) => {
+                members.iter_mut().find(|(known, _)| known == name).map(|(_, value)| value)
+            }
+            _ => None,
+        }
+    }
+
     /// The items of an array.
     pub fn items(&self) -> &[Self] {
         match self {

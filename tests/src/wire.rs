@@ -251,10 +251,19 @@ fn modern(ask: Ask, method: &str, params: &Value) -> Ask {
     let name = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str);
     match name {
         Some(name) if matches!(method, "tools/call" | "prompts/get" | "resources/read") => {
-            ask.header("mcp-name", name)
+            ask.header("mcp-name", encoded(name))
         }
         _ => ask,
     }
+}
+
+/// A header's value: what is not plain ASCII goes in disguise.
+fn encoded(name: &str) -> String {
+    if name.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
+        return name.to_owned();
+    }
+    use base64::Engine as _;
+    format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(name))
 }
 
 async fn say(stdin: &mut ChildStdin, text: &str) {

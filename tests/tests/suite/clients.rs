@@ -152,7 +152,7 @@ fn check(outcomes: &BTreeMap<&str, Value>, mode: &str) {
     assert_eq!(outcomes["unknown"]["error"]["code"], -32602, "{}", outcomes["unknown"]);
     let names = |list: &Value| list.to_string().chars().take(2000).collect::<String>();
     let count = |list: &str, key: &str| of(list)[key].as_array().map(Vec::len);
-    assert_eq!(count("tools", "tools"), Some(13 + 2 + 17), "{}", names(of("tools")));
+    assert_eq!(count("tools", "tools"), Some(12 + 2 + 17), "{}", names(of("tools")));
     assert_eq!(count("prompts", "prompts"), Some(4 + 5), "{}", names(of("prompts")));
     assert_eq!(count("resources", "resources"), Some(7 + 5), "{}", of("resources"));
     assert_eq!(count("templates", "resourceTemplates"), Some(2 + 1), "{}", of("templates"));
@@ -284,7 +284,7 @@ async fn inspect(at: &[&str]) {
     let called = run(&echo).await;
     assert_eq!(text(&called["result"]), "Echo: hello", "{called}");
     let tools = run(&["--method", "tools/list"]).await;
-    assert_eq!(tools["result"]["tools"].as_array().map(Vec::len), Some(13), "{tools}");
+    assert_eq!(tools["result"]["tools"].as_array().map(Vec::len), Some(12), "{tools}");
     let prompt =
         run(&["--method", "prompts/get", "--prompt-name", "args-prompt", "--prompt-args", "city=Paris"])
             .await;
