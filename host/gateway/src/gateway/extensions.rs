@@ -167,7 +167,6 @@ mod tests {
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
-            left_out: Vec::new(),
             keepings: crate::upstream::Keepings::default(),
         };
         let old = r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"io.modelcontextprotocol/ui":{"a":1},"x/y":{}}}"#;

@@ -63,7 +63,6 @@ impl World {
             prompts: Vec::new(),
             resources: Vec::new(),
             templates: Vec::new(),
-            left_out: Vec::new(),
             keepings: Keepings::default(),
         };
         Rounds {
