@@ -134,6 +134,8 @@ async fn a_version_that_an_old_server_names_is_taken() {
     let pool = pool(vec![remote(&site, RemoteTransport::StreamableHttp)]);
     let status = until(&pool, |status| status.state == State::Ready).await;
     assert_eq!(&*status.offer.unwrap().version, "2025-03-26");
+    // The header is of 2025-06-18.
+    assert_eq!(site.of("notifications/initialized")[0].header("mcp-protocol-version"), None);
     pool.close().await;
 }
 
