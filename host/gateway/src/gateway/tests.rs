@@ -131,6 +131,7 @@ fn modern(seen: &Seen, call: &dyn Fn(&Seen) -> Reply) -> Reply {
             r#"{"resourceTemplates":[{"uriTemplate":"x:open/{id}"},{"uriTemplate":"x:shut/{id}"}]}"#
         }
         "tools/call" => return call(seen),
+        "subscriptions/listen" => return Reply::error(seen, 404, -32601),
         _ => return echo(seen),
     };
     Reply::result(seen, result)
