@@ -69,10 +69,8 @@ async fn a_call_that_says_nothing_can_be_come_back_to_and_cancelled() {
     // Its stream is opened although there is nothing to say.
     let (id, mut silent) = client.open("tools/call", json!({"name": "slow", "arguments": {}})).await;
     let primer = next(&mut silent).await;
-    assert_eq!(
-        (primer.data.as_str(), silent.headers["content-type"].to_str()),
-        ("", Ok("text/event-stream"))
-    );
+    assert_eq!(primer.data, "");
+    assert_eq!(silent.headers["content-type"], "text/event-stream");
     drop(silent);
     client.call("wait_started", json!({"count": 1})).await;
     let mut again = come_back(&client, &primer.id.expect("an id")).await;

@@ -569,17 +569,16 @@ fn sealing_keys_are_secrets_that_are_long_enough() {
     assert!(load("").unwrap().sealing.is_empty());
     let refused: String = load("weak, gone").unwrap_err().iter().map(render).collect();
     expect![[r#"
-        wasmgate.yaml line 3: the sealing key `weak` is too short
+        wasmgate.yaml:3:10: the sealing key `weak` is too short
           |
         3 |   keys: [weak, gone]
           |          ^^^^
-          = make one of at least 32 characters, with `openssl rand -base64 32`
-
-        wasmgate.yaml line 3: the secret `gone` was not found
+          make one of at least 32 characters, with `openssl rand -base64 32`
+        wasmgate.yaml:3:16: the secret `gone` was not found
           |
         3 |   keys: [weak, gone]
           |                ^^^^
-          = set the variable `WASMGATE_SECRET_GONE`, or correct `keys`
+          set the variable `WASMGATE_SECRET_GONE`, or correct `keys`
     "#]]
     .assert_eq(&refused);
 }
