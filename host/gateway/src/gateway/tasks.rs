@@ -45,8 +45,10 @@ impl Gateway {
         id: &str,
     ) -> Result<Option<Task>, CallError> {
         let task = self.open_task(&request.principal, id);
-        let task =
-            task.filter(|task| now.shows(&request.view, &task.server) && now.status(&task.server).is_some());
+        // Who may no longer call the tool may not look after it either.
+        let is_allowed =
+            |task: &Task| now.shows(&request.view, &task.server) && now.policy.permit(task.tool()).is_ok();
+        let task = task.filter(is_allowed);
         if task.is_none() && !now.offers(&request.view, TASKS) {
             return Err(CallError::UnknownMethod(Arc::clone(&request.method)));
         }
@@ -82,7 +84,7 @@ impl Gateway {
         if !(MODERN.contains(&request.version) && extensions::declares(&request.client, TASKS)) {
             return Err(extensions::missing(TASKS));
         }
-        let id = id.as_ref().and_then(Json::string).filter(|id| id.len() <= LONGEST_ID);
+        let id = id.as_ref().and_then(Json::string).filter(|id| id.len() + tool.len() <= LONGEST);
         let id = id.ok_or_else(|| misbehaved("a task without a usable id"))?;
         let task = Task { server: server.clone(), tool: Arc::clone(tool), id: id.as_ref().into() };
         let public = self.seal_task(&request.principal, &task, ttl.as_ref())?;
@@ -165,6 +167,11 @@ impl TaskSeen<'_> {
 }
 
 impl Task {
+    /// The tool that runs it.
+    fn tool(&self) -> Target {
+        Target { server: self.server.clone(), subject: Subject::Tool(Arc::clone(&self.tool)) }
+    }
+
     /// As what is asked for.
     pub(super) fn target(&self) -> Target {
         Target { server: self.server.clone(), subject: Subject::Task(Arc::clone(&self.id)) }
@@ -187,8 +194,9 @@ const fn scope(principal: &str) -> Scope<'_> {
     Scope { purpose: Purpose::Task, principal }
 }
 
-/// The longest id of a server's own that is carried, in bytes: sealed it must fit into a header (`Mcp-Name`).
-const LONGEST_ID: usize = 2048;
+/// The longest id of a server's own that is carried, together with the tool's name, in bytes: sealed they must fit into a
+/// header (`Mcp-Name`).
+const LONGEST: usize = 2048;
 /// Seven days.
 const SHORTEST: u64 = 7 * 24 * 3600;
 /// A year.

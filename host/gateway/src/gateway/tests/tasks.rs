@@ -58,6 +58,16 @@ async fn an_id_is_nothing_to_others() {
     }
     let bob = Request { principal: "bob".into(), ..declaring("tasks/cancel", &of(&id)) };
     assert!(matches!(ask(bob).await, Err(CallError::Unknown { kind: "task", .. })));
+    let one = generation(&world.site, 9, Vec::new());
+    let tools = wasmgate_core::catalog::ToolFilter::Only(["b".to_owned()].into());
+    let only = Server { tools, ..(*one.servers[0]).clone() };
+    world.gateway.replace(Generation { servers: vec![Arc::new(only)], ..one });
+    let refused = ask(declaring("tasks/get", &of(&id))).await;
+    assert!(
+        matches!(refused, Err(CallError::Unknown { kind: "task", .. })),
+        "a tool that is not allowed any more"
+    );
+    world.gateway.replace(generation(&world.site, 9, Vec::new()));
     let silent = ask(request("tasks/get", &of(&id)).0).await;
     let Err(CallError::MissingCapability(required)) = silent else { panic!("{silent:?}") };
     assert_eq!(required.as_str(), r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#);

@@ -60,6 +60,13 @@ async fn a_server_alone_is_left_as_it_is_and_leads_to_no_other() {
     // Not the way to another server that it is in the merged view: the server is asked for what it does not have.
     let read = world.gateway.request(alone(r#"{"uri":"wasmgate://a/x:a"}"#, "resources/read")).await;
     assert!(text(read).contains(r#""uri":"wasmgate://a/x:a""#));
+    for reference in
+        [r#"{"type":"ref/resource","uri":"z:{never}"}"#, r#"{"type":"ref/prompt","name":"never"}"#]
+    {
+        let params = format!(r#"{{"ref":{reference},"argument":{{"name":"n","value":""}}}}"#);
+        let completed = text(world.gateway.request(alone(&params, "completion/complete")).await);
+        assert!(completed.contains(&params), "what is not listed, too: {completed}");
+    }
 }
 
 #[tokio::test]
