@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::Id;
 
-use super::calling::Step;
+use super::calling::{Step, next_id};
 use super::render::Refusal;
 use super::replay::{Budget, Replay};
 use super::token::Token;
@@ -56,7 +56,6 @@ struct State {
     in_flight: HashMap<Id, Option<oneshot::Sender<()>>>,
     /// Questions the client has not answered, by the ids they went out with.
     asked: HashMap<Id, oneshot::Sender<Result<Json, Json>>>,
-    asked_ever: u64,
     /// No answers will come.
     is_deaf: bool,
     /// Requests wait for the answer to `initialize`.
@@ -99,7 +98,6 @@ impl Session {
             used: now,
             in_flight: HashMap::new(),
             asked: HashMap::new(),
-            asked_ever: 0,
             is_deaf: false,
             is_opening: false,
             streams: 0,
@@ -223,8 +221,8 @@ impl Session {
         if self.ended.is_cancelled() || state.is_deaf || state.asked.len() >= MAX_ASKED {
             return Err(Refusal::Limit("questions at once"));
         }
-        state.asked_ever += 1;
-        let id = Id::of(&Json::of(&format!("wg-{}", state.asked_ever))).ok_or(Refusal::IdInUse)?;
+        // Unique beyond this run: a session may outlive it, and no id may come twice in one.
+        let id = Id::of(&Json::of(&format!("wg-{}", next_id()))).ok_or(Refusal::IdInUse)?;
         let (sender, answer) = oneshot::channel();
         state.asked.insert(id.clone(), sender);
         Ok(OpenQuestion { session: Arc::clone(self), id, answer })

@@ -76,24 +76,25 @@ fn two_questions() -> Round {
     Round::of(&result).unwrap().unwrap()
 }
 
-fn said(receiver: &mut mpsc::Receiver<Vec<u8>>) -> Vec<String> {
-    std::iter::from_fn(|| receiver.try_recv().ok().map(|said| String::from_utf8(said).unwrap())).collect()
+/// What was said: the method and the id it has or is about, with the params of questions.
+fn said(receiver: &mut mpsc::Receiver<Vec<u8>>) -> (Vec<String>, Vec<Id>) {
+    let mut said = (Vec::new(), Vec::new());
+    while let Ok(message) = receiver.try_recv() {
+        let message = json(std::str::from_utf8(&message).unwrap());
+        let [id, method, params] = message.pick(["id", "method", "params"]);
+        let about = params.as_ref().and_then(|params| params.member("requestId"));
+        let shown = params.filter(|_| about.is_none()).map(|params| params.as_str().to_owned());
+        let method = method.unwrap().string().unwrap().into_owned();
+        said.0.push(format!("{method} {}", shown.unwrap_or_default()).trim_end().to_owned());
+        said.1.extend(id.or(about).and_then(|id| Id::of(&id)));
+    }
+    said
 }
 
 const ALL: &str = r#"{"elicitation":{},"roots":{}}"#;
-const ELICITS: &str =
-    r#"{"jsonrpc":"2.0","id":"wg-1","method":"elicitation/create","params":{"message":"m"}}"#;
-const LISTS: &str = r#"{"jsonrpc":"2.0","id":"wg-2","method":"roots/list"}"#;
-
-fn gone(id: &str) -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":"{id}","reason":"the question is no longer of interest"}}}}"#
-    )
-}
-
-fn id(text: &str) -> Id {
-    Id::of(&Json::of(text)).unwrap()
-}
+const ELICITS: &str = r#"elicitation/create {"message":"m"}"#;
+const LISTS: &str = "roots/list";
+const GONE: &str = "notifications/cancelled";
 
 #[tokio::test]
 async fn all_questions_go_out_at_once_and_all_answers_are_waited_for() {
@@ -102,14 +103,15 @@ async fn all_questions_go_out_at_once_and_all_answers_are_waited_for() {
     let (request, round) = (request(ALL), two_questions());
     let mut answers = Box::pin(asking.round(&request, &round));
     assert!((&mut answers).now_or_never().is_none());
-    assert_eq!(said(&mut receiver), [ELICITS, LISTS]);
-    session.answered(&id("wg-2"), Ok(json(r#"{"roots":[]}"#)));
+    let (questions, ids) = said(&mut receiver);
+    assert_eq!(questions, [ELICITS, LISTS]);
+    session.answered(&ids[1], Ok(json(r#"{"roots":[]}"#)));
     assert!((&mut answers).now_or_never().is_none());
-    session.answered(&id("wg-1"), Err(json(r#"{"code":-1}"#)));
+    session.answered(&ids[0], Err(json(r#"{"code":-1}"#)));
     let (results, refused) = answers.await.unwrap();
     assert_eq!(results.unwrap().as_str(), r#"{"r":{"roots":[]}}"#);
     assert_eq!((refused[0].key.as_str(), &*refused[0].method), ("e", method::ELICIT));
-    assert!(said(&mut receiver).is_empty(), "nothing is taken back that was answered");
+    assert!(said(&mut receiver).0.is_empty(), "nothing is taken back that was answered");
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +119,9 @@ async fn a_client_that_does_not_answer_is_told_that_it_need_not_any_more() {
     let (asking, mut receiver) = Asking::new(session());
     let (request, round) = (request(ALL), two_questions());
     assert!(matches!(asking.round(&request, &round).await, Err(CallError::NotAsked(_))));
-    assert_eq!(said(&mut receiver), [ELICITS.to_owned(), LISTS.to_owned(), gone("wg-1"), gone("wg-2")]);
+    let (messages, ids) = said(&mut receiver);
+    assert_eq!(messages, [ELICITS, LISTS, GONE, GONE]);
+    assert_eq!(ids[..2], ids[2..]);
 }
 
 #[tokio::test]
@@ -127,9 +131,10 @@ async fn questions_of_a_call_that_is_dropped_are_taken_back() {
     let (request, round) = (request(ALL), two_questions());
     let mut answers = Box::pin(asking.round(&request, &round));
     assert!((&mut answers).now_or_never().is_none());
-    session.answered(&id("wg-1"), Ok(json("{}")));
+    let (_, ids) = said(&mut receiver);
+    session.answered(&ids[0], Ok(json("{}")));
     drop(answers);
-    assert_eq!(said(&mut receiver), [ELICITS.to_owned(), LISTS.to_owned(), gone("wg-2")]);
+    assert_eq!(said(&mut receiver), (vec![GONE.to_owned()], vec![ids[1].clone()]));
 }
 
 #[tokio::test]
@@ -139,7 +144,7 @@ async fn nobody_is_asked_what_they_did_not_declare_or_when_they_are_gone() {
     let round = two_questions();
     let refused = asking.round(&request(r#"{"roots":{}}"#), &round).await;
     assert!(matches!(refused, Err(CallError::MissingCapability(_))));
-    assert!(said(&mut receiver).is_empty());
+    assert!(said(&mut receiver).0.is_empty());
     drop(receiver);
     assert!(matches!(asking.round(&request(ALL), &round).await, Err(CallError::NotAsked(_))));
     session.end();
