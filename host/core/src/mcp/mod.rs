@@ -96,6 +96,7 @@ pub mod method {
     pub const RESOURCE_UPDATED: &str = "notifications/resources/updated";
     pub const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
     pub const ELICIT: &str = "elicitation/create";
+    pub const ELICITED: &str = "notifications/elicitation/complete";
     pub const TASKS_GET: &str = "tasks/get";
     pub const TASKS_UPDATE: &str = "tasks/update";
     pub const TASKS_CANCEL: &str = "tasks/cancel";

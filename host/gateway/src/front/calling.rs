@@ -147,7 +147,9 @@ impl Calling {
                 // Without a look at the task's budget: no event may come after the answer.
                 _ => events.try_recv().ok()?,
             };
-            if self.wants.takes(&event) {
+            // Since 2026-07-28 nobody is told that a URL was visited; before, those are who can be asked to.
+            let is_known = &*event.method != method::ELICITED || self.said.is_some();
+            if is_known && self.wants.takes(&event) {
                 return Some(write_notification(&event.method, Some(&event.params)));
             }
         }

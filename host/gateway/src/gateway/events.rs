@@ -55,7 +55,12 @@ impl Overheard<'_> {
     }
 
     async fn pass(&self, event: Event) {
-        let operation = if &*event.method == method::MESSAGE { &self.message } else { &self.progress };
+        let operation = match &*event.method {
+            method::MESSAGE => &self.message,
+            method::PROGRESS => &self.progress,
+            // That a URL was visited: nothing but an id.
+            _ => return self.forward(event),
+        };
         if !self.pipeline.interested(operation) {
             return self.forward(event);
         }

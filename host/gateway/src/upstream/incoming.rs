@@ -15,8 +15,9 @@ pub(super) enum Incoming {
     Answer(Option<Id>, Answer),
     /// It reports progress on a request of this token.
     Progress(Option<u64>, Json),
-    /// It logs.
-    Log(Json),
+    /// It says something else in the course of a request: a log message, or that a URL was visited. The method and its
+    /// params.
+    Aside(&'static str, Json),
     /// One of its lists has changed.
     Changed(Kinds),
     /// A resource or task somebody waits for has changed: the method and its params.
@@ -101,7 +102,8 @@ fn notification(named: &str, params: Json) -> Incoming {
             let token = params.member("progressToken").and_then(|token| token.as_str().parse().ok());
             Incoming::Progress(token, params)
         }
-        "notifications/message" => Incoming::Log(params),
+        method::MESSAGE => Incoming::Aside(method::MESSAGE, params),
+        method::ELICITED => Incoming::Aside(method::ELICITED, params),
         "notifications/tools/list_changed" => Incoming::Changed(Kinds::TOOLS),
         "notifications/prompts/list_changed" => Incoming::Changed(Kinds::PROMPTS),
         "notifications/resources/list_changed" => Incoming::Changed(Kinds::RESOURCES),

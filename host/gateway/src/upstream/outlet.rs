@@ -30,10 +30,10 @@ impl Outlet {
         self.held = self.offer(Event { method: "notifications/progress".into(), params });
     }
 
-    /// A log message. Dropped when the queue is full.
-    pub(super) fn log(&mut self, params: Json) {
+    /// A log message, or that a URL was visited. Dropped when the queue is full.
+    pub(super) fn aside(&mut self, method: &str, params: Json) {
         self.flush();
-        let _ = self.offer(Event { method: "notifications/message".into(), params });
+        let _ = self.offer(Event { method: method.into(), params });
     }
 
     /// The server has begun to tell what this listen asked for.
@@ -127,8 +127,8 @@ mod tests {
         for step in 3..=70 {
             progress(&mut outlet, step);
         }
-        outlet.log(Json::of(&"x".repeat(MAX_KEPT_BYTES)));
-        outlet.log(Json::of("last"));
+        outlet.aside(method::MESSAGE, Json::of(&"x".repeat(MAX_KEPT_BYTES)));
+        outlet.aside(method::MESSAGE, Json::of("last"));
         progress(&mut outlet, 71);
         assert_eq!(outlet.kept.len(), MAX_KEPT);
         assert!(events.try_recv().unwrap().params.as_str().ends_with(r#""progress":1}"#));

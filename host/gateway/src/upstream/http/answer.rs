@@ -321,10 +321,10 @@ impl Exchange {
                     outlet.progress(&params, known);
                 }
             }
-            Incoming::Log(params) => {
+            Incoming::Aside(method, params) => {
                 if let Some(outlet) = &mut self.outlet {
                     self.patience.renew(Instant::now().into_std());
-                    outlet.log(params);
+                    outlet.aside(method, params);
                 }
             }
             Incoming::Changed(kinds) => self.http.signals.raise(kinds),

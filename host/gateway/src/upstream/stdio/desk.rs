@@ -118,8 +118,8 @@ impl Desk {
                     None => self.dropped += 1,
                 }
             }
-            Incoming::Log(params) => match self.waiting.only(now) {
-                Some((_, ticket)) => ticket.log(params),
+            Incoming::Aside(method, params) => match self.waiting.only(now) {
+                Some((_, ticket)) => ticket.aside(method, params),
                 None => self.dropped += 1,
             },
             Incoming::Changed(kinds) => self.signals.raise(kinds),
@@ -276,9 +276,9 @@ impl Ticket {
         }
     }
 
-    fn log(&mut self, params: Json) {
+    fn aside(&mut self, method: &str, params: Json) {
         if let Some(outlet) = &mut self.outlet {
-            outlet.log(params);
+            outlet.aside(method, params);
         }
     }
 
