@@ -1,11 +1,14 @@
 //! What a server asks of its client in the course of a call reaches that client, whatever the era of either: forms, URLs,
 //! sampling, roots, and every way in which they can fail.
 
+use std::collections::HashSet;
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use wasmgate_tests::catalog::{self, Catalog};
 use wasmgate_tests::mcp::{LEGACY, Said, Talk, error, only, parsed, questions, result, retry};
 use wasmgate_tests::remote::{self, Remote};
-use wasmgate_tests::{Gateway, Legacy, Modern, Running, gateway, soon};
+use wasmgate_tests::{Gateway, Legacy, Modern, Running, gateway, process, soon};
 
 /// Everything that a client can be asked.
 fn able() -> Value {
@@ -79,8 +82,8 @@ async fn a_legacy_client_is_asked_by_a_modern_server() {
     let Talk { asked, response } = client.converse("tools/call", ask(&asks), willing).await;
     let answers: Vec<Value> = asks.iter().map(|question| willing(question).expect("willing")).collect();
     assert_eq!(said(response), json!({"answers": answers, "begun": 1}));
-    let ids: Vec<&Value> = asked.iter().map(|question| &question["id"]).collect();
-    assert_eq!(ids, ["wg-1", "wg-2", "wg-3", "wg-4"]);
+    let ids: HashSet<&str> = asked.iter().filter_map(|question| question["id"].as_str()).collect();
+    assert_eq!(ids.len(), 4, "{ids:?}");
     assert_eq!(asked[0]["params"], form()["params"]);
     let id = asked[1]["params"]["elicitationId"].as_str().expect("2025-11-25 asks for one");
     assert!(!id.is_empty());
@@ -208,7 +211,9 @@ async fn a_client_on_a_pipe_is_asked() {
     assert_eq!(said(parsed(&line))["answers"], json!([willing(&sampling()).expect("willing")]));
     // The pipe ends while a question is open: nobody waits for an answer that cannot come.
     gw.say(&call(2).to_string()).await;
-    gw.stdout.line("another question", |line| line.contains("wg-2")).await;
+    let is_other =
+        |line: &str| line.contains("sampling/createMessage") && parsed(line)["id"] != question["id"];
+    gw.stdout.line("another question", is_other).await;
     gw.hang_up();
     let ended = gw.ended().await;
     let last = ended.stdout.lines().map(parsed).find(|message| message["id"] == 2).expect("an answer");
@@ -272,7 +277,173 @@ async fn in_front_of_legacy() -> (Running, Remote) {
 fn on_a_pipe() -> Catalog {
     let mut entry = catalog::fixture(&["asker", "--stdio"]);
     entry["protocol"] = "legacy".into();
+    // One call at a time: then it is clear whose question a question is.
+    entry["maxInFlight"] = 1.into();
     Catalog::new().entry("fx", entry)
+}
+
+/// A client of either era.
+enum Client {
+    Legacy(Legacy),
+    Modern(Modern),
+}
+
+impl Client {
+    async fn of(gw: &Running, era: &str, capabilities: Value) -> Self {
+        match era {
+            "modern" => Self::Modern(Modern::new(gw.door("/servers/fx/mcp")).declaring(capabilities)),
+            _ => Self::Legacy(legacy(gw, LEGACY, capabilities).await),
+        }
+    }
+
+    async fn ask(&self, questions: &[Value], answer: impl Fn(&Value) -> Said) -> Talk {
+        match self {
+            Self::Legacy(client) => client.converse("tools/call", ask(questions), answer).await,
+            Self::Modern(client) => client.converse("tools/call", ask(questions), answer).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_question_of_an_older_server_reaches_clients_of_both_eras() {
+    let server = remote::fixture(&["asker", "--http"]).await;
+    let remote = serving(gateway(), &server, "legacy").start().await;
+    let pipe = gateway().catalog(on_a_pipe()).start().await;
+    for (gw, what) in [(&remote, "over HTTP"), (&pipe, "on a pipe")] {
+        gw.ready(["fx"]).await;
+        for era in ["legacy", "modern"] {
+            let client = Client::of(gw, era, able()).await;
+            let asks = [form(), url(), sampling(), roots()];
+            let Talk { asked, response } = client.ask(&asks, willing).await;
+            let answers: Vec<Value> =
+                asks.iter().map(|question| willing(question).expect("willing")).collect();
+            assert_eq!(said(response)["answers"], json!(answers), "{era} {what}");
+            let id = asked[1]["params"].get("elicitationId");
+            let kept = json!("e-1");
+            assert_eq!(id, (era == "legacy").then_some(&kept), "{era} {what}: {}", asked[1]);
+            for action in ["decline", "cancel"] {
+                let talk = client.ask(&[form()], |_| Ok(json!({"action": action}))).await;
+                assert_eq!(said(talk.response)["answers"], json!([{"action": action}]), "{era} {what}");
+            }
+        }
+        let begun = Client::of(gw, "modern", able()).await.ask(&[], willing).await;
+        assert_eq!(said(begun.response)["begun"], 7, "{what}: no call was made twice");
+    }
+    remote.stop().await;
+    pipe.stop().await;
+}
+
+#[tokio::test]
+async fn an_older_server_hears_of_a_legacy_client_s_error_as_it_was() {
+    let (gw, _server) = in_front_of_legacy().await;
+    let client = legacy(&gw, LEGACY, able()).await;
+    for question in [form(), sampling()] {
+        let no = json!({"code": -1, "message": "the user said no"});
+        let talk = client.converse("tools/call", ask(&[question]), |_| Err(no.clone())).await;
+        assert_eq!(said(talk.response)["answers"], json!([{"error": no}]));
+    }
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn the_state_of_a_parked_call_leads_back_once_and_nowhere_else() {
+    let (gw, _server) = in_front_of_legacy().await;
+    let client = Modern::new(gw.door("/servers/fx/mcp")).declaring(able());
+    let params = ask(&[form()]);
+    let asks = result(client.request("tools/call", params.clone()).await);
+    let good = retry(params.clone(), &asks, willing);
+    let state = asks["requestState"].as_str().expect("a state").to_owned();
+    let mut bad = Vec::new();
+    let middle = state.len() / 2;
+    let flipped = if &state[middle..=middle] == "A" { "B" } else { "A" };
+    bad.push(format!("{}{flipped}{}", &state[..middle], &state[middle + 1..]));
+    bad.push(state[..state.len() - 1].to_owned());
+    bad.push("anything".to_owned());
+    for state in bad {
+        let mut params = good.clone();
+        params["requestState"] = state.into();
+        assert_eq!(error(client.request("tools/call", params).await)["code"], -32602);
+    }
+    let mut other = good.clone();
+    other["arguments"]["more"] = 1.into();
+    assert_eq!(error(client.request("tools/call", other).await)["code"], -32602);
+    let done = said(client.request("tools/call", good.clone()).await);
+    assert_eq!(done["begun"], 1);
+    let again = error(client.request("tools/call", good).await);
+    assert_eq!(again["code"], -32602);
+    assert!(again["message"].as_str().is_some_and(|text| text.contains("used before")), "{again}");
+    assert_eq!(said(client.request("tools/call", ask(&[])).await)["begun"], 2, "the tool ran once");
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_missing_is_asked_for_again() {
+    let (gw, _server) = in_front_of_legacy().await;
+    let client = Modern::new(gw.door("/servers/fx/mcp")).declaring(able());
+    let params = ask(&[form()]);
+    let asks = result(client.request("tools/call", params.clone()).await);
+    let mut empty = retry(params.clone(), &asks, willing);
+    empty["inputResponses"] = json!({"other": {"action": "accept"}});
+    let again = result(client.request("tools/call", empty).await);
+    assert_eq!(again["inputRequests"], asks["inputRequests"]);
+    assert_ne!(again["requestState"], asks["requestState"]);
+    let done = said(client.request("tools/call", retry(params, &again, willing)).await);
+    assert_eq!((&done["begun"], &done["answers"][0]["action"]), (&json!(1), &json!("accept")));
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_ends_while_its_call_is_parked_is_told_to_the_client() {
+    let gw = gateway().catalog(on_a_pipe()).start().await;
+    gw.ready(["fx"]).await;
+    let client = Modern::new(gw.door("/servers/fx/mcp")).declaring(able());
+    let params = ask(&[form()]);
+    let asks = result(client.request("tools/call", params.clone()).await);
+    for (pid, _) in gw.processes() {
+        process::signal(pid, Signal::KILL);
+    }
+    let failed = error(client.request("tools/call", retry(params, &asks, willing)).await);
+    assert_eq!(failed["data"]["code"], "upstream_crashed", "{failed}");
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_whose_client_gives_up_is_given_up_at_the_server() {
+    let (gw, _server) = in_front_of_legacy().await;
+    let watcher = legacy(&gw, LEGACY, json!({})).await;
+    let client = legacy(&gw, LEGACY, able()).await;
+    let (id, mut stream) = client.open("tools/call", ask(&[form()])).await;
+    stream.event().await.expect("a question");
+    client.notify("notifications/cancelled", json!({"requestId": id})).await;
+    watcher.call("given_up", json!({"count": 1})).await;
+    let (_, mut stream) = client.open("tools/call", ask(&[form()])).await;
+    stream.event().await.expect("a question");
+    client.dress(client.door.ask("DELETE")).send().await;
+    watcher.call("given_up", json!({"count": 2})).await;
+    // A modern client never comes back: the gateway's end is the end of the call.
+    let modern = Modern::new(gw.door("/servers/fx/mcp")).declaring(able());
+    result(modern.request("tools/call", ask(&[form()])).await);
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_client_did_not_declare_is_said_or_refused_by_its_era() {
+    let gw = gateway().catalog(on_a_pipe()).start().await;
+    gw.ready(["fx"]).await;
+    let modern = Modern::new(gw.door("/servers/fx/mcp")).declaring(json!({"sampling": {}}));
+    let refused = modern.ask("tools/call", ask(&[form()])).send().await;
+    let failed = error(only(&refused));
+    assert_eq!((refused.status.as_u16(), &failed["code"]), (400, &json!(-32021)));
+    assert_eq!(failed["data"]["requiredCapabilities"], json!({"elicitation": {"form": {}}}));
+    legacy(&gw, LEGACY, json!({})).await.call("given_up", json!({"count": 1})).await;
+    let never = |question: &Value| panic!("asked {question}");
+    let old = legacy(&gw, LEGACY, json!({})).await;
+    let talk = old.converse("tools/call", ask(&[form(), roots()]), never).await;
+    let answers = said(talk.response)["answers"].clone();
+    assert_eq!((&answers[0]["error"]["code"], &answers[1]), (&json!(-32601), &json!({"roots": []})));
+    let talk = modern.converse("tools/call", ask(&[roots()]), never).await;
+    assert_eq!(said(talk.response)["answers"], json!([{"roots": []}]));
+    gw.stop().await;
 }
 
 #[tokio::test]
