@@ -168,9 +168,7 @@ impl Going<'_> {
             Some("task") if !is_old => Ok(result),
             _ if is_old => Ok(result.with_member("resultType", &Json::of("complete"))),
             Some("input_required") if MAY_ASK.contains(&&*self.request.method) => Ok(result),
-            Some(word) if word != "input_required" && capabilities.member("extensions").is_some() => {
-                Ok(result)
-            }
+            Some(word) if word != "input_required" && has_extension(capabilities) => Ok(result),
             _ => {
                 let fault = Fault::Misbehaved("a result of a type that nobody knows".into());
                 Err(UpstreamError { server: self.permit.server().clone(), fault }.into())
@@ -190,6 +188,11 @@ impl Going<'_> {
             None => self.rounds.before_again(&questions).await,
         }
     }
+}
+
+fn has_extension(capabilities: &Json) -> bool {
+    let extensions = capabilities.member("extensions").and_then(|extensions| extensions.members());
+    extensions.is_some_and(|extensions| !extensions.is_empty())
 }
 
 fn ask(request: &Request, params: Option<Json>, events: &mpsc::Sender<Event>) -> Ask {

@@ -20,6 +20,7 @@ use crate::launch::{LaunchSettings, Launcher};
 use crate::upstream::Identity;
 use crate::upstream::tests::site::{Reply, Seen, Site, push};
 
+mod asking;
 mod tasks;
 mod uris;
 
