@@ -1,10 +1,10 @@
 //! Streams of legacy clients that break: what was said meanwhile is told when the client comes back, and calls go on.
 
 use serde_json::{Value, json};
-use wasmgate_tests::catalog::good;
+use wasmgate_tests::catalog::{Catalog, good};
 use wasmgate_tests::http::{Head, Sse};
 use wasmgate_tests::mcp::{self, parsed, result};
-use wasmgate_tests::{Legacy, gateway};
+use wasmgate_tests::{Legacy, gateway, remote};
 
 /// A call that says `step 1`, and goes on whenever `release` is called.
 async fn steps(client: &Legacy, steps: u64) -> Head {
@@ -167,5 +167,37 @@ async fn news_wait_for_a_client_that_comes_back() {
     let elsewhere = "00000000-n1-0";
     let mut anew = come_back(&client, elsewhere).await;
     assert_eq!((anew.status.as_u16(), next(&mut anew).await.data.as_str()), (200, ""));
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_waits_for_a_client_that_comes_back() {
+    let server = remote::fixture(&["asker", "--http"]).await;
+    let gw =
+        gateway().catalog(Catalog::new().remote("fx", &server.url("/mcp"), "streamable-http")).start().await;
+    gw.ready(["fx"]).await;
+    let door = gw.door("/servers/fx/mcp");
+    let client = Legacy::able(door, mcp::LEGACY, json!({"elicitation": {"form": {}}})).await;
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
+    let form = json!({"method": "elicitation/create", "params": {"mode": "form", "message": "Who?", "requestedSchema": schema}});
+    let arguments = json!({"questions": [form, form]});
+    let (_, mut broken) = client.open("tools/call", json!({"name": "ask", "arguments": arguments})).await;
+    let primer = next(&mut broken).await.id.expect("an id");
+    drop(broken);
+    // The first question comes again, and is the same one.
+    let mut again = come_back(&client, &primer).await;
+    let first = next(&mut again).await;
+    drop(again);
+    let mut again = come_back(&client, &primer).await;
+    let repeated = next(&mut again).await;
+    assert_eq!((&repeated.data, &repeated.id), (&first.data, &first.id));
+    let yes = || Ok(json!({"action": "accept", "content": {"name": "Ada"}}));
+    client.answer(&parsed(&first.data)["id"], yes()).await;
+    let second = next(&mut again).await;
+    assert_eq!(parsed(&second.data)["method"], "elicitation/create");
+    client.answer(&parsed(&second.data)["id"], yes()).await;
+    let answer = parsed(&next(&mut again).await.data)["result"]["structuredContent"].clone();
+    assert_eq!(answer["answers"].as_array().map(Vec::len), Some(2), "{answer}");
+    assert_eq!(answer["begun"], 1, "the tool ran once");
     gw.stop().await;
 }
