@@ -90,7 +90,7 @@ impl Posted<'_> {
         let headers = Some(McpHeaders::of(&self.head.headers));
         match (classify(&Seen { shape, method, protocol: &protocol, headers }), message) {
             (Ok(Era::Modern(version)), Message::Request { id, method, params }) => {
-                if let Err(misfit) = self.repeated(&method, params.as_ref()) {
+                if let Err(misfit) = self.repeated(version, &method, params.as_ref()).await {
                     return refuse(Wire::Modern, Some(&id), &Refusal::Misfit(misfit));
                 }
                 let asked = modern::Asked { id, method, params, protocol, version };
@@ -111,11 +111,17 @@ impl Posted<'_> {
     }
 
     /// Whether the headers repeat the arguments of a tool as its schema wants it.
-    fn repeated(&self, method: &str, params: Option<&Json>) -> Result<(), Misfit> {
+    async fn repeated(
+        &self,
+        version: &'static str,
+        method: &str,
+        params: Option<&Json>,
+    ) -> Result<(), Misfit> {
         let Some(params) = params.filter(|_| method == method::TOOLS_CALL) else { return Ok(()) };
         let [name, arguments] = params.pick(["name", "arguments"]);
         let Some(name) = name.as_ref().and_then(Json::string) else { return Ok(()) };
-        let wanted = self.gateway.param_headers(&self.caller.view, &name);
+        let Caller { principal, view } = &self.caller;
+        let wanted = self.gateway.param_headers(view, principal, version, &name).await;
         params::check(&self.head.headers, arguments.as_ref(), &wanted)
     }
 

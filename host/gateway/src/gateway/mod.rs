@@ -17,6 +17,7 @@ mod park; // calls that wait for their clients
 mod phases; // request and response phase
 mod questions; // what older servers ask in the course of a call
 mod refresh; // the next snapshot
+mod repeated; // arguments in headers
 mod rounds; // what servers ask of their client
 mod shown; // lists as filters leave them
 mod snapshot;

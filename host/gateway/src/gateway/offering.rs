@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 use wasmgate_core::index::Kind;
 use wasmgate_core::json::Json;
-use wasmgate_core::mcp::{ParamHeader, param_headers};
 
 use super::{Gateway, State, View, extensions};
 use crate::upstream::Status;
@@ -68,15 +67,6 @@ impl Gateway {
         let capabilities = Json::of(&Value::Object(capabilities))
             .with_members(&[("extensions", extensions.as_ref()), ("experimental", experimental.as_ref())]);
         Some(Offering { capabilities, instructions: instructions(view, &visible) })
-    }
-
-    /// The arguments of a listed tool that clients repeat in headers.
-    pub fn param_headers(&self, view: &View, tool: &str) -> Vec<ParamHeader> {
-        let now = self.current.load();
-        let entry = now.index(view).and_then(|index| index.list(Kind::Tools).find(tool));
-        let schema = entry.and_then(|entry| entry.item.member("inputSchema"));
-        // A tool that nobody could call so is called by nobody who keeps to the rules.
-        schema.and_then(|schema| param_headers(&schema).ok()).unwrap_or_default()
     }
 
     /// Whether lists of this kind are served in a view: what [`Gateway::offering`] does not name is an unknown method

@@ -275,6 +275,32 @@ fn marks(event: &str) -> Arc<dyn Stage> {
 }
 
 #[tokio::test]
+async fn only_tools_that_a_client_is_shown_have_headers() {
+    let wants = |world: World, tool: &'static str| async move {
+        let found = world.gateway.param_headers(&View::All, &"alice".into(), V2026_07_28, tool).await;
+        found.into_iter().map(|header| header.name).collect::<Vec<_>>()
+    };
+    let world = |stages: Vec<Arc<dyn Stage>>| async move {
+        let site = Site::start(|seen| match seen.rpc().as_str() {
+            "tools/list" => Reply::result(
+                &seen,
+                r#"{"tools":[{"name":"a","inputSchema":{"properties":{"r":{"type":"string","x-mcp-header":"R"}}}}]}"#,
+            ),
+            _ => modern(&seen, &|seen: &Seen| echo(seen)),
+        });
+        let site = site.await;
+        let first = generation(&site, 2, stages);
+        World::of(site, first).await
+    };
+    let filter = |to| vec![renames("tools/list", to)];
+    assert_eq!(wants(world(Vec::new()).await, "a").await, ["R"]);
+    assert!(wants(world(Vec::new()).await, "b").await.is_empty());
+    assert_eq!(wants(world(filter(&[("a", Some("x"))])).await, "x").await, ["R"]);
+    assert!(wants(world(filter(&[("a", Some("x"))])).await, "a").await.is_empty());
+    assert!(wants(world(filter(&[("a", None)])).await, "a").await.is_empty(), "hidden is not there");
+}
+
+#[tokio::test]
 async fn lists_say_how_long_they_may_be_kept() {
     let hints = |page: &Json| {
         let [ttl, scope] = page.pick(["ttlMs", "cacheScope"]);
