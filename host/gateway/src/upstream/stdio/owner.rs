@@ -32,6 +32,10 @@ pub(super) struct Owner {
 }
 
 /// What happened next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a box for each request costs more"
+)]
 enum Step {
     Read(io::Result<usize>),
     Written(io::Result<()>),

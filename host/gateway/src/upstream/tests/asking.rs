@@ -14,9 +14,12 @@ use wasmgate_core::name::ServerName;
 
 use super::site::{Reply, Rest, Seen, Site, push};
 use super::{pool, until};
+use crate::egress::Egress;
+use crate::launch::{LaunchSettings, Launcher};
+use crate::shutdown::Tasks;
 use crate::upstream::asks::{Asks, Parked, Question, Reply as Said};
 use crate::upstream::pool::Pool;
-use crate::upstream::{Answer, Ask, ClientFacts, Event, Fault, State};
+use crate::upstream::{Answer, Ask, ClientFacts, Event, Fault, Identity, State};
 
 const CAN_BE_ASKED: &str = r#"{"elicitation":{},"roots":{"listChanged":true}}"#;
 
@@ -199,7 +202,7 @@ async fn a_client_that_can_be_asked_has_a_session_of_its_own() {
         server.answer(&of, &id, "{}");
         assert_eq!(text(calling.await.unwrap()), "{}");
     }
-    let declared: Vec<_> = server.site.of("initialize").iter().map(|seen| capabilities(seen)).collect();
+    let declared: Vec<_> = server.site.of("initialize").iter().map(capabilities).collect();
     let asked = r#"{"elicitation":{"form":{}},"roots":{}}"#;
     assert_eq!(declared, ["{}", asked, asked, r#"{"sampling":{"tools":{}}}"#]);
     pool.close().await;
@@ -350,6 +353,30 @@ async fn a_server_with_one_session_serves_all_in_it() {
     pool.close().await;
 }
 
+#[tokio::test]
+async fn sessions_are_bounded_and_the_longest_idle_one_makes_room() {
+    let mut server = Asker::usual().await;
+    let pool = pool(vec![remote(&server.site)]);
+    let mut calling = Vec::new();
+    for n in 0..65 {
+        let asked = call(&pool, &format!("client {n}"), CAN_BE_ASKED);
+        let (of, session, id) = server.call().await;
+        let expected = if n < 64 { format!("s{}", n + 2) } else { "s1".to_owned() };
+        assert_eq!(session, expected, "who comes when all are busy is served where nothing is asked");
+        calling.push((asked, of, id));
+    }
+    for n in [7, 3] {
+        let (asked, of, id) = &mut calling[n];
+        server.answer(of, id, "{}");
+        assert_eq!(text(asked.await.unwrap()), "{}");
+    }
+    let _asked = call(&pool, "another client", CAN_BE_ASKED);
+    let (_, session, _) = server.call().await;
+    assert_eq!(session, "s66");
+    assert_eq!(server.site.wait_for("DELETE", 1).await.header("mcp-session-id"), Some("s9"));
+    pool.close().await;
+}
+
 /// Asks as many questions as its tool's name is long, all at once, and answers with the replies. `slow` waits for a line.
 const ASKER: &str = r#"
 import json, sys
@@ -365,6 +392,7 @@ while m := hear():
     elif method == "tools/call":
         asked = list(range(len(p["name"])))
         for n in asked: say(id=n, method="elicitation/create", params={"message": p["name"]})
+        if p["name"] == "!": sys.exit(3)
         replies = {}
         while len(replies) < len(asked):
             reply = hear()
@@ -431,5 +459,35 @@ async fn a_process_that_anybody_may_call_at_once_may_ask_nothing() {
     assert_eq!(status.offer.unwrap().capabilities.member("x").unwrap().as_str(), "{}");
     let answer = text(call(&pool, "alice", CAN_BE_ASKED).await.unwrap());
     assert!(answer.starts_with(r#"{"replies": [[0, false]]"#), "{answer}");
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn a_parked_call_of_a_dead_process_is_in_nobodys_way() {
+    let pool = pool(vec![process(1)]);
+    let dies = ("tools/call", r#"{"name":"!"}"#);
+    let alice = call_with(&pool, ("alice", CAN_BE_ASKED), dies, mpsc::channel(8).0);
+    let (questions, parked) = asks(alice.await.unwrap());
+    until(&pool, |status| matches!(status.state, State::Failed { .. })).await;
+    until(&pool, |status| status.state == State::Ready).await;
+    let silent = ("tools/call", r#"{"name":""}"#);
+    let bob = call_with(&pool, ("bob", CAN_BE_ASKED), silent, mpsc::channel(8).0);
+    assert!(text(bob.await.unwrap()).starts_with(r#"{"replies": []"#));
+    let lost = resume(parked, &questions).await.unwrap().unwrap_err();
+    assert_eq!(lost, Fault::Crashed(" with exit code 3".into()));
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn the_only_client_there_is_may_be_asked_by_any_process() {
+    let tasks = Tasks::new();
+    let environment = std::env::vars_os().collect();
+    let launcher = Launcher::new(LaunchSettings { environment, ..LaunchSettings::default() }, tasks.clone());
+    let identity = Identity { name: "test".into(), version: "0".into() };
+    let pool = Pool::for_one_client(launcher, Egress::new(), tasks, identity);
+    super::apply(&pool, vec![process(0)]);
+    let (questions, parked) = asks(call(&pool, "", CAN_BE_ASKED).await.unwrap());
+    let answer = text(resume(parked, &questions).await.unwrap());
+    assert!(answer.starts_with(r#"{"replies": [[0, true]]"#), "{answer}");
     pool.close().await;
 }
