@@ -400,6 +400,7 @@ while m := hear():
             if "method" in reply: seen.append(reply["method"]); continue
             replies[reply["id"]] = "result" in reply
         say(id=id, result={"replies": sorted(replies.items()), "seen": seen})
+    elif id is not None: say(id=id, error={"code": -32601, "message": "no " + method})
 "#;
 
 fn process(max_in_flight: usize) -> Server {
