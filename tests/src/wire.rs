@@ -96,8 +96,7 @@ impl Wire {
         let mut call = self.open(method, params).await;
         let mut messages = Vec::new();
         loop {
-            let what = format!("the answer to {method} {params}");
-            let Some(message) = soon(&what, self.next(&mut call)).await else { return messages };
+            let Some(message) = self.next(&mut call).await else { return messages };
             messages.push(message);
             if is_response(&messages[messages.len() - 1], call.id) {
                 return messages;
@@ -163,7 +162,7 @@ impl Wire {
             }
             return call.head.take()?.rest().await.messages().pop();
         }
-        self.take(|message| belongs(message, call)).await
+        soon("a message on the pipe", self.take(|message| belongs(message, call))).await
     }
 
     /// The next notification of a method that belongs to no call.

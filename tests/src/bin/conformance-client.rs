@@ -9,8 +9,8 @@
 use std::future::Future;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ClientConfig, ElicitRequestParams, ElicitResult, ErrorData,
-    JsonObject, ProtocolVersion,
+    CallToolRequestParams, CallToolResponse, ClientConfig, ClientRequest, CustomRequest, ElicitRequestParams,
+    ElicitResult, ErrorData, JsonObject, ProtocolVersion,
 };
 use rmcp::service::{ClientLifecycleMode, ClientServiceExt as _, RequestContext, RunningService};
 use rmcp::transport::StreamableHttpClientTransport;
@@ -52,7 +52,8 @@ async fn play(url: &str, token: Option<&str>) {
         tools(&client).await;
     }
     match scenario.as_str() {
-        "initialize" | "request-metadata" | "json-schema-ref-no-deref" => {}
+        "initialize" | "json-schema-ref-no-deref" => {}
+        "request-metadata" => anything(&client).await,
         "tools_call" => call(&client, "add_numbers", json!({"a": 5, "b": 3})).await,
         "elicitation-sep1034-client-defaults" => {
             call(&client, "test_client_elicitation_defaults", json!({})).await;
@@ -96,6 +97,13 @@ async fn call(client: &Client, tool: &str, arguments: Value) {
 
 fn params(tool: &str, arguments: Value) -> CallToolRequestParams {
     CallToolRequestParams::new(tool.to_owned()).with_arguments(typed(arguments))
+}
+
+/// Asks for what no server has, so that one request at least is the client's own, whatever the server offers.
+async fn anything(client: &Client) {
+    let request = ClientRequest::CustomRequest(CustomRequest::new("suite/anything", None));
+    // Any answer will do.
+    let _ = client.send_request(request).await;
 }
 
 /// Uses one of everything that is listed.

@@ -6,50 +6,52 @@ use std::process::Stdio;
 use tokio::process::Command;
 use wasmgate_tests::{build, peers, require, soon};
 
-/// A scenario, and how many checks it must pass.
-type Scenario = (&'static str, u32);
+/// A scenario, and how many checks it must pass, directly and through the gateway: some are about one method each, and
+/// the gateway asks for more than the client does.
+type Scenario = (&'static str, u32, u32);
 
 /// What a client of 2025-11-25 must pass, and what the suite only reports. Without `auth/*`: the gateway is no OAuth
 /// client yet, and what it knows of a server's credentials is in its configuration.
 const LEGACY: &[Scenario] = &[
-    ("elicitation-sep1034-client-defaults", 5),
-    ("initialize", 1),
-    ("json-schema-2020-12-preservation", 9),
-    ("sse-retry", 3),
-    ("tools_call", 2),
+    ("elicitation-sep1034-client-defaults", 5, 5),
+    ("initialize", 1, 1),
+    ("json-schema-2020-12-preservation", 9, 9),
+    ("sse-retry", 3, 3),
+    ("tools_call", 2, 2),
 ];
 
 /// The same for a client of 2026-07-28.
 const MODERN: &[Scenario] = &[
-    ("http-custom-headers", 18),
-    ("http-invalid-tool-headers", 12),
-    ("http-standard-headers", 9),
-    ("json-schema-2020-12-preservation", 9),
-    ("json-schema-ref-no-deref", 1),
-    ("request-metadata", 8),
-    ("sep-2322-client-request-state", 5),
-    ("tools_call", 2),
+    ("http-custom-headers", 18, 18),
+    ("http-invalid-tool-headers", 12, 12),
+    ("http-standard-headers", 9, 10),
+    ("json-schema-2020-12-preservation", 9, 9),
+    ("json-schema-ref-no-deref", 1, 1),
+    ("request-metadata", 8, 8),
+    ("sep-2322-client-request-state", 5, 5),
+    ("tools_call", 2, 2),
 ];
 
 #[tokio::test]
 async fn the_client_itself_passes() {
-    every_scenario_passes(&[]).await;
+    every_scenario_passes(&[], |(_, directly, _)| *directly).await;
 }
 
 #[tokio::test]
 async fn the_client_passes_through_the_gateway() {
-    every_scenario_passes(&["--through-gateway"]).await;
+    every_scenario_passes(&["--through-gateway"], |(_, _, through)| *through).await;
 }
 
-async fn every_scenario_passes(mode: &[&str]) {
+async fn every_scenario_passes(mode: &[&str], checks: fn(&Scenario) -> u32) {
     require!(peers::node().await);
     let program = build::conformance_client();
     let client = [&[program.to_str().expect("UTF-8")], mode].concat().join(" ");
     let mut failures = Vec::new();
     for (version, scenarios) in [("2025-11-25", LEGACY), ("2026-07-28", MODERN)] {
-        let known: Vec<&str> = scenarios.iter().map(|(name, _)| *name).collect();
+        let known: Vec<&str> = scenarios.iter().map(|(name, ..)| *name).collect();
         assert_eq!(required(version).await, known, "the suite's own list for {version}");
-        for (name, checks) in scenarios {
+        for scenario in scenarios {
+            let (name, checks) = (scenario.0, checks(scenario));
             let arguments = [
                 "client",
                 "--command",
