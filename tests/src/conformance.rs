@@ -78,6 +78,28 @@ impl Report {
         Self(scenarios)
     }
 
+    /// With what another run found.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// Leaves out some checks, which must have been made.
+    #[must_use]
+    pub fn except(mut self, ids: &[&str]) -> Self {
+        for id in ids {
+            let mut left_out = 0;
+            for checks in self.0.values_mut() {
+                let before = checks.len();
+                checks.retain(|check| check["id"] != *id);
+                left_out += before - checks.len();
+            }
+            assert!(left_out > 0, "{id} was not checked:\n{}", self.table());
+        }
+        self
+    }
+
     /// Leaves out some scenarios, which must have been run.
     #[must_use]
     pub fn without(mut self, names: &[&str]) -> Self {
