@@ -125,7 +125,7 @@ impl Gateway {
     }
 
     /// Waits until the snapshot shows what a server offers, or the server has failed, or its start takes too long.
-    async fn until_up(&self, server: &ServerName) {
+    pub(super) async fn until_up(&self, server: &ServerName) {
         let status = || self.pool.status().into_iter().find(|status| status.server.name == *server);
         let Some(limit) = status().map(|status| status.server.deadlines.initialize) else { return };
         let mut refreshed = self.refreshed.subscribe();

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::{MAY_ASK, MODERN};
+use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Exchange;
 use wasmgate_core::policy::Permit;
 
 use super::phases::{Sent, towards_client, towards_server};
 use super::questions::{self, Sorted, replies, sorted};
 use super::rounds::{Back, Retry, Rounds};
+use super::snapshot::Snapshot;
 use super::state::State;
 use super::{CallError, Fault, Gateway, Refused, Request, UpstreamError};
-use crate::upstream::{Answer, Ask, Event, Question};
+use crate::upstream::{Answer, Ask, Event, Offer, Question};
 
 /// One request on its way to its server.
 struct Going<'a> {
@@ -61,19 +63,19 @@ impl Gateway {
         let pipeline = &now.generation.pipeline;
         let subject = asked.target.subject.name().cloned();
         let operation = request.operation(Some(asked.target.server.clone()), subject);
+        let answers = refused.is_some() || Rounds::carries_answers(&request, params.as_ref());
         let rounds = Rounds {
             pipeline,
             operation: &operation,
             sealer: &self.sealer,
             parking: &self.parking,
-            offer: now.status(&asked.target.server).and_then(|status| status.offer.clone()),
+            offer: self.offer(&now, &asked.target.server, answers).await,
             said: params.clone(),
         };
         // What the client answers to the server's questions.
-        let Retry { params, parked } = match refused {
-            Some(refused) => rounds.answers(params, refused).await?,
-            None if Rounds::may_carry_state(&request) => rounds.answers(params, Vec::new()).await?,
-            None => Retry { params, parked: None },
+        let Retry { params, parked } = match answers {
+            true => rounds.answers(params, refused.unwrap_or_default()).await?,
+            false => Retry { params, parked: None },
         };
         let going = Going { rounds: &rounds, permit: &permit, request: &request };
         if !pipeline.interested(&operation) {
@@ -94,6 +96,18 @@ impl Gateway {
             };
         let result = towards_client(pipeline, &mut exchange, outcome).await?;
         self.in_public_words(&now, &request, &asked, result).await
+    }
+
+    /// What a server offers. Waited for with answers, because what becomes of them depends on its version.
+    async fn offer(&self, now: &Snapshot, server: &ServerName, answers: bool) -> Option<Arc<Offer>> {
+        if let Some(offer) = now.status(server).and_then(|status| status.offer.clone()) {
+            return Some(offer);
+        }
+        if answers {
+            self.until_up(server).await;
+        }
+        // A snapshot is a moment behind.
+        self.pool.status().into_iter().find(|status| status.server.name == *server)?.offer
     }
 
     /// Asks the server; what it says meanwhile and what it asks back pass through the interceptors.

@@ -53,10 +53,13 @@ pub(super) struct Back {
 }
 
 impl Rounds<'_> {
-    /// Whether the params of a request may hold answers, and a sealed state although nobody looks any more.
-    pub(super) fn may_carry_state(request: &Request) -> bool {
+    /// Whether a client of 2026-07-28 answers questions with this request, or gives a state back.
+    pub(super) fn carries_answers(request: &Request, params: Option<&Json>) -> bool {
         let may = MAY_ASK.contains(&&*request.method) || &*request.method == method::TASKS_UPDATE;
-        MODERN.contains(&request.version) && may
+        let members = || params.map(|params| params.pick(["requestState", "inputResponses"]));
+        MODERN.contains(&request.version)
+            && may
+            && members().is_some_and(|found| found.iter().any(Option::is_some))
     }
 
     /// The questions of a result, as interceptors leave them. Every other result stays as it is.
@@ -212,17 +215,17 @@ impl Rounds<'_> {
         Ok(Retry { params, parked: None })
     }
 
-    /// What a state of ours holds; none when it is the server's own. One that looks like ours must be, and a server of an
-    /// older version has none of its own.
+    /// What a state of ours holds; none when it is the server's own. One that looks like ours must be. A server has states
+    /// of its own, and makes something of answers without one, only when it is known to be of 2026-07-28.
     fn kept(&self, state: Option<&Json>, is_answer: bool) -> Result<Option<Kept>, CallError> {
-        let is_old = self.server_is_old();
+        let is_modern = self.offer.as_ref().is_some_and(|offer| MODERN.contains(&&*offer.version));
         let Some(state) = state else {
-            return if is_answer && is_old { Err(bad_state()) } else { Ok(None) };
+            return if is_answer && !is_modern { Err(bad_state()) } else { Ok(None) };
         };
         let state = state.string().unwrap_or_default();
         match State::read(self.sealer, &self.operation.principal, &state) {
-            State::Ours(kept) if kept.call.is_some() || !is_old => Ok(Some(kept)),
-            State::Theirs if !is_old => Ok(None),
+            State::Ours(kept) if kept.call.is_some() || is_modern => Ok(Some(kept)),
+            State::Theirs if is_modern => Ok(None),
             State::Ours(_) | State::Theirs | State::Bad => Err(bad_state()),
         }
     }

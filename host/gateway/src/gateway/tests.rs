@@ -677,11 +677,11 @@ async fn a_server_is_subscribed_to_once_and_until_nobody_waits() {
         told.push(world.gateway.told(&update, &of, listener()).await.unwrap().as_str().to_owned());
     }
     assert_eq!(told, [r#"{"uri":"x:a"}"#, r#"{"uri":"x:a/below"}"#]);
-    // The session at the server ends; the next one is told what is waited for.
-    // A client that can be asked nothing shares it.
+    // The session at the server ends, which is that of clients that can be asked nothing; the next one is told what is
+    // waited for.
     let (end, _) = request("tools/call", r#"{"name":"end"}"#);
-    let silent = ClientFacts { capabilities: Json::empty_object(), ..(*end.client).clone() };
-    let _ = world.gateway.request(Request { client: Arc::new(silent), ..end }).await;
+    let client = ClientFacts { capabilities: Json::empty_object(), ..(*end.client).clone() };
+    let _ = world.gateway.request(Request { client: Arc::new(client), ..end }).await;
     world.site.wait_for("resources/subscribe", 2).await;
     drop(first);
     let mut held = Some(second);

@@ -152,6 +152,11 @@ async fn answers_without_a_state_are_none_to_an_older_server() {
         rounds.answers(Some(json(params)), Vec::new()).await.map_err(|error| error.to_string())
     };
     let stray = r#"{"name":"a","inputResponses":{}}"#;
+    let unknown = Rounds { offer: None, ..world.rounds(&operation, V2026_07_28, SAID) };
+    for said in [stray, r#"{"name":"a","requestState":"x"}"#] {
+        let refused = unknown.answers(Some(json(said)), Vec::new()).await.err();
+        assert_eq!(refused.map(|error| error.to_string()).as_deref(), Some(BAD), "until it is known");
+    }
     assert_eq!(answers(V2025_11_25, stray).await.err().as_deref(), Some(BAD));
     assert!(answers(V2026_07_28, stray).await.is_ok());
     assert!(answers(V2025_11_25, r#"{"name":"a"}"#).await.is_ok());
