@@ -186,3 +186,14 @@ async fn the_merged_view_is_as_good() {
         ("modern client", &modern[0], MODERN_GATEWAY),
     ]);
 }
+
+#[tokio::test]
+async fn a_call_whose_stream_breaks_off_is_taken_up_again() {
+    let server = conformance::fixture("legacy").await;
+    let catalog = Catalog::new().remote("everything", &server.url("/mcp"), "streamable-http");
+    let gw = gateway().catalog(catalog).start().await;
+    gw.ready(["everything"]).await;
+    let result = gw.alone("everything").await.call("test_reconnection", json!({})).await;
+    assert_eq!(peers::text(&result), "You came back.");
+    gw.stop().await;
+}

@@ -6,6 +6,7 @@
 mod answer; // what comes back on a POST
 mod asking; // sessions in which a client can be asked
 mod head; // request heads and response statuses
+mod heard; // whose log messages are
 mod listen; // the GET stream
 mod params; // arguments repeated in headers
 
@@ -31,6 +32,7 @@ pub(super) use self::head::configured;
 
 use self::answer::Exchange;
 use self::asking::Asking;
+use self::heard::Hearers;
 use self::params::ParamHeaders;
 use super::correlator::Patience;
 use super::declared::Declared;
@@ -56,6 +58,8 @@ pub(super) struct Http {
     sessions_ended: AtomicU64,
     /// Calls in flight.
     calls: TaskTracker,
+    /// Requests in flight, and who hears what belongs to them.
+    hearers: Hearers,
     /// Messages of ours nobody waits for: so many at once and no more.
     asides: Arc<Semaphore>,
     /// Asks the container behind it, when there is one, to stop.
@@ -117,6 +121,7 @@ impl Http {
             ended: watch::Sender::new(None),
             sessions_ended: AtomicU64::new(0),
             calls: TaskTracker::new(),
+            hearers: Hearers::default(),
             asides: Arc::new(Semaphore::new(MAX_ASIDES)),
             stop: CancellationToken::new(),
             gone: CancellationToken::new(),
@@ -214,6 +219,7 @@ impl Http {
         }
         let session = head.headers_ref().and_then(|headers| headers.get(head::SESSION)).cloned();
         let session = session.and_then(|sent| self.session.load_full().filter(|now| **now == sent));
+        let outlet = question.events.map(Outlet::new);
         let exchange = Exchange {
             http: Arc::clone(self),
             era: era.clone(),
@@ -224,7 +230,10 @@ impl Http {
             is_listen: question.method == method::LISTEN,
             session,
             patience: question.patience,
-            outlet: question.events.map(Outlet::new),
+            hearer: match era {
+                Era::Legacy(_) => self.hearers.enter(id, outlet),
+                Era::Modern(_) => Hearers::apart(outlet),
+            },
             conversation: None,
         };
         Ok((request(head, body)?, exchange))

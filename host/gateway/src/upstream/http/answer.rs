@@ -16,6 +16,7 @@ use wasmgate_core::jsonrpc::Id;
 use super::Http;
 use super::asking::{Aside, Conversation, Overheard};
 use super::head::{self, Media};
+use super::heard::Hearer;
 use crate::upstream::correlator::Patience;
 use crate::upstream::era::Era;
 use crate::upstream::framer::{Frame, Framer, MAX_MESSAGE};
@@ -42,7 +43,7 @@ pub(super) struct Exchange {
     pub(super) session: Option<Arc<HeaderValue>>,
     pub(super) patience: Patience,
     /// Where its notifications go.
-    pub(super) outlet: Option<Outlet>,
+    pub(super) hearer: Hearer,
     /// In a session of a client's own: how that client is asked.
     pub(super) conversation: Option<Conversation>,
 }
@@ -258,8 +259,7 @@ impl Exchange {
         let replies = conversation.talk.resume(resumption.replies);
         conversation.post(&self.http, &self.era, replies);
         self.patience.resume(Instant::now().into_std());
-        let events = resumption.events;
-        self.outlet.get_or_insert_with(|| Outlet::new(events.clone())).resume(events);
+        self.hearer.resume(resumption.events);
     }
 
     /// Hands questions that have come to the caller.
@@ -267,7 +267,7 @@ impl Exchange {
         let Some(conversation) = &mut self.conversation else { return };
         if conversation.talk.hand_out() {
             self.patience.suspend(Instant::now().into_std());
-            self.outlet.iter_mut().for_each(Outlet::park);
+            self.hearer.tell(Outlet::park);
         }
     }
 
@@ -305,8 +305,8 @@ impl Exchange {
         match incoming {
             Incoming::Answer(id, answer) => {
                 let is_ours = id.is_none_or(|id| id.as_u64() == Some(self.id));
-                if let (true, Some(outlet)) = (is_ours, &mut self.outlet) {
-                    outlet.flush();
+                if is_ours {
+                    self.hearer.tell(Outlet::flush);
                 }
                 return is_ours.then_some(Ok(answer));
             }
@@ -314,26 +314,24 @@ impl Exchange {
                 return (id.as_u64() == Some(self.id)).then_some(Err(Fault::Misbehaved(detail)));
             }
             Incoming::Progress(token, params) => {
-                if let (Some(outlet), Some(known)) = (&mut self.outlet, &self.token)
+                if let Some(known) = self.token.as_ref().filter(|_| self.hearer.is_there())
                     && token == Some(self.id)
                 {
                     self.patience.renew(Instant::now().into_std());
-                    outlet.progress(&params, known);
+                    self.hearer.tell(|outlet| outlet.progress(&params, known));
                 }
             }
             Incoming::Aside(method, params) => {
-                if let Some(outlet) = &mut self.outlet {
+                if self.hearer.is_there() {
                     self.patience.renew(Instant::now().into_std());
-                    outlet.aside(method, params);
+                    self.hearer.tell(|outlet| outlet.aside(method, params));
                 }
             }
             Incoming::Changed(kinds) => self.http.signals.raise(kinds),
             Incoming::Updated(method, params) => self.http.signals.update(method, params),
             // On a stream of its own it can be of no other listen.
             Incoming::Acknowledged(_, params) => {
-                if let Some(outlet) = &mut self.outlet {
-                    outlet.acknowledged(params);
-                }
+                self.hearer.tell(|outlet| outlet.acknowledged(params));
             }
             // Other ids are the server's own: of what it asked itself.
             Incoming::Withdrawn(id) if self.is_listen && id.as_u64() == Some(self.id) => {

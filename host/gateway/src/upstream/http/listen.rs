@@ -88,6 +88,7 @@ impl Http {
             Incoming::Updated(method, params) => self.signals.update(method, params),
             Incoming::Question(id, asked, params) => self.asked(era, id, asked, params),
             Incoming::Withdrawn(id) => self.asking.iter().for_each(|asking| asking.withdrawn(&id)),
+            Incoming::Aside(method, params) => self.hearers.aside(method, params),
             // Nothing here says which call it belongs to.
             _ => {}
         }
