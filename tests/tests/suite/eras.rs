@@ -1,7 +1,7 @@
 //! Servers of both eras over both transports: what they say outside calls reaches clients in the same way.
 
 use serde_json::{Value, json};
-use wasmgate_tests::catalog::{Catalog, fixture};
+use wasmgate_tests::catalog::{Catalog, fixture, raw};
 use wasmgate_tests::mcp::{names, result};
 use wasmgate_tests::{Legacy, Running, gateway, remote, soon};
 
@@ -72,5 +72,14 @@ async fn what_a_server_does_not_agree_to_is_refused_to_who_asks() {
     let refused = client.request("resources/subscribe", json!({"uri": "other://text"})).await;
     assert_eq!(refused["error"]["code"], -32602, "{refused}");
     assert!(refused["error"]["message"].as_str().is_some_and(|why| why.contains("agree")), "{refused}");
+    gw.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_found_out_of_a_program_is_kept() {
+    let gw = gateway().catalog(raw("old")).start().await;
+    gw.ready(["old"]).await;
+    let kept = std::fs::read_to_string(gw.home().join(".local/share/wasmgate/eras.json"));
+    assert!(kept.as_ref().is_ok_and(|eras| eras.contains("\"legacy\"")), "{kept:?}");
     gw.stop().await;
 }
