@@ -132,14 +132,14 @@ const STEPS = {
     if (step.level) await client.setLoggingLevel(step.level);
     seen.logs.length = 0;
     for (const level of step.emit) await call({ name: step.name, arguments: { level, data: { n: level } } });
-    return seen.logs;
+    return [...seen.logs];
   },
 
   // Calls a tool that has questions, and says what was asked beside what it came to.
   async ask(step) {
     seen.questions.length = 0;
     const result = await call(step);
-    return { questions: seen.questions, result };
+    return { questions: [...seen.questions], result };
   },
 
   // Waits for news of a resource that a tool makes, and says of which.

@@ -84,7 +84,7 @@ async def ask(client, step):
     """Calls a tool that has questions, and says what was asked beside what it came to."""
     del client.questions[:]
     result = await call(client, step)
-    return {"questions": client.questions, "result": result}
+    return {"questions": list(client.questions), "result": result}
 
 
 async def subscribe(client, step):
