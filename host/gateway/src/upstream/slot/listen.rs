@@ -125,6 +125,8 @@ impl Listener {
     /// that it refuses.
     fn refused(&self, course: &mut Course, asked: &Filter, error: &Json) {
         match self.topics.pending(&asked.topics).as_slice() {
+            // Said once, tried again.
+            [] if course.failures > 0 => course.failed(),
             [] => {
                 let code = error.member("code");
                 let code = code.as_ref().map(Json::as_str);
@@ -210,6 +212,10 @@ impl Course {
     fn begun(&mut self, listen: Listen) {
         self.current = Some(listen);
         self.admitted = self.admitted.saturating_mul(2);
+        // After a break it has yet to show that it lasts.
+        if self.gap == Gap::None {
+            self.failures = 0;
+        }
         self.gap = Gap::None;
     }
 
