@@ -127,6 +127,17 @@ impl<T> Correlator<T> {
         Some((*id, &mut waiting.ticket))
     }
 
+    /// The one request in flight that this is said of, when there is exactly one.
+    pub(super) fn only_one(&mut self, now: Instant, is: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let mut found = self.waiting.values_mut().filter(|waiting| is(&waiting.ticket));
+        let one = found.next()?;
+        if found.next().is_some() {
+            return None;
+        }
+        one.patience.renew(now);
+        Some(&mut one.ticket)
+    }
+
     /// A request in flight.
     pub(super) fn ticket(&mut self, id: u64) -> Option<&mut T> {
         self.waiting.get_mut(&id).map(|waiting| &mut waiting.ticket)
@@ -229,6 +240,12 @@ mod tests {
         assert_eq!(correlator.only(now).map(|(id, owner)| (id, *owner)), Some((1, "a")));
         correlator.ask(2, "b", None, patience(now));
         assert!(correlator.only(now).is_none());
+        let heard = |correlator: &mut Correlator<&'static str>, wanted: &'static str| {
+            correlator.only_one(now, |owner| wanted.contains(*owner)).copied()
+        };
+        assert_eq!(heard(&mut correlator, "b"), Some("b"));
+        assert_eq!(heard(&mut correlator, "ab"), None);
+        assert_eq!(heard(&mut correlator, "c"), None);
     }
 
     #[test]

@@ -118,8 +118,9 @@ impl Desk {
                     None => self.dropped += 1,
                 }
             }
-            Incoming::Aside(method, params) => match self.waiting.only(now) {
-                Some((_, ticket)) => ticket.aside(method, params),
+            // Beside what the gateway asks on its own account it can be of a client's call only.
+            Incoming::Aside(method, params) => match self.waiting.only_one(now, Ticket::is_heard) {
+                Some(ticket) => ticket.aside(method, params),
                 None => self.dropped += 1,
             },
             Incoming::Changed(kinds) => self.signals.raise(kinds),
@@ -274,6 +275,11 @@ impl Ticket {
         if let Some(outlet) = &mut self.outlet {
             outlet.progress(params, known);
         }
+    }
+
+    /// Whether somebody hears what the server says meanwhile.
+    const fn is_heard(&self) -> bool {
+        self.outlet.is_some()
     }
 
     fn aside(&mut self, method: &str, params: Json) {
