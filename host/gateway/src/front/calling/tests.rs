@@ -78,6 +78,18 @@ fn clients_get_the_notifications_they_want() {
 }
 
 #[test]
+fn only_those_who_can_be_asked_hear_that_a_url_was_visited() {
+    let heard = |said: Option<mpsc::Receiver<Vec<u8>>>| {
+        let (sender, mut call) = calling(Wants::Progress, async { answer() });
+        sender.try_send(event(method::ELICITED, r#"{"elicitationId":"1"}"#)).unwrap();
+        call.said = said;
+        call.map(text).collect::<Vec<_>>().now_or_never().unwrap().len() == 2
+    };
+    assert!(heard(Some(mpsc::channel(1).1)));
+    assert!(!heard(None));
+}
+
+#[test]
 fn a_call_nobody_listens_to_has_no_channel() {
     let (sender, call) = calling(Wants::Nothing, async { answer() });
     assert!(call.events.is_none());
