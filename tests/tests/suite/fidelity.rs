@@ -142,10 +142,12 @@ async fn given_up(wire: &mut Wire) -> Vec<String> {
 async fn news(wire: &mut Wire, uri: &str, tool: &str, arguments: &Value) -> Vec<String> {
     let touch = json!({"name": tool, "arguments": arguments}).to_string();
     if wire.era == Era::Legacy {
-        let mut messages = wire.ask("resources/subscribe", &json!({"uri": uri}).to_string()).await;
+        // What the server logs meanwhile is about the gateway's subscription, which is for all its clients.
+        let mut messages = Vec::new();
+        messages.extend(wire.ask("resources/subscribe", &json!({"uri": uri}).to_string()).await.pop());
         wire.ask("tools/call", &touch).await;
         messages.push(wire.news("notifications/resources/updated").await);
-        messages.extend(wire.ask("resources/unsubscribe", &json!({"uri": uri}).to_string()).await);
+        messages.extend(wire.ask("resources/unsubscribe", &json!({"uri": uri}).to_string()).await.pop());
         return messages;
     }
     let filter = json!({"notifications": {"resourceSubscriptions": [uri]}});
