@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ring::hmac;
 use rmcp::model::{
@@ -24,9 +25,13 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use crate::era::Era;
+use crate::http::Return;
 use crate::questions::{Gathered, Questions, typed};
-use crate::tools::text;
+use crate::tools::{failure, text};
 use crate::{jobs, offers, tools};
+
+/// How long a call waits for a client whose stream has ended.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(20);
 
 /// What happens to the server while clients watch.
 #[derive(Clone)]
@@ -359,6 +364,18 @@ impl Telling<'_> {
         let event = json!({"progressToken": token, "progress": percent, "total": 100});
         let sent = self.context.peer.notify_progress(typed(event)).await;
         sent.map_err(|error| ErrorData::internal_error(error.to_string(), None))
+    }
+
+    /// Where the stream of the call has ended: waits until the client has come back for more.
+    pub(crate) async fn waited(&self) -> CallToolResult {
+        let parts = self.context.extensions.get::<hyper::http::request::Parts>();
+        let Some(Return(returned)) = parts.and_then(|parts| parts.extensions.get()) else {
+            return text("You never left.");
+        };
+        match tokio::time::timeout(LONGEST_ABSENCE, returned.notified()).await {
+            Ok(()) => text("You came back."),
+            Err(_) => failure("You did not come back."),
+        }
     }
 
     /// A tool comes or goes.

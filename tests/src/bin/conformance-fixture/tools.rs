@@ -150,10 +150,7 @@ pub(crate) async fn call(
             }
             text("Reported three times.")
         }
-        "test_reconnection" => {
-            tokio::time::sleep(2 * PAUSE).await;
-            text("You came back.")
-        }
+        "test_reconnection" => telling.waited().await,
         "test_missing_capability" => {
             let asked = vec![sampling("answer", "Are you there?", 10)];
             // Many a server of old asks without having looked whether the client can be asked.
