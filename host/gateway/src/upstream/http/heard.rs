@@ -13,9 +13,9 @@ use crate::upstream::Event;
 use crate::upstream::outlet::Outlet;
 
 type Shared = Arc<Mutex<Outlet>>;
-type Table = Arc<Mutex<BTreeMap<u64, Option<Shared>>>>;
+type Table = Arc<Mutex<BTreeMap<u64, Shared>>>;
 
-/// The requests in flight in one session.
+/// The requests in flight in one session that want to hear something.
 #[derive(Default)]
 pub(super) struct Hearers(Table);
 
@@ -32,19 +32,22 @@ impl Hearers {
         Hearer { outlet: outlet.map(|outlet| Arc::new(Mutex::new(outlet))), seat: None }
     }
 
-    /// A request that may be told something on the stream of the session.
+    /// A request that may be told something on the stream of the session. What the gateway asks on its own account hears
+    /// nothing, and takes nothing from the one that does.
     pub(super) fn enter(&self, id: u64, outlet: Option<Outlet>) -> Hearer {
-        let outlet = outlet.map(|outlet| Arc::new(Mutex::new(outlet)));
-        locked(&self.0).insert(id, outlet.clone());
-        Hearer { outlet, seat: Some((Arc::clone(&self.0), id)) }
+        let mut hearer = Self::apart(outlet);
+        if let Some(outlet) = &hearer.outlet {
+            locked(&self.0).insert(id, Arc::clone(outlet));
+            hearer.seat = Some((Arc::clone(&self.0), id));
+        }
+        hearer
     }
 
     /// A log message, or that a URL was visited, on the stream of the session.
     pub(super) fn aside(&self, method: &str, params: Json) {
         let only = {
             let table = locked(&self.0);
-            let mut all = table.values();
-            all.next().filter(|_| table.len() == 1).cloned().flatten()
+            table.values().next().filter(|_| table.len() == 1).cloned()
         };
         if let Some(outlet) = only {
             locked(&outlet).aside(method, params);
@@ -96,11 +99,13 @@ mod tests {
         log("nobody is there");
         let first = hearers.enter(1, Some(Outlet::new(to)));
         log("for the first");
-        let second = hearers.enter(2, None);
+        let own = hearers.enter(2, None);
+        let second = hearers.enter(3, Some(Outlet::new(mpsc::channel(8).0)));
         log("whose?");
         drop(second);
+        // Of the gateway itself: it hears nothing.
         log("for the first again");
-        drop(first);
+        drop((first, own));
         log("over");
         let mut heard = Vec::new();
         while let Ok(event) = events.try_recv() {
