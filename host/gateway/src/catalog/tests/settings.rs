@@ -317,7 +317,7 @@ registry:
         &World::new("", &[("docs.k", "key")]),
         expect![[r#"
             docs
-              remote: ["https://docs.example.com/"] StreamableHttp private true
+              remote: ["https://docs.example.com/"] Auto private true
               header: x: x
               header: x-key: key
         "#]],
@@ -353,7 +353,7 @@ registry:
             host refused: it cannot set a header `Host`
             thief refused: its header `X` uses `$OTHER_SECRET`, which the entry does not declare under `secrets`
             leak
-              remote: ["https://x/?key=t0ken"] StreamableHttp private true
+              remote: ["https://x/?key=t0ken"] Auto private true
         "#]],
     );
     let split = World::new("docs: {team: a, host: 'evil.example/'}", &[("docs.token", "line\nbreak")]);
@@ -368,7 +368,7 @@ registry:
             host refused: it cannot set a header `Host`
             thief refused: its header `X` uses `$OTHER_SECRET`, which the entry does not declare under `secrets`
             leak
-              remote: ["https://x/?key=line%0Abreak"] StreamableHttp private true
+              remote: ["https://x/?key=line%0Abreak"] Auto private true
         "#]],
     );
     check_from(
@@ -645,26 +645,26 @@ registry:
         entry,
         &world,
         expect![[r#"
-        box
-          image: "x"
-          command: [[secret]]
-          env: KEY="s3/cret"
-          mounts: []
-          user: None
-          network: Default
-          hosts: []
-          transport: Stdio
-          limits: None None false Missing
-        path
-          remote: ["https://mcp.example.com/s/s3%2Fcret/mcp?t=s3%2Fcret"] StreamableHttp private true
-        whole
-          remote: ["https://h.example/secret"] StreamableHttp private true
-        host refused: `$KEY` would put a secret into the host of its URL, which is no secret
-        program refused: the program of its `process.command` would be a secret
-        process
-          process: "serve" ["--key", [secret]] in None
-          env: KEY="s3/cret"
-    "#]],
+            box
+              image: "x"
+              command: [[secret]]
+              env: KEY="s3/cret"
+              mounts: []
+              user: None
+              network: Default
+              hosts: []
+              transport: Stdio
+              limits: None None false Missing
+            path
+              remote: ["https://mcp.example.com/s/s3%2Fcret/mcp?t=s3%2Fcret"] Auto private true
+            whole
+              remote: ["https://h.example/secret"] Auto private true
+            host refused: `$KEY` would put a secret into the host of its URL, which is no secret
+            program refused: the program of its `process.command` would be a secret
+            process
+              process: "serve" ["--key", [secret]] in None
+              env: KEY="s3/cret"
+        "#]],
     );
     let catalog = file::read(&Source { file: "c", text: entry }, Origin::File).unwrap();
     for name in ["path", "whole"] {

@@ -162,7 +162,9 @@ async fn progress_comes_under_the_clients_token_and_before_the_answer() {
     let (pipe, mut peer) = connect();
     let (to, mut events) = mpsc::channel(8);
     let asked = ask_with(&pipe, r#"{"_meta":{"progressToken":"mine"}}"#, Some(to));
-    let silent = ask(&pipe);
+    // Another client's call, of which nobody hears.
+    let (nobody, _) = mpsc::channel(1);
+    let silent = ask_with(&pipe, "{}", Some(nobody));
     let mut token = None;
     for _ in 0..2 {
         let request = peer.hear().await;
