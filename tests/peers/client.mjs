@@ -95,7 +95,14 @@ const STEPS = {
     version: sdk.version(client), info: client.getServerVersion(), capabilities: client.getServerCapabilities(),
     instructions: client.getInstructions(),
   }),
-  tools: () => paged(client.listTools, "tools"),
+  // The tools, once the one named is among them: servers may add some after their start.
+  tools: async ({ has }) => {
+    for (;;) {
+      const listed = await paged(client.listTools, "tools");
+      if (!has || listed.tools.some((tool) => tool.name === has)) return listed;
+      await new Promise((done) => setTimeout(done, 20));
+    }
+  },
   prompts: () => paged(client.listPrompts, "prompts"),
   resources: () => paged(client.listResources, "resources"),
   templates: () => paged(client.listResourceTemplates, "resourceTemplates"),

@@ -34,6 +34,15 @@ async def paged(fetch, items):
             return {items: found, "pages": pages}
 
 
+async def tools(client, step):
+    """The tools, once the one named is among them: servers may add some after their start."""
+    while True:
+        listed = await paged(client.list_tools, "tools")
+        if "has" not in step or any(tool["name"] == step["has"] for tool in listed["tools"]):
+            return listed
+        await asyncio.sleep(0.02)
+
+
 async def progress(client, step):
     """Calls a tool that after each event waits for `release`, which is called only once that event has come."""
     events = []
@@ -104,7 +113,7 @@ async def subscribe(client, step):
 STEPS = {
     "server": lambda c, s: aside({"version": c.protocol_version, "info": plain(c.server_info),
                                   "capabilities": plain(c.server_capabilities), "instructions": c.instructions}),
-    "tools": lambda c, s: paged(c.list_tools, "tools"),
+    "tools": tools,
     "prompts": lambda c, s: paged(c.list_prompts, "prompts"),
     "resources": lambda c, s: paged(c.list_resources, "resources"),
     "templates": lambda c, s: paged(c.list_resource_templates, "resourceTemplates"),

@@ -4,6 +4,7 @@
 #![expect(deprecated, reason = "the legacy eras still ask for sampling and roots, and subscribe")]
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, ClientConfig, CreateMessageRequestParams, CreateMessageResult,
@@ -84,7 +85,7 @@ impl Visit {
                 json!({"version": server.protocol_version, "capabilities": server.capabilities,
                     "instructions": server.instructions})
             }
-            "tools" => json!({"tools": client.list_all_tools().await?}),
+            "tools" => self.tools(step).await?,
             "prompts" => json!({"prompts": client.list_all_prompts().await?}),
             "resources" => json!({"resources": client.list_all_resources().await?}),
             "templates" => json!({"resourceTemplates": client.list_all_resource_templates().await?}),
@@ -98,6 +99,18 @@ impl Visit {
             "subscribe" => self.subscribe(step).await?,
             other => panic!("the Rust client cannot {other}"),
         })
+    }
+
+    /// The tools, once the one named is among them: servers may add some after their start.
+    async fn tools(&self, step: &Value) -> Result<Value, ServiceError> {
+        loop {
+            let tools = self.client.list_all_tools().await?;
+            let has = step["has"].as_str().is_none_or(|name| tools.iter().any(|tool| tool.name == name));
+            if has {
+                return Ok(json!({"tools": tools}));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn call(&self, step: &Value) -> Result<CallToolResult, ServiceError> {

@@ -221,9 +221,16 @@ async fn every_client_answers_over_a_pipe_of_its_own() {
         let mut target = entry.target(mode);
         answers(&mut target);
         // The client is there before the servers are: this call waits, and then the server's tools are known.
-        let mut steps = vec![peers::call("everything__echo", json!({"message": "hello"}))];
+        // It adds those that ask once it has heard what the client can be asked.
+        let mut steps = vec![
+            peers::call("everything__echo", json!({"message": "hello"})),
+            json!({"do": "tools", "has": "everything__trigger-elicitation-request"}),
+            json!({"do": "tools", "has": "everything__trigger-sampling-request"}),
+            json!({"do": "tools", "has": "everything__get-roots-list"}),
+        ];
+        let before = steps.len();
         steps.extend(questions("everything__"));
-        answers_all(&sdk.visit(target, json!(steps)).await[1..]);
+        answers_all(&sdk.visit(target, json!(steps)).await[before..]);
         entry.close().await;
     }
 }

@@ -44,6 +44,25 @@ async fn a_session_over_stdio() {
 }
 
 #[tokio::test]
+async fn what_only_a_starting_server_can_have_is_waited_for() {
+    let mut gw = gateway().catalog(good("fx")).transport("stdio").start().await;
+    gw.say(HELLO).await;
+    // No list has the first; nobody has the others.
+    for (id, method, params) in [
+        (1, "resources/read", json!({"uri": "fixture://items/9"})),
+        (2, "prompts/get", json!({"name": "nobody-has-this"})),
+        (3, "tools/call", json!({"name": "nobody-has-this"})),
+    ] {
+        gw.say(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()).await;
+    }
+    assert_eq!(answer(&gw, 1).await["result"]["contents"][0]["text"], "contents of items/9");
+    assert_eq!(answer(&gw, 2).await["error"]["code"], -32602);
+    assert_eq!(answer(&gw, 3).await["error"]["code"], -32602);
+    gw.hang_up();
+    gw.ended().await;
+}
+
+#[tokio::test]
 async fn the_rust_sdk_s_client_starts_the_gateway_itself() {
     let builder = gateway().catalog(good("fx")).transport("stdio");
     let (line, env) = builder.command();

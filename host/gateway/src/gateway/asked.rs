@@ -1,15 +1,18 @@
 //! What a request asks for: the server behind a public name, and the words on both sides of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmgate_core::index::{Entry, Index, Kind, List, Subject, Target};
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::{MODERN, method};
 use wasmgate_core::name::ServerName;
 
+use super::offering::shows;
 use super::snapshot::Snapshot;
 use super::tasks::{self, Task};
 use super::{CallError, Gateway, Request, State, View};
+use crate::upstream::Status;
 
 /// What a request asks for.
 pub(super) struct Asked {
@@ -40,8 +43,20 @@ enum Place {
 }
 
 impl Gateway {
-    /// Finds what a request asks for. Where list filters are, only what they show can be asked for.
+    /// Finds what a request asks for. What nobody is known to have may be one of a server that has not come up yet: such a
+    /// server is waited for, as it is when the name says that it is meant.
     pub(super) async fn asked(&self, request: &Request) -> Result<(Arc<Snapshot>, Asked), CallError> {
+        match self.asked_now(request).await {
+            Err(CallError::Unknown { .. }) if self.is_coming_up(&request.view) => {
+                self.until_all_up(&request.view).await;
+                self.asked_now(request).await
+            }
+            asked => asked,
+        }
+    }
+
+    /// Finds it among what is known now. Where list filters are, only what they show can be asked for.
+    async fn asked_now(&self, request: &Request) -> Result<(Arc<Snapshot>, Asked), CallError> {
         let now = self.current.load_full(); // one generation, to the end of this call
         let Some(named) = Named::of(request)? else {
             return Ok((now, Asked::of_unknown_method(request)?));
@@ -140,6 +155,25 @@ impl Gateway {
         };
         // A server that takes longer offers nothing.
         let _ = tokio::time::timeout(limit, waiting).await;
+    }
+}
+
+impl Gateway {
+    /// Whether a server that a view shows is in its first start.
+    fn is_coming_up(&self, view: &View) -> bool {
+        let now = self.current.load();
+        let is_starting = |status: &Status| {
+            now.status(&status.server.name).is_none_or(|shown| shown.offer.is_none())
+                && !matches!(status.state, State::Failed { .. })
+        };
+        self.pool.status().iter().any(|status| shows(view, status) && is_starting(status))
+    }
+
+    /// Waits until no such server is left, but not for long: most names that nobody has are slips.
+    async fn until_all_up(&self, view: &View) {
+        let mut refreshed = self.refreshed.subscribe();
+        let waiting = async { while self.is_coming_up(view) && refreshed.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(FIRST_START, waiting).await;
     }
 }
 
@@ -317,3 +351,6 @@ fn text_at(params: Option<&Json>, place: Place) -> Result<String, CallError> {
     let text = value.as_ref().and_then(Json::string).map(std::borrow::Cow::into_owned);
     text.ok_or_else(|| CallError::InvalidParams(format!("{at}: a text is required")))
 }
+
+/// How long a name that nobody has waits for servers that may have it.
+const FIRST_START: Duration = Duration::from_secs(10);
