@@ -77,6 +77,15 @@ impl Declared {
     }
 }
 
+/// Capabilities that say besides that pages of tools can be shown (MCP Apps, `io.modelcontextprotocol/ui`): many servers list
+/// such tools to nobody else, and a list is read once for all clients. Those who cannot show a page see a tool as any other.
+pub(super) fn with_pages(capabilities: &Json) -> Json {
+    let page = Json::array(&[Json::of("text/html;profile=mcp-app")]);
+    let pages = ObjectWriter::new().member("mimeTypes", &page).finish();
+    let extensions = ObjectWriter::new().member("io.modelcontextprotocol/ui", &pages).finish();
+    capabilities.with_member("extensions", &extensions)
+}
+
 const FORM: u8 = 1;
 const URL: u8 = 2;
 const SAMPLING: u8 = 4;

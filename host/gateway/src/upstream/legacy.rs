@@ -3,7 +3,7 @@
 use wasmgate_core::json::{Json, ObjectWriter};
 
 use super::Identity;
-use super::declared::Declared;
+use super::declared::{Declared, with_pages};
 
 /// The versions spoken, newest first. The first one is offered.
 pub(super) const VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
@@ -17,7 +17,7 @@ pub(super) fn version(named: &str) -> Option<&'static str> {
 pub(super) fn initialize(identity: &Identity, declared: Declared) -> Json {
     ObjectWriter::new()
         .member("protocolVersion", &Json::of(VERSIONS[0]))
-        .member("capabilities", &declared.to_json())
+        .member("capabilities", &with_pages(&declared.to_json()))
         .member("clientInfo", &identity.to_json())
         .finish()
 }

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use wasmgate_core::json::{Json, ObjectWriter};
 
+use super::declared::with_pages;
 use super::{ClientFacts, Identity};
 
 /// The version spoken.
@@ -13,7 +14,8 @@ pub(super) const VERSION: &str = "2026-07-28";
 
 /// The params of a request as they go out, with the protocol fields of 2026-07-28 basic "Per-request protocol fields", and
 /// the progress token its client knows. A server may ask what this client can be asked (never what another one
-/// can: a shared connection is no session); what the gateway cannot carry the front has taken out. Our own requests can be asked nothing.
+/// can: a shared connection is no session); what the gateway cannot carry the front has taken out. Our own requests can be asked
+/// nothing; those that read lists must see the tools that come with pages.
 pub(super) fn dress(
     params: Option<&Json>,
     id: u64,
@@ -26,7 +28,8 @@ pub(super) fn dress(
     let token = meta.as_ref().and_then(|meta| meta.member("progressToken"));
     let info = client.and_then(|client| client.info.clone()).unwrap_or_else(|| identity.to_json());
     let (version, ours) = (Json::of(VERSION), Json::of(&id));
-    let capabilities = client.map_or_else(Json::empty_object, |client| client.capabilities.clone());
+    let capabilities = client
+        .map_or_else(|| with_pages(&Json::empty_object()), |client| client.capabilities.clone());
     let level = client.and_then(|client| client.log_level.as_deref()).map(Json::of);
     let mut changes = vec![
         (PROTOCOL_VERSION, Some(&version)),
@@ -115,7 +118,7 @@ mod tests {
         check(
             None,
             None,
-            r#"{"_meta":{"VERSION":"2026-07-28","NS/clientCapabilities":{},"NS/clientInfo":{"name":"g","version":"1"}}}"#,
+            r#"{"_meta":{"VERSION":"2026-07-28","NS/clientCapabilities":{"extensions":{"NS/ui":{"mimeTypes":["text/html;profile=mcp-app"]}}},"NS/clientInfo":{"name":"g","version":"1"}}}"#,
         );
         let client = ClientFacts {
             info: Some(Json::parse(r#"{"name":"c"}"#).unwrap()),
