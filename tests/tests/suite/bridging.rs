@@ -531,3 +531,37 @@ async fn servers_are_told_the_most_verbose_level_that_anybody_wants() {
     assert!(hears("error").await && hears("warning").await && !hears("info").await);
     gw.stop().await;
 }
+
+#[tokio::test]
+async fn a_gateway_behind_a_gateway_may_ask_too() {
+    let behind = gateway().open().catalog(on_a_pipe()).start().await;
+    behind.ready(["fx"]).await;
+    let url = behind.url("/servers/fx/mcp");
+    let gw = gateway().arg("--log-calls=false").arg("--block-secrets=false");
+    let gw = gw.catalog(Catalog::new().remote("fx", &url, "streamable-http")).start().await;
+    gw.ready(["fx"]).await;
+    for era in ["legacy", "modern"] {
+        let client = Client::of(&gw, era, able()).await;
+        let talk = client.ask(&[form(), roots()], willing).await;
+        let answers = [willing(&form()), willing(&roots())].map(|said| said.expect("willing"));
+        assert_eq!(said(talk.response)["answers"], json!(answers), "{era}: their states look alike");
+    }
+    gw.stop().await;
+    behind.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_server_says_to_one_client_of_its_lists_is_for_everybody() {
+    let server = remote::fixture(&["server", "--http"]).await;
+    let gw = serving(gateway(), &server, "legacy").start().await;
+    gw.ready(["fx"]).await;
+    // Its calls go over a session of its own, because it can be asked; so that is where the server speaks.
+    let able = legacy(&gw, LEGACY, able()).await;
+    able.call("grow", json!({"name": "fresh"})).await;
+    let other = legacy(&gw, LEGACY, json!({})).await;
+    let listed = async {
+        while !other.list("tools/list", "tools").await.0.iter().any(|tool| tool["name"] == "fresh") {}
+    };
+    soon("the new tool being listed", listed).await;
+    gw.stop().await;
+}

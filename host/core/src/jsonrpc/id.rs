@@ -32,6 +32,11 @@ impl Id {
         &self.0
     }
 
+    /// A copy of its own, that keeps nothing of the message it came in.
+    pub fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// As u64 when it is one of our own upstream ids.
     pub fn as_u64(&self) -> Option<u64> {
         std::str::from_utf8(&self.0).ok()?.parse().ok()

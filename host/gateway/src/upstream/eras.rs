@@ -78,6 +78,11 @@ impl Eras {
         let (fingerprint, version) = (fingerprint(server), version.map(short));
         let mut known = self.known();
         let turn = known.values().map(|known| known.turn).max().unwrap_or_default() + 1;
+        // What was concluded from a death at the start may have been chance: it is not kept for good.
+        let by_chance = known
+            .get(&fingerprint)
+            .is_some_and(|old| old.way == way && old.version.is_none() && old.lasting == Lasting::Run);
+        let lasting = if by_chance { Lasting::Run } else { lasting };
         let next = Known { way, version, turn, lasting };
         match known.get(&fingerprint) {
             Some(old) if old.way == way && old.version == next.version => return,

@@ -159,6 +159,8 @@ impl<'a> Attempt<'a> {
         self.is_unsure.store(self.over() == Over::Http, Ordering::Relaxed);
         let mut initializing = std::pin::pin!(self.initialize());
         tokio::select! {
+            // Of two answers that come at once the one that says more.
+            biased;
             sign = &mut probing => match sign {
                 Sign::Legacy | Sign::Nothing => initializing.await,
                 sign => self.follow(sign).await,

@@ -21,7 +21,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id};
@@ -52,7 +52,7 @@ pub(super) struct Http {
     session: ArcSwapOption<HeaderValue>,
     param_headers: ArcSwap<ParamHeaders>,
     next: AtomicU64,
-    signals: Signals,
+    signals: Arc<Signals>,
     ended: watch::Sender<Option<Ending>>,
     /// How many sessions the server has ended.
     sessions_ended: AtomicU64,
@@ -117,7 +117,7 @@ impl Http {
             session: ArcSwapOption::empty(),
             param_headers: ArcSwap::default(),
             next: AtomicU64::new(1),
-            signals: Signals::default(),
+            signals: Arc::default(),
             ended: watch::Sender::new(None),
             sessions_ended: AtomicU64::new(0),
             calls: TaskTracker::new(),
@@ -133,6 +133,8 @@ impl Http {
     /// A session of one client's own with the same server, which is told that it may ask what is `declared`.
     pub(super) fn own(self: &Arc<Self>, server: ServerName, declared: Declared) -> Arc<Self> {
         let mut own = Self::new(self.way.clone(), &self.tasks);
+        // What it says there of lists and resources is for everybody.
+        own.signals = Arc::clone(&self.signals);
         own.gone.cancel();
         own.asking = Some(Asking::new(server, declared));
         own.base = Some(Arc::clone(self));
@@ -147,6 +149,11 @@ impl Http {
     /// Whether the server gave us a session.
     pub(super) fn has_session(&self) -> bool {
         self.session.load().is_some()
+    }
+
+    /// Ends what goes on in the background when it is dropped.
+    pub(super) fn ends_with(&self) -> DropGuard {
+        self.stop.clone().drop_guard()
     }
 
     /// Listens, in the background, to what the server says in a session of a client's own; returns once it does.

@@ -28,8 +28,8 @@ pub(super) fn dress(
     let token = meta.as_ref().and_then(|meta| meta.member("progressToken"));
     let info = client.and_then(|client| client.info.clone()).unwrap_or_else(|| identity.to_json());
     let (version, ours) = (Json::of(VERSION), Json::of(&id));
-    let capabilities = client
-        .map_or_else(|| with_pages(&Json::empty_object()), |client| client.capabilities.clone());
+    let capabilities =
+        client.map_or_else(|| with_pages(&Json::empty_object()), |client| client.capabilities.clone());
     let level = client.and_then(|client| client.log_level.as_deref()).map(Json::of);
     let mut changes = vec![
         (PROTOCOL_VERSION, Some(&version)),

@@ -68,13 +68,16 @@ impl Talk {
         if self.open.iter().any(|open| open.id == id) {
             return Ok(());
         }
-        let held: usize = self.open.iter().map(|open| size(open.question.params.as_ref())).sum();
-        if self.asked >= MAX_QUESTIONS || held + size(params.as_ref()) > MAX_HELD {
+        let held = |open: &Open| size(open.question.params.as_ref()) + open.id.raw().len();
+        let held: usize = self.open.iter().map(held).sum();
+        let more = size(params.as_ref()) + id.raw().len();
+        if self.asked >= MAX_QUESTIONS || held + more > MAX_HELD {
             return Err(refusal(&id, code::INTERNAL, "this call has asked too much"));
         }
         self.asked += 1;
         let key = format!("q{}", self.asked);
         let params = params.map(|params| params.detached());
+        let id = id.detached();
         self.open.push(Open { id, question: Question { key, method: asked, params } });
         Ok(())
     }

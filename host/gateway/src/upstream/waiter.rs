@@ -66,6 +66,8 @@ impl<K: Keeper> Waiting for Waiter<K> {
 
 impl<K: Keeper> Drop for Waiter<K> {
     fn drop(&mut self) {
+        // First: whoever is told must find that nobody waits.
+        self.next.close();
         if !self.is_settled {
             self.keeper.cancel();
         }

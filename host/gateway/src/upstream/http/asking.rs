@@ -81,8 +81,9 @@ impl Asking {
         let refusal = questions::answer(&id, &asked, METHOD_NOT_FOUND);
         let calls = self.calls();
         let Some((_, latest)) = calls.last_key_value() else { return Some(refusal) };
+        // What waits to be heard keeps nothing of the message it came in.
         let params = params.map(|params| params.detached());
-        latest.try_send(Overheard::Question(id, asked, params)).err().map(|_| refusal)
+        latest.try_send(Overheard::Question(id.detached(), asked, params)).err().map(|_| refusal)
     }
 
     /// A question is withdrawn, whosesoever it was.

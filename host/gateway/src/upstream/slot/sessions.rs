@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, interval};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmgate_core::catalog::{Protocol, Server};
 
 use super::{Shared, set_log_level};
@@ -55,6 +55,8 @@ struct Session {
     era: Era,
     /// Whether the server takes a log level in it.
     has_levels: bool,
+    /// What listens in it ends with it, however it ends.
+    _listening: DropGuard,
 }
 
 struct Used {
@@ -249,6 +251,7 @@ impl Drop for InUse {
 /// Shakes hands in a session of its own, and listens to what is said in it.
 async fn open(server: Arc<Server>, shared: Arc<Shared>, http: Arc<Http>) -> Opening {
     let link = Link::Http(Arc::clone(&http));
+    let listening = http.ends_with();
     let legacy = Server { protocol: Protocol::Legacy, ..(*server).clone() };
     match greet(&link, &legacy, &shared.identity, &shared.eras).await {
         Ok(greeting) => {
@@ -257,7 +260,7 @@ async fn open(server: Arc<Server>, shared: Arc<Shared>, http: Arc<Http>) -> Open
                 http.overhear(&greeting.era).await;
             }
             let has_levels = greeting.capabilities.member("logging").is_some();
-            let session = Session { link, era: greeting.era, has_levels };
+            let session = Session { link, era: greeting.era, has_levels, _listening: listening };
             let level = shared.log_level.borrow().clone();
             session.set_log_level(level.as_deref()).await;
             Opening::Open(Arc::new(session))
