@@ -118,7 +118,11 @@ impl Gateway {
         parked: Option<Back>,
     ) -> Result<Json, CallError> {
         let events = &going.request.events;
-        let _wish = self.heed_level(going.request, going.permit, going.rounds.offer.as_deref()).await;
+        // A call that waits at its server may be the one it takes at a time: nothing is asked before it goes on.
+        let _wish = match parked {
+            Some(_) => None,
+            None => self.heed_level(going.request, going.permit, going.rounds.offer.as_deref()).await,
+        };
         let came = match going.rounds.overheard(events) {
             None => self.come(&going, params, parked, events.clone()).await?,
             Some(said) => {

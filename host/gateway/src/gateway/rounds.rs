@@ -65,7 +65,8 @@ impl Rounds<'_> {
     /// The questions of a result, as interceptors leave them. Every other result stays as it is.
     pub(super) async fn questions(&self, result: Json) -> Result<Json, CallError> {
         let event = &*self.operation.event;
-        if !MAY_ASK.contains(&event) || !QUESTIONS.iter().any(|asked| self.interested(asked)) {
+        let is_seen = || QUESTIONS.iter().any(|asked| self.interested(asked));
+        if !MAY_ASK.contains(&event) || !(is_seen() || State::looks_ours(&result)) {
             return Ok(result);
         }
         let [kind, requests, state] = result.pick(["resultType", "inputRequests", "requestState"]);

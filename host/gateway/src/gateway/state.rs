@@ -56,6 +56,12 @@ impl State {
         kept.map_or(Self::Bad, Self::Ours)
     }
 
+    /// Whether a server's own state would be taken for ours: that server is such a gateway itself.
+    pub(super) fn looks_ours(result: &Json) -> bool {
+        let state = result.member("requestState");
+        state.as_ref().and_then(Json::string).is_some_and(|state| state.starts_with(OURS))
+    }
+
     /// The id of the parked call it leads to.
     pub(super) fn parked(self) -> Option<String> {
         match self {
