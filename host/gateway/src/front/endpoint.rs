@@ -134,8 +134,9 @@ impl Posted<'_> {
             }
             Err(refusal) => return refuse(Wire::Legacy, message.id(), &refusal),
         };
-        let step =
-            legacy::receive(&self.gateway, &session, message, self.manner()).outliving(&self.front.tasks);
+        let step = legacy::receive(&self.gateway, &session, message, self.manner());
+        // Without a session nobody can come back for the answer, nor cancel the call.
+        let step = if resumable.is_some() { step.outliving(&self.front.tasks) } else { step };
         self.respond(resumable, step).await
     }
 

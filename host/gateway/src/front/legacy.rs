@@ -15,7 +15,7 @@ use super::batch::Manner;
 use super::calling::{Calling, Question, Reply, Step, Wants, next_id, nobody};
 use super::render::{Refusal, Wire, Worded};
 use super::session::{Agreed, InFlight, Session};
-use super::{offer, render};
+use super::{offer, render, token};
 use crate::gateway::{CallError, ClientFacts, Gateway, Offering, Request, extensions};
 
 /// Serves one message of a session.
@@ -197,6 +197,9 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
             let uri = asked.params.as_ref().and_then(|params| params.member("uri"));
             let uri =
                 uri.as_ref().and_then(Json::string).ok_or(Refusal::Params("uri: a text is required"))?;
+            if uri.len() > MAX_URI {
+                return Err(Refusal::Params("uri: longer than 8 KiB"));
+            }
             if &*asked.method == method::RESOURCES_SUBSCRIBE && !session.may_subscribe(&uri) {
                 return Err(Refusal::Limit("subscriptions"));
             }
@@ -297,10 +300,19 @@ fn agree(params: Option<&Json>) -> Result<Agreed, Refusal> {
     let capabilities = capabilities.filter(Json::is_object).unwrap_or_else(Json::empty_object);
     let roots = capabilities.member("roots").map(|roots| roots.without_member("listChanged"));
     let capabilities = capabilities.with_members(&[("roots", roots.as_ref()), ("tasks", None)]);
+    let (info, capabilities) = short(info, capabilities);
     // A copy: the session outlives the message by far.
     let info = info.map(|info| info.detached());
     let client = ClientFacts { info, capabilities: capabilities.detached(), log_level: None };
     Ok(Agreed { version, client: Arc::new(client) })
+}
+
+/// What is kept of a client: all of it, unless it says so much of itself that many like it would be a burden.
+fn short(info: Option<Json>, capabilities: Json) -> (Option<Json>, Json) {
+    let is_short = |value: &Json| value.bytes().len() <= MAX_SELF;
+    let info = info.map(|info| if is_short(&info) { info } else { token::name_and_version(&info) });
+    let capabilities = if is_short(&capabilities) { capabilities } else { token::askable(&capabilities) };
+    (info.filter(is_short), capabilities)
 }
 
 /// The same client where it cannot be asked anything.
@@ -324,6 +336,11 @@ fn level(params: Option<&Json>) -> Result<&'static str, Refusal> {
 
 /// Capabilities of clients that can be asked something.
 const ASKABLE: [&str; 3] = ["sampling", "elicitation", "roots"];
+/// The longest URI that is waited for, in bytes.
+pub(super) const MAX_URI: usize = 8 << 10;
+/// The most that is kept of `clientInfo`, and of the capabilities, in bytes.
+const MAX_SELF: usize = 16 << 10;
+
 const NO_VERSION: &str = "protocolVersion: a text is required";
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use wasmgate_core::mcp::{meta, method};
 
 use super::calling::{Part, Reply, next_id};
 use super::duplex::changes;
+use super::legacy;
 use super::modern::write_result;
 use super::render::{Refusal, Wire, failure, refusal};
 use super::session::InFlight;
@@ -48,7 +49,9 @@ impl Listen {
                 version: request.version,
             };
             // From before it is granted: nothing is missed.
-            let news = (gateway.revisions(), gateway.updates());
+            let lists = gateway.revisions();
+            let told = *lists.borrow();
+            let news = ((lists, told), gateway.updates());
             match granted(&gateway, request).await {
                 Ok(granted) => granted.parts(gateway, from, news, listener),
                 Err(error) => {
@@ -126,7 +129,9 @@ async fn granted(gateway: &Arc<Gateway>, request: Request) -> Result<Granted, Ca
 /// The texts of a list, as many as one request may wait for.
 fn texts(list: Option<Json>) -> Vec<String> {
     let list = list.and_then(|list| list.elements()).unwrap_or_default();
-    list.iter().take(MOST).filter_map(|text| text.string().map(std::borrow::Cow::into_owned)).collect()
+    let texts = list.iter().take(MOST).filter_map(|text| text.string().map(std::borrow::Cow::into_owned));
+    // One that is too long is not granted.
+    texts.filter(|text| text.len() <= legacy::MAX_URI).collect()
 }
 
 impl Granted {
@@ -134,7 +139,7 @@ impl Granted {
         self,
         gateway: Arc<Gateway>,
         id: Id,
-        (lists, updates): (watch::Receiver<Revisions>, broadcast::Receiver<Update>),
+        (lists, updates): ((watch::Receiver<Revisions>, Revisions), broadcast::Receiver<Update>),
         listener: Listener,
     ) -> BoxStream<'static, Part> {
         let granted = Json::of(&self.named());
@@ -172,11 +177,10 @@ impl Granted {
 }
 
 fn list_changes(
-    mut revisions: watch::Receiver<Revisions>,
+    (revisions, told): (watch::Receiver<Revisions>, Revisions),
     wanted: [(bool, &'static str); 3],
     id: Id,
 ) -> impl Stream<Item = Vec<u8>> + Send {
-    let told = *revisions.borrow_and_update();
     let changed = stream::unfold((revisions, told, id), move |(mut revisions, told, id)| async move {
         revisions.changed().await.ok()?;
         let now = *revisions.borrow_and_update();

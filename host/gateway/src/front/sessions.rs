@@ -107,6 +107,10 @@ impl Sessions {
             tracing::warn!(principal = %caller.principal, "a session id was used by someone else");
             return Err(Refusal::UnknownSession);
         }
+        if session.token.get().is_some_and(|token| token.until < visit.seconds) {
+            self.close(&session);
+            return Err(Refusal::UnknownSession);
+        }
         session.touch(visit.now);
         Ok(session)
     }
@@ -150,6 +154,8 @@ impl Sessions {
                 let allowed = match (confirmed, session.has_memory()) {
                     (false, _) => self.limits.unconfirmed.min(idle),
                     (true, false) => idle,
+                    // What does not stand in the token is lost when there is no room: as at a restart.
+                    (true, true) if idle < self.limits.idle => self.limits.idle,
                     (true, true) => Duration::from_secs(token::LIFE),
                 };
                 now.saturating_duration_since(since) > allowed

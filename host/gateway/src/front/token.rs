@@ -89,7 +89,7 @@ fn payload(id: &str, caller: &Caller, agreed: &Agreed, until: u64) -> Json {
     fits.unwrap_or_else(|| write(None, &Json::empty_object()))
 }
 
-fn name_and_version(info: &Json) -> Json {
+pub(super) fn name_and_version(info: &Json) -> Json {
     let [name, version] = info.pick(["name", "version"]);
     let members = [("name", name), ("version", version)];
     members.into_iter().fold(Json::empty_object(), |all, (key, value)| match value {
@@ -99,7 +99,7 @@ fn name_and_version(info: &Json) -> Json {
 }
 
 /// What servers may ask of the client, without the details that take room.
-fn askable(capabilities: &Json) -> Json {
+pub(super) fn askable(capabilities: &Json) -> Json {
     let asked = ASKABLE.into_iter().zip(capabilities.pick(ASKABLE));
     asked.fold(Json::empty_object(), |all, (key, value)| match value {
         Some(value) if value.bytes().len() <= DETAILS => all.with_member(key, &value),

@@ -44,6 +44,19 @@ fn servers_are_promised_what_the_client_can_be_asked_where_it_can() {
 }
 
 #[test]
+fn a_client_that_says_much_of_itself_is_kept_in_short() {
+    let much = "x".repeat(MAX_SELF);
+    let params = json(&format!(
+        r#"{{"protocolVersion":"2025-11-25","clientInfo":{{"name":"c","version":"1","icons":"{much}"}},"capabilities":{{"sampling":{{}},"experimental":{{"x":"{much}"}}}}}}"#
+    ));
+    let client = agree(Some(&params)).unwrap().client;
+    assert_eq!(client.capabilities.as_str(), r#"{"sampling":{}}"#);
+    assert_eq!(client.info.as_ref().unwrap().as_str(), r#"{"name":"c","version":"1"}"#);
+    let named = json(&format!(r#"{{"protocolVersion":"2025-11-25","clientInfo":{{"name":"{much}"}}}}"#));
+    assert!(agree(Some(&named)).unwrap().client.info.is_none());
+}
+
+#[test]
 fn results_lose_what_2026_added_and_nothing_else() {
     let result = |theirs: &str| result(method::TOOLS_CALL, &json(theirs)).as_str().to_owned();
     let stays = |theirs: &str| assert_eq!(result(theirs), theirs);

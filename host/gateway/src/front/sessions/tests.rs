@@ -94,6 +94,39 @@ fn unused_sessions_make_room_and_come_back() {
 }
 
 #[test]
+fn sessions_with_a_level_make_room_when_there_is_none() {
+    let sessions = sessions(9, 1);
+    let start = Instant::now();
+    let (wordy, id) = opened(&sessions, "alice", start);
+    wordy.set_level("info", None);
+    drop(wordy);
+    assert!(open(&sessions, "alice", start + Duration::from_secs(60)).is_err(), "used a minute ago");
+    let later = start + Duration::from_secs(301);
+    let second = open(&sessions, "alice", later).expect("the idle one makes room");
+    sessions.close(&second);
+    assert!(
+        sessions.find(&id, Some(&key()), visit(&caller(), later)).is_ok(),
+        "it comes back, without its level"
+    );
+}
+
+#[test]
+fn a_session_in_use_ends_with_its_id() {
+    let sessions = sessions(9, 9);
+    let start = Instant::now();
+    let (session, id) = opened(&sessions, "alice", start);
+    drop(session);
+    let caller = caller();
+    let at = |seconds| {
+        let visit = Visit { seconds, ..visit(&caller, start) };
+        sessions.find(&id, Some(&key()), visit).is_ok()
+    };
+    assert!(at(NOW + token::LIFE));
+    assert!(!at(NOW + token::LIFE + 1));
+    assert!(!at(NOW), "for good");
+}
+
+#[test]
 fn unused_sessions_are_forgotten_and_busy_ones_stay() {
     let sessions = sessions(9, 9);
     let start = Instant::now();
