@@ -189,6 +189,14 @@ impl Signals {
 
     /// The server says that a resource or task has changed. Of more than anybody fetches the oldest are dropped.
     pub(super) fn update(&self, method: &'static str, params: Json) {
+        if params.bytes().len() > MAX_UPDATE {
+            tracing::warn!(
+                method,
+                bytes = params.bytes().len(),
+                "a change was told at such length that nobody is told"
+            );
+            return;
+        }
         let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
         if updates.len() >= MAX_UPDATES {
             updates.pop_front();
@@ -275,6 +283,8 @@ pub(super) fn cancelled(id: u64, reason: &str) -> Json {
     ObjectWriter::new().member("requestId", &Json::of(&id)).member("reason", &Json::of(reason)).finish()
 }
 
+/// The largest of them, in bytes. What a task has come to stands in its change.
+const MAX_UPDATE: usize = 256 << 10;
 /// So many changes of resources wait to be fetched.
 const MAX_UPDATES: usize = 1024;
 
@@ -298,6 +308,15 @@ mod tests {
         check(exit(None, Some(9), ""), "exited", " by signal 9");
         check(exit(None, None, ""), "exited", "");
         check(Exit { out_of_memory: true, ..exit(Some(137), None, "") }, "oom_killed", " out of memory");
+    }
+
+    #[tokio::test]
+    async fn a_change_of_great_length_is_nobodys() {
+        let signals = Signals::default();
+        let of = |uri: &str| ObjectWriter::new().string("uri", uri).finish();
+        signals.update("m", of(&"x".repeat(MAX_UPDATE)));
+        signals.update("m", of("a:b"));
+        assert_eq!(signals.next_update().await.1.as_str(), r#"{"uri":"a:b"}"#);
     }
 
     #[tokio::test]

@@ -39,6 +39,8 @@ pub(super) struct Talk {
     open: Vec<Open>,
     /// How many questions there have been.
     asked: usize,
+    /// How often in a row the client came back without a reply to any.
+    fruitless: u32,
 }
 
 /// A question that the server waits for the reply to.
@@ -51,7 +53,7 @@ impl Talk {
     /// A call that begins, and where its outcome comes.
     pub(super) fn new() -> (Self, oneshot::Receiver<Outcome>) {
         let (caller, outcome) = oneshot::channel();
-        (Self { caller, is_parked: false, open: Vec::new(), asked: 0 }, outcome)
+        (Self { caller, is_parked: false, open: Vec::new(), asked: 0, fruitless: 0 }, outcome)
     }
 
     /// Whether nobody waits for it any more.
@@ -89,9 +91,10 @@ impl Talk {
         self.open.len() != before
     }
 
-    /// Hands the open questions to the caller when there are any and it waits. Says whether it did.
+    /// Hands the open questions to the caller when there are any and it waits. Says whether it did. A client that comes
+    /// back again and again without a reply would hold the call for ever: from some time on the call's deadlines run.
     pub(super) fn hand_out(&mut self) -> bool {
-        if self.is_parked || self.open.is_empty() {
+        if self.is_parked || self.open.is_empty() || self.fruitless >= MAX_FRUITLESS {
             return false;
         }
         let (next, outcome) = oneshot::channel();
@@ -106,6 +109,7 @@ impl Talk {
     pub(super) fn resume(&mut self, replies: Vec<(String, Reply)>) -> Vec<Vec<u8>> {
         self.is_parked = false;
         let mut said = Vec::with_capacity(replies.len());
+        let was_asked = !self.open.is_empty();
         for (key, reply) in replies {
             let Some(at) = self.open.iter().position(|open| open.question.key == key) else { continue };
             let id = self.open.remove(at).id;
@@ -114,6 +118,7 @@ impl Talk {
                 Reply::Error(error) => jsonrpc::write_error(Some(&id), &error),
             });
         }
+        self.fruitless = if was_asked && said.is_empty() { self.fruitless + 1 } else { 0 };
         said
     }
 
@@ -145,6 +150,8 @@ fn size(params: Option<&Json>) -> usize {
     params.map_or(0, |params| params.bytes().len())
 }
 
+/// So often in a row may a client come back without a reply to what it is asked.
+const MAX_FRUITLESS: u32 = 4;
 /// JSON-RPC 2.0 section 5.1.
 pub(super) const METHOD_NOT_FOUND: i64 = code::METHOD_NOT_FOUND;
 /// A server that has asked so much in one call is told so.
@@ -183,6 +190,22 @@ mod tests {
         for asked in ["sampling/createMessage", "elicitation/create", "roots/list", "Ping", ""] {
             assert!(said(asked).contains(r#""error":{"code":-32601"#), "{asked}");
         }
+    }
+
+    #[test]
+    fn who_never_replies_is_not_asked_for_ever() {
+        let (mut talk, mut outcome) = Talk::new();
+        ask(&mut talk, 7).unwrap();
+        for _ in 0..MAX_FRUITLESS {
+            assert!(talk.hand_out());
+            outcome = questions(&mut outcome).1;
+            assert!(talk.resume(Vec::new()).is_empty());
+        }
+        assert!(!talk.hand_out(), "its deadlines run");
+        let reply = Reply::Result(json("{}"));
+        assert_eq!(talk.resume(vec![("q1".into(), reply)]).len(), 1, "a reply still counts");
+        ask(&mut talk, 8).unwrap();
+        assert!(talk.hand_out());
     }
 
     #[test]
