@@ -25,12 +25,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id};
-use wasmgate_core::mcp::method;
 use wasmgate_core::name::ServerName;
 
 pub(super) use self::head::configured;
 
-use self::answer::Exchange;
+use self::answer::{Exchange, Purpose};
 use self::asking::Asking;
 use self::heard::Hearers;
 use self::params::ParamHeaders;
@@ -183,7 +182,7 @@ impl Http {
     /// See [`super::link::Link::ask`].
     pub(super) async fn ask(self: &Arc<Self>, era: &Era, question: Question<'_>) -> Result<Answer, Fault> {
         let in_flight = self.calls.token();
-        let is_first = question.method == "initialize";
+        let is_first = Purpose::of(question.method) == Purpose::Handshake;
         if is_first {
             self.session.store(None);
         }
@@ -214,8 +213,9 @@ impl Http {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let dressed = era.dress(question.params, id, question.client.map(|client| client.facts));
         let body = jsonrpc::write_request(&Id::number(id), question.method, dressed.params.as_ref());
-        let is_first = question.method == "initialize";
-        let mut head = self.head(Method::POST, if is_first { None } else { Some(era) });
+        let purpose = Purpose::of(question.method);
+        let era_of_head = (purpose != Purpose::Handshake).then_some(era);
+        let mut head = self.head(Method::POST, era_of_head);
         if matches!(era, Era::Modern(_))
             && let Some(headers) = head.headers_mut()
         {
@@ -232,9 +232,7 @@ impl Http {
             era: era.clone(),
             id,
             token: dressed.token,
-            is_first,
-            is_probe: question.method == method::DISCOVER,
-            is_listen: question.method == method::LISTEN,
+            purpose,
             session,
             patience: question.patience,
             hearer: match era {

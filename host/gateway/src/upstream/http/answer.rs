@@ -12,6 +12,7 @@ use hyper::body::{Body as _, Incoming as Body};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::Id;
+use wasmgate_core::mcp::method;
 
 use super::Http;
 use super::asking::{Aside, Conversation, Overheard};
@@ -33,12 +34,8 @@ pub(super) struct Exchange {
     pub(super) id: u64,
     /// The progress token its client knows.
     pub(super) token: Option<Json>,
-    /// Whether it is a `subscriptions/listen`, whose answer comes when it ends.
-    pub(super) is_listen: bool,
-    /// Whether it is the handshake, whose answer gives us a session.
-    pub(super) is_first: bool,
-    /// Whether it asks what the server is.
-    pub(super) is_probe: bool,
+    /// What it is for, where its answer is read in another way than that of a call.
+    pub(super) purpose: Purpose,
     /// The session it was sent in.
     pub(super) session: Option<Arc<HeaderValue>>,
     pub(super) patience: Patience,
@@ -46,6 +43,31 @@ pub(super) struct Exchange {
     pub(super) hearer: Hearer,
     /// In a session of a client's own: how that client is asked.
     pub(super) conversation: Option<Conversation>,
+}
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The handshake of a legacy server: its answer gives us a session.
+    Handshake,
+    /// Finding out what the server is.
+    Probe,
+    /// A `subscriptions/listen`, whose answer comes when it ends.
+    Listen,
+    /// Everything else.
+    Call,
+}
+
+impl Purpose {
+    /// What a request of this method is for.
+    pub(super) fn of(method: &str) -> Self {
+        match method {
+            method::INITIALIZE => Self::Handshake,
+            method::DISCOVER => Self::Probe,
+            method::LISTEN => Self::Listen,
+            _ => Self::Call,
+        }
+    }
 }
 
 /// Why no more comes.
@@ -69,11 +91,11 @@ impl Exchange {
     pub(super) async fn run(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
         let http = Arc::clone(&self.http);
         let response = self.meanwhile(http.transfer(request)).await??;
-        if self.is_probe && response.status().is_server_error() {
+        if self.purpose == Purpose::Probe && response.status().is_server_error() {
             // Says nothing of the server's era, whatever its body says.
             return Err(head::without_answer(response.status()));
         }
-        if self.is_first {
+        if self.purpose == Purpose::Handshake {
             self.http.take_session(&response);
         }
         self.read(response).await
@@ -93,7 +115,9 @@ impl Exchange {
         }
         let media = Media::of(response.headers());
         match media {
-            Media::Json if self.is_listen && status.is_success() => self.lines(response.into_body()).await,
+            Media::Json if self.purpose == Purpose::Listen && status.is_success() => {
+                self.lines(response.into_body()).await
+            }
             Media::Json => self.message(response).await,
             Media::Events if status.is_success() => self.events(response.into_body()).await,
             Media::Events | Media::Other => Err(head::without_answer(status)),
@@ -334,7 +358,7 @@ impl Exchange {
                 self.hearer.tell(|outlet| outlet.acknowledged(params));
             }
             // Other ids are the server's own: of what it asked itself.
-            Incoming::Withdrawn(id) if self.is_listen && id.as_u64() == Some(self.id) => {
+            Incoming::Withdrawn(id) if self.purpose == Purpose::Listen && id.as_u64() == Some(self.id) => {
                 return Some(Err(Fault::Crashed(": it gave the request up".into())));
             }
             Incoming::Withdrawn(id) => self.withdrawn(&id),
