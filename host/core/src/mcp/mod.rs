@@ -69,6 +69,14 @@ pub mod meta {
     pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 }
 
+/// Extensions that are carried between many servers and a client (2026-07-28 `capabilities.extensions`).
+pub mod extension {
+    /// Tools whose work goes on after the answer.
+    pub const TASKS: &str = "io.modelcontextprotocol/tasks";
+    /// MCP Apps: tools with pages.
+    pub const UI: &str = "io.modelcontextprotocol/ui";
+}
+
 /// Method names.
 pub mod method {
     #![expect(missing_docs, reason = "each constant is the method it spells")]

@@ -317,11 +317,11 @@ fn short(info: Option<Json>, capabilities: Json) -> (Option<Json>, Json) {
 
 /// The same client where it cannot be asked anything.
 fn silent(client: Arc<ClientFacts>) -> Arc<ClientFacts> {
-    let can_be_asked = client.capabilities.pick(ASKABLE).iter().any(Option::is_some);
+    let can_be_asked = client.capabilities.pick(token::ASKABLE).iter().any(Option::is_some);
     if !can_be_asked {
         return client;
     }
-    let capabilities = client.capabilities.with_members(&ASKABLE.map(|name| (name, None)));
+    let capabilities = client.capabilities.with_members(&token::ASKABLE.map(|name| (name, None)));
     Arc::new(ClientFacts { capabilities, ..(*client).clone() })
 }
 
@@ -334,8 +334,6 @@ fn level(params: Option<&Json>) -> Result<&'static str, Refusal> {
     ))
 }
 
-/// Capabilities of clients that can be asked something.
-const ASKABLE: [&str; 3] = ["sampling", "elicitation", "roots"];
 /// The longest URI that is waited for, in bytes.
 pub(super) const MAX_URI: usize = 8 << 10;
 /// The most that is kept of `clientInfo`, and of the capabilities, in bytes.

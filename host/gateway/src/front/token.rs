@@ -121,7 +121,8 @@ const LARGEST: usize = LONGEST / 4 * 3 - 4 - 24 - 8 - 16;
 /// The longest details of one capability when there is no room for all.
 const DETAILS: usize = 64;
 
-const ASKABLE: [&str; 3] = ["sampling", "elicitation", "roots"];
+/// Capabilities of clients that can be asked something.
+pub(super) const ASKABLE: [&str; 3] = ["sampling", "elicitation", "roots"];
 
 const ID: &str = "id";
 const VERSION: &str = "version";

@@ -8,16 +8,14 @@ use std::collections::HashSet;
 
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::mcp::MODERN;
+pub(super) use wasmgate_core::mcp::extension::TASKS;
+use wasmgate_core::mcp::extension::UI;
 
 use super::{CallError, ClientFacts, View};
 use crate::upstream::Offer;
 
-/// Calls that go on after they are answered (ext-tasks, SEP-2663). The gateway knows whose a task is by its id.
-pub(super) const TASKS: &str = "io.modelcontextprotocol/tasks";
-/// MCP Apps (ext-apps, SEP-1865): a tool names a page, which is a resource.
-const UI: &str = "io.modelcontextprotocol/ui";
-
-/// Extensions that work in the merged view.
+/// Extensions that work in the merged view: whose a task is the gateway knows by its id (ext-tasks, SEP-2663), and the page that
+/// a tool names is a resource (ext-apps, SEP-1865).
 const CARRIED: [&str; 2] = [TASKS, UI];
 
 /// A client's capabilities as servers are told of them, as far as extensions go.

@@ -44,6 +44,8 @@ impl Gateway {
                 shown.and_then(|list| Some(list.find(tool)?.item.clone()))
             }
         };
+        // Most schemas name none, and are not read for that at every call.
+        let listed = listed.filter(|item| memchr::memmem::find(item.bytes(), b"x-mcp-header").is_some());
         let schema = listed.and_then(|item| item.member("inputSchema"));
         // A tool that nobody could call so is called by nobody who keeps to the rules.
         schema.and_then(|schema| param_headers(&schema).ok()).unwrap_or_default()

@@ -1,7 +1,7 @@
 //! What a client can be asked, as a set: what a legacy server is told in its handshake, and what it may then ask.
 
 use wasmgate_core::json::{Json, ObjectWriter};
-use wasmgate_core::mcp::{QUESTIONS, code, missing};
+use wasmgate_core::mcp::{QUESTIONS, code, extension, missing};
 
 /// A set of client capabilities that let a server ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -82,7 +82,7 @@ impl Declared {
 pub(super) fn with_pages(capabilities: &Json) -> Json {
     let page = Json::array(&[Json::of("text/html;profile=mcp-app")]);
     let pages = ObjectWriter::new().member("mimeTypes", &page).finish();
-    let extensions = ObjectWriter::new().member("io.modelcontextprotocol/ui", &pages).finish();
+    let extensions = ObjectWriter::new().member(extension::UI, &pages).finish();
     capabilities.with_member("extensions", &extensions)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use wasmgate_core::json::{Json, ObjectWriter};
-use wasmgate_core::mcp::meta;
+use wasmgate_core::mcp::{extension, meta};
 
 use super::correlator::Patience;
 use super::incoming::Kinds;
@@ -66,7 +66,7 @@ impl Filter {
     pub(super) fn asker(&self, info: Json) -> ClientFacts {
         let mut capabilities = Json::empty_object();
         if self.topics.iter().any(|topic| task(topic).is_some()) {
-            let extension = ObjectWriter::new().member(TASKS_EXTENSION, &Json::empty_object()).finish();
+            let extension = ObjectWriter::new().member(extension::TASKS, &Json::empty_object()).finish();
             capabilities = ObjectWriter::new().member("extensions", &extension).finish();
         }
         ClientFacts { info: Some(info), capabilities, log_level: None }
@@ -126,7 +126,6 @@ const LISTS: [(Kinds, &str, &str); 3] = [
 ];
 const RESOURCES: &str = "resourceSubscriptions";
 const TASKS: &str = "taskIds";
-const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 const LONGEST: Duration = Duration::from_secs(30 * 86400);
 
 #[cfg(test)]
