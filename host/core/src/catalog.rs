@@ -38,8 +38,8 @@ pub struct Server {
     pub deadlines: Deadlines,
     /// How many requests of clients it is given at once; `None` is as many as there are.
     pub max_in_flight: Option<NonZeroUsize>,
-    /// Whether it keeps state between calls (`longLived` in Docker's catalogs).
-    pub long_lived: bool,
+    /// Who shares a running instance of it, and how many run.
+    pub instances: Instances,
     /// Whether the gateway must not run without it.
     pub required: bool,
 }
@@ -312,6 +312,44 @@ impl Default for Deadlines {
             initialize: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             total: Duration::from_secs(600),
+        }
+    }
+}
+
+/// How many instances of a server run, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instances {
+    /// Who shares one.
+    pub sharing: Sharing,
+    /// How many are kept running whether or not anybody calls; 0 starts the server with the first call.
+    pub min: usize,
+    /// How many may run at once, those of all clients together.
+    pub max: NonZeroUsize,
+    /// How long one that is not among the `min` is kept after its last call.
+    pub idle: Duration,
+}
+
+/// Who shares an instance of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sharing {
+    /// Everybody.
+    Shared,
+    /// All clients of one principal.
+    #[default]
+    PerPrincipal,
+    /// The calls of one session (`longLived` in Docker's catalogs); a principal's calls outside any session share one.
+    PerSession,
+    /// Nobody: each call has its own.
+    PerCall,
+}
+
+impl Default for Instances {
+    fn default() -> Self {
+        Self {
+            sharing: Sharing::default(),
+            min: 1,
+            max: NonZeroUsize::new(16).unwrap_or(NonZeroUsize::MIN),
+            idle: Duration::from_secs(300),
         }
     }
 }

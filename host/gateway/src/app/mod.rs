@@ -35,7 +35,7 @@ use crate::interceptors::World;
 use crate::launch::{AnyImage, BindPolicy, ImageGuard, LaunchSettings, Launcher};
 use crate::oci::Credentials;
 use crate::shutdown::Tasks;
-use crate::upstream::{Clients, Identity, Pool};
+use crate::upstream::{self, Clients, Identity, Limits, Pool};
 
 pub use crate::gateway::ServerState;
 pub use catalogs::{Choice, Gathered, Publication, catalog_of, gather, is_path, keep, publication, push};
@@ -217,10 +217,9 @@ struct Standing {
 fn connect(generation: Generation, world: World, plugins: Plugins, standing: Standing) -> Assembled {
     let World { launcher, egress, tasks } = world;
     let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
-    let pool = match standing.clients {
-        Clients::Many => Pool::new(launcher.clone(), egress, tasks.clone(), identity),
-        Clients::One => Pool::for_one_client(launcher.clone(), egress, tasks.clone(), identity),
-    };
+    let towards_servers =
+        upstream::Standing { identity, clients: standing.clients, limits: Limits::default() };
+    let pool = Pool::new(launcher.clone(), egress, tasks.clone(), towards_servers);
     if let Some(data) = plugins.artifacts().data() {
         pool.remember_in(data);
     }

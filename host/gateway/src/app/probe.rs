@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use url::Url;
 use wasmgate_core::catalog::{
-    About, Deadlines, Launch, Protocol, Remote, RemoteTransport, Server, ToolFilter,
+    About, Deadlines, Instances, Launch, Protocol, Remote, RemoteTransport, Server, ToolFilter,
 };
 use wasmgate_core::index::Naming;
 use wasmgate_core::json::Json;
@@ -73,7 +73,7 @@ impl Probe {
             protocol: Protocol::Auto,
             deadlines: Deadlines::default(),
             max_in_flight: None,
-            long_lived: false,
+            instances: Instances::default(),
             required: true,
         };
         let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
-use wasmgate_core::catalog::{About, Deadlines, Launch, Server, ToolFilter};
+use wasmgate_core::catalog::{About, Deadlines, Instances, Launch, Server, Sharing, ToolFilter};
 
 use super::entry::DeadlinesEntry;
 use super::requirements::{Lack, complete};
@@ -133,9 +133,16 @@ fn attempt(listed: &Listed, inputs: &Inputs<'_>) -> Result<Server, Resolution> {
         protocol: entry.options.limits.protocol.map_or_else(Default::default, Into::into),
         deadlines: deadlines(entry.options.limits.deadlines),
         max_in_flight: entry.options.limits.max_in_flight.map(|most| most.0),
-        long_lived: entry.options.long_lived.unwrap_or_default(),
+        instances: instances(entry.options.long_lived),
         required: entry.options.limits.required.unwrap_or_default(),
     })
+}
+
+fn instances(long_lived: Option<bool>) -> Instances {
+    match long_lived {
+        Some(true) => Instances { sharing: Sharing::PerSession, ..Instances::default() },
+        _ => Instances::default(),
+    }
 }
 
 fn launch(entry: &Entry, scope: &Scope<'_>, inputs: &Inputs<'_>) -> Result<Launch, Resolution> {

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use wasmgate_core::catalog::{Launch, Server};
+use wasmgate_core::catalog::{Launch, Server, Sharing};
 use wasmgate_core::index::Naming;
 use wasmgate_core::name::ServerName;
 
@@ -456,7 +456,9 @@ fn finish(server: &mut Server, tools: &Tools, flags: &ServerFlags) {
         }
         Launch::Process(_) | Launch::Remote(_) | Launch::Tools(_) => None,
     };
-    server.long_lived |= flags.long_lived;
+    if flags.long_lived {
+        server.instances.sharing = Sharing::PerSession;
+    }
     let own = std::mem::take(&mut server.tools);
     server.tools = tools.filter(server.name.as_str(), image.as_deref(), own);
 }

@@ -22,7 +22,7 @@ pub(super) fn gateway(tasks: &Tasks) -> Arc<Gateway> {
 pub(super) fn gateway_with(pipeline: Pipeline, tasks: &Tasks) -> Arc<Gateway> {
     let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
     let identity = Identity { name: "wasmgate".into(), version: "0".into() };
-    let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity);
+    let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity.into());
     let generation = Generation {
         servers: Vec::new(),
         unavailable: Vec::new(),

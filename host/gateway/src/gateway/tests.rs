@@ -201,7 +201,7 @@ impl World {
         let tasks = Tasks::new();
         let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
         let identity = Identity { name: "test".into(), version: "0".into() };
-        let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity);
+        let pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity.into());
         let gateway = Gateway::start(generation, pool, Sealer::new([7; 32]), &tasks);
         gateway.until_settled().await;
         gateway.until_fresh().await;

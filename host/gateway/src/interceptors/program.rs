@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use wasmgate_core::catalog::{
-    About, Container, ContainerTransport, Deadlines, Launch, Network, Process, Protocol, Pull, Server,
-    ToolFilter,
+    About, Container, ContainerTransport, Deadlines, Instances, Launch, Network, Process, Protocol, Pull,
+    Server, ToolFilter,
 };
 use wasmgate_core::json::Json;
 use wasmgate_core::name::{BadName, ServerName};
@@ -81,7 +81,7 @@ impl Program {
             protocol: Protocol::Auto,
             deadlines: Deadlines::default(),
             max_in_flight: None,
-            long_lived: false,
+            instances: Instances::default(),
             required: false,
         };
         Ok(Self { definition, launcher: launcher.clone(), tasks: tasks.clone(), patience })

@@ -20,6 +20,7 @@ mod handshake; // initialize or discover
 mod http; // streamable HTTP
 mod incoming; // what a message is
 mod legacy; // 2025-11-25 and earlier
+mod limits; // what servers may take
 mod link; // one connection, whatever its transport
 mod lists; // all pages of every list
 mod modern; // 2026-07-28
@@ -43,7 +44,8 @@ use wasmgate_core::name::ServerName;
 pub use asks::{Asks, Parked, Question, Reply};
 #[cfg(test)]
 pub(crate) use asks::{Resumed, Waiting};
-pub use pool::{Clients, Pool};
+pub use limits::Limits;
+pub use pool::{Clients, Pool, Standing};
 
 /// Who the gateway says it is to servers.
 #[derive(Debug, Clone)]

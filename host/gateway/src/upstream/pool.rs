@@ -15,7 +15,7 @@ use wasmgate_core::policy::Permit;
 
 use super::eras::Eras;
 use super::slot::{Shared, Slot};
-use super::{Answer, Ask, Fault, Identity, Status, Topic, Update, UpstreamError};
+use super::{Answer, Ask, Fault, Identity, Limits, Status, Topic, Update, UpstreamError};
 use crate::egress::Egress;
 use crate::launch::Launcher;
 use crate::shutdown::Tasks;
@@ -30,13 +30,31 @@ pub struct Pool {
     shared: Arc<Shared>,
 }
 
+/// What holds for a pool whatever servers it has.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Who we are to servers.
+    pub identity: Identity,
+    /// Whom we serve.
+    pub clients: Clients,
+    /// What servers may take.
+    pub limits: Limits,
+}
+
 /// How many clients a pool serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clients {
     /// Any number: what one is asked concerns no other.
     Many,
-    /// One, whose calls all are.
+    /// One, whose calls all are: so servers on pipes may ask it.
     One,
+}
+
+impl From<Identity> for Standing {
+    /// Many clients, and the usual limits.
+    fn from(identity: Identity) -> Self {
+        Self { identity, clients: Clients::Many, limits: Limits::default() }
+    }
 }
 
 #[derive(Default)]
@@ -55,22 +73,8 @@ impl Slots {
 
 impl Pool {
     /// A pool without servers: see [`Pool::apply`].
-    pub fn new(launcher: Launcher, egress: Egress, tasks: Tasks, identity: Identity) -> Arc<Self> {
-        Self::of(Clients::Many, launcher, egress, tasks, identity)
-    }
-
-    /// A pool that serves one client, whose all calls are. So servers on pipes may ask it.
-    pub fn for_one_client(launcher: Launcher, egress: Egress, tasks: Tasks, identity: Identity) -> Arc<Self> {
-        Self::of(Clients::One, launcher, egress, tasks, identity)
-    }
-
-    fn of(
-        clients: Clients,
-        launcher: Launcher,
-        egress: Egress,
-        tasks: Tasks,
-        identity: Identity,
-    ) -> Arc<Self> {
+    pub fn new(launcher: Launcher, egress: Egress, tasks: Tasks, standing: Standing) -> Arc<Self> {
+        let Standing { identity, clients, limits } = standing;
         let shared = Shared {
             eras: Eras::default(),
             launcher,
@@ -82,6 +86,7 @@ impl Pool {
             log_level: watch::Sender::new(None),
             updates: broadcast::Sender::new(UPDATES),
             clients,
+            limits,
             closing: CancellationToken::new(),
         };
         Arc::new(Self {

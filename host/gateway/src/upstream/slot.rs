@@ -35,7 +35,7 @@ use super::link::{Link, Question};
 use super::lists::{Lists, is_same};
 use super::modern_listen::told_lists;
 use super::pool::Clients;
-use super::{Answer, Fault, Identity, Offer, State, Status, Update};
+use super::{Answer, Fault, Identity, Limits, Offer, State, Status, Update};
 use crate::egress::Egress;
 use crate::launch::{Launcher, Progress};
 use crate::shutdown::Tasks;
@@ -58,6 +58,9 @@ pub(super) struct Shared {
     pub(super) updates: broadcast::Sender<Update>,
     /// Whom it serves.
     pub(super) clients: Clients,
+    /// What servers may take.
+    #[expect(dead_code, reason = "read from the next commits on")]
+    pub(super) limits: Limits,
     /// The pool is closing: calls in flight get no more time.
     pub(super) closing: CancellationToken,
 }

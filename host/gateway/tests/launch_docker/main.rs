@@ -28,8 +28,8 @@ use tokio::sync::OnceCell;
 use wasmgate::launch::{BindPolicy, Channel, Input, Instance, LaunchSettings, Launcher, Output, Progress};
 use wasmgate::shutdown::Tasks;
 use wasmgate_core::catalog::{
-    About, Container, ContainerTransport, Deadlines, EnvVar, Launch, Mount, MountSource, Network, Protocol,
-    Pull, Server, ToolFilter,
+    About, Container, ContainerTransport, Deadlines, EnvVar, Instances, Launch, Mount, MountSource, Network,
+    Protocol, Pull, Server, ToolFilter,
 };
 use wasmgate_core::name::ServerName;
 
@@ -129,7 +129,7 @@ impl Bench {
             protocol: Protocol::Auto,
             deadlines: self.deadlines,
             max_in_flight: None,
-            long_lived: false,
+            instances: Instances::default(),
             required: false,
         }
     }

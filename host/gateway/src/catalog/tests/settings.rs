@@ -86,9 +86,9 @@ fn settings(server: &Server) -> String {
             }
         }
     }
-    if (server.protocol, server.deadlines, server.long_lived, server.required) != Default::default() {
-        let Server { protocol, deadlines, long_lived, required, .. } = server;
-        writeln!(out, "  {protocol:?} {deadlines:?} long-lived {long_lived} required {required}").unwrap();
+    if (server.protocol, server.deadlines, server.instances, server.required) != Default::default() {
+        let Server { protocol, deadlines, instances, required, .. } = server;
+        writeln!(out, "  {protocol:?} {deadlines:?} {:?} required {required}", instances.sharing).unwrap();
     }
     if let Some(most) = server.max_in_flight {
         writeln!(out, "  at once: {most}").unwrap();
@@ -291,7 +291,7 @@ servers:
           hosts: ["host.docker.internal:host-gateway"]
           transport: StreamableHttp { port: 8080, path: "/mcp" }
           limits: Some(536870912) Some(0.5) true Never
-          Legacy Deadlines { initialize: 5s, idle: 60s, total: 3600s } long-lived true required true
+          Legacy Deadlines { initialize: 5s, idle: 60s, total: 3600s } PerSession required true
           at once: 3
     "#]],
     );

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmgate_core::catalog::{
-    About, Deadlines, Launch, Protocol, Remote as Address, RemoteTransport, Server, ToolFilter,
+    About, Deadlines, Instances, Launch, Protocol, Remote as Address, RemoteTransport, Server, ToolFilter,
 };
 use wasmgate_core::index::{Subject, Target};
 use wasmgate_core::json::Json;
@@ -36,7 +36,7 @@ impl Line {
         let version = env!("CARGO_PKG_VERSION");
         let identity = Identity { name: "wasmgate".into(), version: version.into() };
         let wall = remote.wall.unwrap_or(WALL);
-        let pool = Pool::new(launcher.clone(), egress.clone(), tasks.clone(), identity);
+        let pool = Pool::new(launcher.clone(), egress.clone(), tasks.clone(), identity.into());
         pool.apply(vec![Arc::new(server(name.clone(), remote, wall))]);
         let policy = Policy::new([(name.clone(), ToolFilter::All)]);
         let target = Target { server: name, subject: Subject::Server };
@@ -83,7 +83,7 @@ fn server(name: ServerName, remote: &Remote, wall: Duration) -> Server {
         protocol: Protocol::Auto,
         deadlines: Deadlines { initialize: INITIALIZE, idle: wall + GRACE, total: wall + GRACE },
         max_in_flight: None,
-        long_lived: false,
+        instances: Instances::default(),
         required: false,
     }
 }

@@ -18,7 +18,7 @@ use crate::egress::Egress;
 use crate::launch::{LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 use crate::upstream::asks::{Asks, Parked, Question, Reply as Said};
-use crate::upstream::pool::Pool;
+use crate::upstream::pool::{Clients, Pool, Standing};
 use crate::upstream::{Answer, Ask, ClientFacts, Event, Fault, Identity, State};
 
 const CAN_BE_ASKED: &str = r#"{"elicitation":{},"roots":{"listChanged":true}}"#;
@@ -494,7 +494,8 @@ async fn the_only_client_there_is_may_be_asked_by_any_process() {
     let environment = std::env::vars_os().collect();
     let launcher = Launcher::new(LaunchSettings { environment, ..LaunchSettings::default() }, tasks.clone());
     let identity = Identity { name: "test".into(), version: "0".into() };
-    let pool = Pool::for_one_client(launcher, Egress::new(), tasks, identity);
+    let standing = Standing { clients: Clients::One, ..identity.into() };
+    let pool = Pool::new(launcher, Egress::new(), tasks, standing);
     super::apply(&pool, vec![process(0)]);
     let (questions, parked) = asks(call(&pool, "", CAN_BE_ASKED).await.unwrap());
     let answer = text(resume(parked, &questions).await.unwrap());

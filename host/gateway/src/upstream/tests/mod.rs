@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use wasmgate_core::catalog::{About, Deadlines, Launch, Protocol, Server, ToolFilter};
+use wasmgate_core::catalog::{About, Deadlines, Instances, Launch, Protocol, Server, ToolFilter};
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 
@@ -32,7 +32,7 @@ pub(crate) fn server(name: &str, launch: Launch) -> Server {
         protocol: Protocol::Auto,
         deadlines: Deadlines::default(),
         max_in_flight: None,
-        long_lived: false,
+        instances: Instances::default(),
         required: false,
     }
 }
@@ -41,8 +41,8 @@ fn pool(servers: Vec<Server>) -> Arc<Pool> {
     let tasks = Tasks::new();
     let environment = std::env::vars_os().collect();
     let launcher = Launcher::new(LaunchSettings { environment, ..LaunchSettings::default() }, tasks.clone());
-    let pool =
-        Pool::new(launcher, Egress::new(), tasks, Identity { name: "test".into(), version: "0".into() });
+    let identity = Identity { name: "test".into(), version: "0".into() };
+    let pool = Pool::new(launcher, Egress::new(), tasks, identity.into());
     apply(&pool, servers);
     pool
 }

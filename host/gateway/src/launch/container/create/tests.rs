@@ -2,7 +2,9 @@
 
 use expect_test::{Expect, expect};
 use secrecy::SecretString;
-use wasmgate_core::catalog::{About, Deadlines, EnvVar, Extras, Launch, Protocol, Pull, Server, ToolFilter};
+use wasmgate_core::catalog::{
+    About, Deadlines, EnvVar, Extras, Instances, Launch, Protocol, Pull, Server, ToolFilter,
+};
 
 use super::*;
 
@@ -36,7 +38,7 @@ pub(in crate::launch::container) fn server(container: Container) -> Server {
         protocol: Protocol::Auto,
         deadlines: Deadlines::default(),
         max_in_flight: None,
-        long_lived: false,
+        instances: Instances::default(),
         required: false,
     }
 }

@@ -1,0 +1,1 @@
+//! Faults of containers: killed, out of memory, frozen, gone with their daemon.

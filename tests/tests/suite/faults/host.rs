@@ -1,0 +1,1 @@
+//! Faults of plugins, of the configuration and of the machine (F38 to F42).

@@ -1,0 +1,9 @@
+//! The faults of a gateway's life, one test each, named for its row: `f01_server_exits_mid_call`. Real processes, real
+//! containers, real sockets. The table in the README is made from the names.
+
+mod clients;
+mod containers;
+mod host;
+mod processes;
+mod remotes;
+mod table;
