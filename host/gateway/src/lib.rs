@@ -4,6 +4,7 @@
 //! servers, `config` and `catalog` say which servers there are. The layering test in `tests/` holds the map.
 
 pub mod app;
+pub mod audit;
 pub mod cases;
 pub mod catalog;
 pub mod cli;

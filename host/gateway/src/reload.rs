@@ -181,6 +181,9 @@ impl Reload {
         if !self.config.seals_like(&old) {
             tracing::warn!("`sealing` has changed, which takes effect at the next start");
         }
+        if self.config.audit != old.audit {
+            tracing::warn!("`audit` has changed, which takes effect at the next start");
+        }
         self.plugins.keep(plugins);
         if app::uses_containers(&self.config) && !app::uses_containers(&old) {
             self.tasks.spawn("sweep", app::sweep(self.launcher.clone()));

@@ -9,11 +9,11 @@ use wasmgate_tests::build;
 /// host/gateway/src: who may name whom. A new entry here is an architecture decision.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("catalog", &["oci", "document", "secrets"]),
-    ("cli", &["app", "config", "catalog", "oci", "document", "demo", "cases"]),
-    ("config", &["catalog", "oci", "document", "secrets"]),
-    ("front", &["gateway"]),
+    ("cli", &["app", "audit", "config", "catalog", "oci", "document", "demo", "cases"]),
+    ("config", &["audit", "catalog", "oci", "document", "secrets"]),
+    ("front", &["audit", "gateway"]),
     ("secrets", &["document"]),
-    ("gateway", &["upstream"]),
+    ("gateway", &["audit", "upstream"]),
     ("interceptors", &["launch", "upstream"]),
     ("upstream", &["launch"]),
 ];

@@ -26,11 +26,12 @@ use wasmgate_core::catalog::Launch;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::seal::{Sealer, key_of};
 
+use crate::audit::Audit;
 use crate::catalog::Resolution;
 use crate::config::{Config, Request, Seen};
 use crate::document::{Diagnostic, render};
 use crate::egress::Egress;
-use crate::gateway::{Gateway, Generation, Unavailable};
+use crate::gateway::{Gateway, Generation, Keeps, Unavailable};
 use crate::interceptors::World;
 use crate::launch::{AnyImage, BindPolicy, ImageGuard, LaunchSettings, Launcher};
 use crate::oci::Credentials;
@@ -184,8 +185,12 @@ async fn assemble(
     let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
     plugins.keep(set);
     world.launcher.guard(guard(config, &plugins));
-    let assembled =
-        connect(generation, world, plugins, Standing { clients, sealer: sealer(&config.sealing)? });
+    let assembled = connect(
+        generation,
+        world,
+        plugins,
+        Standing { clients, sealer: sealer(&config.sealing)?, audit: audit(config, tasks)? },
+    );
     if uses_containers(config) {
         tasks.spawn("sweep", sweep(assembled.launcher.clone()));
     }
@@ -211,6 +216,7 @@ pub(crate) async fn sweep(launcher: Launcher) {
 struct Standing {
     clients: Clients,
     sealer: Sealer,
+    audit: Option<Audit>,
 }
 
 /// The gateway of a generation, on parts made for it.
@@ -223,7 +229,8 @@ fn connect(generation: Generation, world: World, plugins: Plugins, standing: Sta
     if let Some(data) = plugins.artifacts().data() {
         pool.remember_in(data);
     }
-    let gateway = Gateway::start(generation, pool, standing.sealer, &tasks);
+    let keeps = Keeps { sealer: standing.sealer, audit: standing.audit };
+    let gateway = Gateway::start(generation, pool, keeps, &tasks);
     Assembled { gateway, launcher, plugins }
 }
 
@@ -236,6 +243,12 @@ fn sealer(keys: &[SecretString]) -> Result<Sealer, StartError> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| StartError::System(format!("no randomness: {error}")))?;
     Ok(Sealer::new(key))
+}
+
+/// The log of requests, where one is wanted.
+fn audit(config: &Config, tasks: &Tasks) -> Result<Option<Audit>, StartError> {
+    let opened = config.audit.clone().map(|settings| Audit::open(settings, tasks)).transpose();
+    opened.map_err(|error| StartError::System(format!("{error}: {}", error.cause)))
 }
 
 fn unavailable((name, resolution): &(ServerName, Resolution)) -> Unavailable {

@@ -86,7 +86,7 @@ impl Probe {
             pipeline: Pipeline::default(),
         };
         let plugins = Plugins::new(world.clone(), &Environment::default());
-        let standing = Standing { clients: Clients::Many, sealer: sealer(&[])? };
+        let standing = Standing { clients: Clients::Many, audit: None, sealer: sealer(&[])? };
         let assembled = connect(generation, world, plugins, standing);
         assembled.gateway.until_settled().await;
         Ok(Self { assembled, tasks, view: View::One(name) })

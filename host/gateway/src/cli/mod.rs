@@ -4,6 +4,7 @@
 //! opens a socket: that is `app`.
 
 mod args;
+mod audit;
 mod catalog;
 mod demo;
 mod output;
@@ -46,6 +47,9 @@ enum Command {
     Plugin(plugin::Plugin),
     /// Look where the tags of the configuration lead now, and take it over.
     Update(update::Update),
+    /// Look at audit logs.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// A small MCP server over stdio, for the demo catalog.
     #[command(hide = true)]
     DemoServer(demo::DemoServer),
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Tools(tools) => tools.run(),
         Command::Plugin(plugin) => plugin.run(),
         Command::Update(update) => update.run(),
+        Command::Audit(audit) => audit.run(),
         Command::DemoServer(demo) => demo.run(),
     };
     match done {

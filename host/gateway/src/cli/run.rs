@@ -40,6 +40,9 @@ pub(super) struct Run {
     /// How many messages are written at most.
     #[arg(long, value_name = "COUNT", default_value_t = 1000, requires = "record")]
     record_max: u64,
+    /// Note every request and how it ended, in this file.
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
 }
 
 impl Run {
@@ -55,6 +58,7 @@ impl Run {
             block_secrets: self.bundled.block_secrets,
             interceptors: self.foreign.interceptors,
             record: self.record.map(|directory| Record { directory, most: self.record_max }),
+            audit_log: self.audit_log,
             ..Flags::default()
         };
         telemetry::start(Environment::read().log.as_deref());

@@ -19,6 +19,8 @@ pub struct Flags {
     pub interceptors: Vec<String>,
     /// `--record`: where messages are written, and how many.
     pub record: Option<Record>,
+    /// `--audit-log`: in place of the file's `audit.file`.
+    pub audit_log: Option<PathBuf>,
 }
 
 /// Messages that are written to files as they pass.

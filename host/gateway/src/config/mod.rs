@@ -3,6 +3,7 @@
 //! [`raw`] mirrors the file and may be wrong; a [`Config`] cannot be. Everything after start-up sees only the latter. The
 //! flags win over the file, the file over the defaults. Everything that is wrong is reported at once, as [`Diagnostic`]s.
 
+mod audit;
 mod env;
 mod fetched;
 mod flags;
@@ -72,6 +73,8 @@ pub struct Config {
     pub tokens: BTreeMap<String, SecretString>,
     /// The keys of what clients keep for us, the one that seals first; none when each start makes its own.
     pub sealing: Vec<SecretString>,
+    /// Where requests are noted.
+    pub audit: Option<crate::audit::Settings>,
     /// Every secret that servers and plugins are given, and the clients' token, by name: what plugins with `findSecrets`
     /// may look for.
     pub known_secrets: Vec<(String, SecretString)>,
@@ -234,6 +237,8 @@ impl Parts {
         let plugins = plugins::plugins(raw.plugins, &inputs, &mut self.reader.problems);
         let tokens = plugins::tokens(&plugins, &self.secrets, &source, &mut self.reader.problems);
         let sealing = sealing::keys(&raw.sealing, &self.secrets, &source, &mut self.reader.problems);
+        let audit =
+            audit::audit(raw.audit, flags.audit_log.as_deref(), (directory, &self.environment.directory));
         let listen = listen::listen(raw.listen, &flags.listen, &source);
         let listen = listen.map_err(|problem| self.reader.problems.push(problem)).unwrap_or_default();
         let page = raw.page_size.as_ref().map_or(PAGE, |page| page.value);
@@ -256,6 +261,7 @@ impl Parts {
             plugins,
             tokens,
             sealing,
+            audit,
             known_secrets: self.known_secrets(),
             interceptors: flags.interceptors.clone(),
             record: flags.record.clone(),

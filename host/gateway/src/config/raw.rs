@@ -8,6 +8,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::{Map, Value as Json};
 
+use super::audit::RawAudit;
 use super::raw_plugins::RawPlugins;
 use super::sealing::RawSealing;
 use super::signatures::RawSignatures;
@@ -47,6 +48,8 @@ pub(super) struct RawConfig {
     pub(super) signatures: Option<RawSignatures>,
     /// The keys of what clients keep for us.
     pub(super) sealing: RawSealing,
+    /// Where requests are noted; nowhere when absent.
+    pub(super) audit: Option<RawAudit>,
 }
 
 /// One of `profiles:`.
@@ -83,6 +86,7 @@ pub(super) const KEYS: &[&str] = &[
     "registries",
     "signatures",
     "sealing",
+    "audit",
 ];
 
 /// The values in a file of Docker's (`config.yaml`: server to values), when that is what the text is and no key of it is, or

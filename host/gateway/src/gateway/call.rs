@@ -10,6 +10,7 @@ use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Exchange;
 use wasmgate_core::policy::Permit;
 
+use super::audited::Noted;
 use super::phases::{Sent, towards_client, towards_server};
 use super::questions::{self, Sorted, replies, sorted};
 use super::rounds::{Back, Retry, Rounds};
@@ -41,7 +42,11 @@ impl Gateway {
     /// # Errors
     /// [`CallError`]; the client's own error where the server cannot be told of it.
     pub async fn go_on(&self, request: Request, refused: Vec<Refused>) -> Result<Json, CallError> {
-        self.call(request, Some(refused)).await
+        let place = self.place(&request).await?;
+        let mut noted = Noted::default();
+        let result = self.call(request, Some(refused), &mut noted).await;
+        place.take(noted, &result);
+        result
     }
 
     /// The client gives up on a result that asked for input, with this `requestState`: a call that waits for it is
@@ -56,8 +61,10 @@ impl Gateway {
         &self,
         mut request: Request,
         refused: Option<Vec<Refused>>,
+        noted: &mut Noted,
     ) -> Result<Json, CallError> {
         let (now, asked) = self.asked(&request).await?; // public name -> server and its own name
+        noted.server = Some(asked.target.server.clone());
         let permit = now.policy.permit(asked.target.clone()).map_err(|_| asked.unknown())?;
         let params = asked.in_own_words(request.params.take());
         let pipeline = &now.generation.pipeline;

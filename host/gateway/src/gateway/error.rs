@@ -45,3 +45,27 @@ pub enum CallError {
     #[error("the gateway is {0}")]
     NotServing(&'static str),
 }
+
+impl CallError {
+    /// Its word, stable across versions: `data.code` of the error that a client gets, where that has one.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::UnknownMethod(_) => "unknown_method",
+            Self::Unknown { kind, .. } => match kind.as_bytes() {
+                b"resource" => "unknown_resource",
+                b"tool" => "unknown_tool",
+                b"task" => "unknown_task",
+                _ => "unknown_prompt",
+            },
+            Self::InvalidParams(_) => "invalid_params",
+            Self::Blocked(Blocked::Invalid(_)) => "refused",
+            Self::Blocked(Blocked::StageFailed { .. }) => "plugin_failed",
+            Self::Answered(_) => "server_error",
+            Self::MissingCapability(_) => "missing_capability",
+            Self::NotAsked(_) => "input_required",
+            Self::Limit(_) => "limit_exceeded",
+            Self::Upstream(upstream) => upstream.fault.word(),
+            Self::NotServing(_) => "not_serving",
+        }
+    }
+}

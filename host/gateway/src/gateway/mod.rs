@@ -4,6 +4,7 @@
 //! `Snapshot`; `refresh.rs` builds the next one when a server's offer changes.
 
 mod asked; // public name -> server and its own name
+mod audited; // requests in the audit log
 mod call; // the life of a call
 mod error;
 mod events; // progress and log messages of a call
@@ -37,6 +38,8 @@ use wasmgate_core::mcp::method;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::seal::Sealer;
 
+use self::audited::Noted;
+use crate::audit::Audit;
 use crate::shutdown::Tasks;
 use crate::upstream::Pool;
 pub use crate::upstream::{ClientFacts, Event, Fault, State, Update, UpstreamError};
@@ -104,11 +107,26 @@ pub struct Revisions {
     pub resources: u64,
 }
 
+/// What a gateway keeps whatever its generation.
+pub struct Keeps {
+    /// What seals all that clients keep for us.
+    pub sealer: Sealer,
+    /// Where requests are noted; None notes none.
+    pub audit: Option<Audit>,
+}
+
+impl From<Sealer> for Keeps {
+    fn from(sealer: Sealer) -> Self {
+        Self { sealer, audit: None }
+    }
+}
+
 /// The gateway. Shared by every front.
 pub struct Gateway {
     current: ArcSwap<snapshot::Snapshot>,
     pool: Arc<Pool>,
     sealer: Sealer,
+    audit: Option<Audit>,
     parking: park::Parking,
     levels: Arc<levels::Levels>,
     /// What clients have been told.
@@ -124,13 +142,20 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway for one generation of configuration: its servers start at once, behind it. `sealer` seals what
     /// clients keep for us.
-    pub fn start(generation: Generation, pool: Arc<Pool>, sealer: Sealer, tasks: &Tasks) -> Arc<Self> {
+    pub fn start(
+        generation: Generation,
+        pool: Arc<Pool>,
+        keeps: impl Into<Keeps>,
+        tasks: &Tasks,
+    ) -> Arc<Self> {
+        let Keeps { sealer, audit } = keeps.into();
         pool.apply(generation.servers.clone());
         let first = snapshot::Snapshot::build(Arc::new(generation), pool.status(), None);
         let gateway = Arc::new(Self {
             current: ArcSwap::from_pointee(first),
             pool,
             sealer,
+            audit,
             parking: park::Parking::new(tasks),
             levels: Arc::default(),
             revisions: watch::Sender::new(Revisions::default()),
@@ -164,13 +189,26 @@ impl Gateway {
     /// # Errors
     /// [`CallError`]; `front::render` words it.
     pub async fn request(&self, request: Request) -> Result<Json, CallError> {
+        let place = self.place(&request).await?;
+        let mut noted = Noted::default();
+        let result = self.answer(request, &mut noted).await;
+        place.take(noted, &result);
+        result
+    }
+
+    async fn answer(&self, request: Request, noted: &mut Noted) -> Result<Json, CallError> {
         match &*request.method {
             method::TOOLS_LIST => self.list(request, Kind::Tools).await,
             method::PROMPTS_LIST => self.list(request, Kind::Prompts).await,
             method::RESOURCES_LIST => self.list(request, Kind::Resources).await,
             method::TEMPLATES_LIST => self.list(request, Kind::Templates).await,
-            _ => self.call(request, None).await,
+            _ => self.call(request, None, noted).await,
         }
+    }
+
+    /// The log of requests, when there is one: for what is refused before it is one.
+    pub fn audit(&self) -> Option<&Audit> {
+        self.audit.as_ref()
     }
 
     /// What seals all that clients keep for us.

@@ -262,5 +262,19 @@ pub enum Fault {
     Unauthorized(u16),
 }
 
+impl Fault {
+    /// Its word, stable across versions: `data.code` of the error that a client gets.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "upstream_unavailable",
+            Self::Crashed(_) => "upstream_crashed",
+            Self::Timeout(_) => "upstream_timeout",
+            Self::Misbehaved(_) => "upstream_misbehaved",
+            Self::TooLarge(_) => "limit_exceeded",
+            Self::Unauthorized(_) => "upstream_unauthorized",
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

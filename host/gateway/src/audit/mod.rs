@@ -1,0 +1,168 @@
+//! The audit log: one line for every request that the gateway answered, refused, failed or gave up, in a file that only
+//! grows, each line tied to the one before it.
+//!
+//! [`Audit::begin`] reserves the place of a record before the request goes anywhere; whatever becomes of the request then has
+//! its line, also when its future is dropped. Nobody waits for the disk unless 10,000 records do. Contents of requests are
+//! never written, only their digest.
+//!
+//! Not here: which requests there are (`gateway`), who may come in at all (`front`).
+
+mod chain; // lines and what ties them together
+mod writer; // the file
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use self::chain::Record;
+pub use self::chain::{Broken, Verified, verify};
+use self::writer::Writer;
+use crate::shutdown::Tasks;
+
+/// Where the log is and what holds when it cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The file; made when it is not there, readable for its owner only.
+    pub file: PathBuf,
+    /// What becomes of requests while the file cannot be written.
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of requests while the log cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They are served; how many records were lost is written later.
+    Continue,
+}
+
+/// The log of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Audit {
+    records: mpsc::Sender<Record>,
+    is_broken: Arc<AtomicBool>,
+    on_failure: OnFailure,
+}
+
+/// What a record says of a request before it has an outcome.
+#[derive(Debug, Clone, Default)]
+pub struct Entry {
+    /// Who asks.
+    pub principal: Option<Arc<str>>,
+    /// In which session.
+    pub session: Option<Arc<str>>,
+    /// The request's id, as in the log and in errors.
+    pub request: Option<Arc<str>>,
+    /// The MCP method.
+    pub method: Option<Arc<str>>,
+    /// The tool, prompt or resource, as the client wrote it.
+    pub name: Option<String>,
+    /// The server it went to.
+    pub server: Option<Arc<str>>,
+    /// SHA-256 of the params as they came, in hexadecimal digits.
+    pub params: Option<String>,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// `ok`, `tool_error`, `input_required`, `denied`, `invalid`, `failed`, `cancelled`.
+    pub kind: &'static str,
+    /// Why, as in `data.code` of the error.
+    pub code: Option<&'static str>,
+}
+
+/// A request that has its place in the log and no outcome yet. Dropped without one it was cancelled.
+pub struct Open {
+    place: Option<mpsc::OwnedPermit<Record>>,
+    /// What is known of it.
+    pub entry: Entry,
+    since: Instant,
+}
+
+/// The log cannot be written, and the configuration wants nothing served then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log cannot be written")]
+pub struct Unwritable;
+
+/// Why there is no log at all.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit log {} cannot be opened", file.display())]
+pub struct OpenError {
+    /// The file.
+    pub file: PathBuf,
+    /// What the system said.
+    #[source]
+    pub cause: std::io::Error,
+}
+
+impl Audit {
+    /// Opens the file, goes on with its chain, and writes in a task of its own until the process stops.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the file cannot be opened or read.
+    pub fn open(settings: Settings, tasks: &Tasks) -> Result<Self, OpenError> {
+        let Settings { file, on_failure } = settings;
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let writer = Writer::open(file.clone(), on_failure, Arc::clone(&is_broken));
+        let writer = writer.map_err(|cause| OpenError { file, cause })?;
+        let (records, written) = mpsc::channel(QUEUE);
+        tasks.spawn("audit", writer.run(written, tasks.stopping()));
+        Ok(Self { records, is_broken, on_failure })
+    }
+
+    /// Reserves the place of a request's record. Waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`Unwritable`] when nothing may be served without a record and none can be written.
+    pub async fn begin(&self, entry: Entry) -> Result<Open, Unwritable> {
+        let refuses = self.on_failure == OnFailure::Refuse;
+        if refuses && self.is_broken.load(Ordering::Relaxed) {
+            return Err(Unwritable);
+        }
+        let place = self.records.clone().reserve_owned().await.ok();
+        // The log ends when everything else has.
+        if place.is_none() && refuses {
+            return Err(Unwritable);
+        }
+        Ok(Open { place, entry, since: Instant::now() })
+    }
+
+    /// Notes what was refused before it was a request.
+    pub async fn denied(&self, entry: Entry, code: &'static str) {
+        if let Ok(open) = self.begin(entry).await {
+            open.end(Outcome { kind: "denied", code: Some(code) });
+        }
+    }
+}
+
+impl Open {
+    /// The request has ended like this.
+    pub fn end(mut self, outcome: Outcome) {
+        self.put(outcome);
+    }
+
+    fn put(&mut self, outcome: Outcome) {
+        if let Some(place) = self.place.take() {
+            let entry = std::mem::take(&mut self.entry);
+            place.send(Record { entry, outcome, took: self.since.elapsed(), lost: 0 });
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.put(Outcome { kind: "cancelled", code: None });
+    }
+}
+
+/// So many records wait for the disk; then requests do.
+const QUEUE: usize = 10_000;
+
+#[cfg(test)]
+mod tests;
