@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::http::{Answer, Ask};
 use crate::mcp::{Door, LEGACY, Legacy, Modern};
-use crate::{build, docker, process, soon};
+use crate::{build, docker, invariants, process, soon};
 
 /// The token every gateway under test asks for, unless it is told to ask for none.
 pub const TOKEN: &str = "suite-token-0123456789abcdef";
@@ -123,6 +123,8 @@ impl Gateway {
     pub fn command(&self) -> (Vec<String>, Vec<(String, String)>) {
         let mut line = vec![build::wasmgate().to_str().expect("UTF-8").to_owned(), "run".to_owned()];
         line.extend(self.args.iter().cloned());
+        let audit = self.home.join(invariants::AUDIT);
+        line.extend(["--audit-log".to_owned(), audit.to_str().expect("UTF-8").to_owned()]);
         let chosen =
             ["--servers", "--enable-all-servers"].iter().any(|flag| self.args.iter().any(|arg| arg == flag));
         if self.catalogs > 0 && !chosen {
@@ -345,6 +347,7 @@ impl Running {
 
     /// SIGTERM, then everything that must hold.
     pub async fn stop(self) -> Ended {
+        invariants::no_process_knows(&self.home, self.pid, TOKEN);
         process::signal(self.pid, Signal::TERM);
         self.ended().await
     }
@@ -372,6 +375,9 @@ impl Running {
         assert_eq!(ended.status.code(), Some(0), "exit code after a polite end:\n{stderr}");
         assert!(left.is_empty(), "processes outlived the gateway: {left:?}\n{stderr}");
         assert!(!stderr.contains(TOKEN) && !ended.stdout.contains(TOKEN), "the token was printed:\n{stderr}");
+        assert!(!stderr.contains("these did not end in time"), "tasks outlived the drain:\n{stderr}");
+        invariants::the_audit_log_is_whole(&self.home, TOKEN);
+        invariants::nothing_in_docker_is_left_of(self.pid).await;
         if !self.servers.is_empty() {
             let docker = docker::there().await.expect("Docker, as before");
             for server in &self.servers {

@@ -16,6 +16,7 @@ pub mod docker;
 pub mod gateway;
 pub mod home;
 pub mod http;
+pub mod invariants;
 pub mod mcp;
 pub mod official;
 pub mod peers;

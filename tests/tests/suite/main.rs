@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests read their own environment and spawn their own tasks")]
 
 mod asked;
+mod audit;
 mod bad_input;
 mod bridging;
 mod bundled;

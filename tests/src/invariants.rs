@@ -1,0 +1,63 @@
+//! What must hold after every test, whatever it did to its gateway: nothing is left, nothing secret went where it does not
+//! belong, every request that failed has its line in an audit log whose chain is whole.
+//!
+//! The chain is checked here by other means than the gateway's own.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::{docker, process};
+
+/// The audit log of a gateway under test, in its directory.
+pub const AUDIT: &str = "audit.jsonl";
+
+/// No program that the gateway has started was told this, neither by argument nor by environment.
+pub fn no_process_knows(home: &Path, gateway: u32, secret: &str) {
+    for (pid, line) in process::of_home(home, gateway) {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let is_told = String::from_utf8_lossy(&environ).contains(secret) || line.contains(secret);
+        assert!(!is_told, "process {pid} was told the token: {line}");
+    }
+}
+
+/// The lines of the audit log; none when the gateway did not get as far as having one.
+pub fn audit(home: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(home.join(AUDIT)).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of the audit log is JSON")).collect()
+}
+
+/// Every line follows from the one before it, none is torn, none holds the secret, and what did not go well says why.
+pub fn the_audit_log_is_whole(home: &Path, secret: &str) {
+    let text = std::fs::read_to_string(home.join(AUDIT)).unwrap_or_default();
+    assert!(!text.contains(secret), "the token is in the audit log");
+    assert!(text.is_empty() || text.ends_with('\n'), "the audit log ends within a line");
+    let mut previous = "0".repeat(64);
+    for (number, line) in text.lines().enumerate() {
+        let record: Value = serde_json::from_str(line).expect("a line of the audit log is JSON");
+        assert_eq!(record["seq"], number, "{line}");
+        assert_eq!(record["prev"], previous.as_str(), "{line}");
+        let outcome = record["outcome"].as_str().expect("an outcome");
+        if ["denied", "failed", "invalid"].contains(&outcome) {
+            assert!(record["code"].as_str().is_some_and(|code| !code.is_empty()), "no reason: {line}");
+        }
+        previous = Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect();
+    }
+}
+
+/// The engine, where there is one, has nothing that this process has started.
+pub async fn nothing_in_docker_is_left_of(gateway: u32) {
+    let Ok(docker) = docker::there().await else { return };
+    let filters = HashMap::from([("label", vec![format!("wasmgate.pid={gateway}")])]);
+    let containers = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let containers = docker.list_containers(Some(containers)).await.expect("containers");
+    let names: Vec<_> = containers.into_iter().filter_map(|container| container.names).collect();
+    assert!(names.is_empty(), "containers outlived the gateway: {names:?}");
+    let networks = ListNetworksOptionsBuilder::default().filters(&filters).build();
+    let networks = docker.list_networks(Some(networks)).await.expect("networks");
+    let names: Vec<_> = networks.into_iter().filter_map(|network| network.name).collect();
+    assert!(names.is_empty(), "networks outlived the gateway: {names:?}");
+}
