@@ -13,11 +13,13 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 mod hidden;
+mod hosts;
 
 use crate::json::Json;
 use crate::name::ServerName;
 
 pub use hidden::{Argument, RemoteUrl};
+pub use hosts::{AllowedHosts, Carries, HostRule};
 
 /// One server, ready to start.
 #[derive(Debug, Clone)]
@@ -206,8 +208,10 @@ pub enum MountSource {
 pub enum Network {
     /// Nothing.
     None,
-    /// The engine's default network.
+    /// Whatever this machine reaches, and no other server.
     Default,
+    /// These destinations, through the gateway, and nothing else.
+    Hosts(AllowedHosts),
     /// The machine's own, with everything that listens on it. Needs the operator's grant.
     Host,
 }

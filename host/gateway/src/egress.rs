@@ -4,14 +4,19 @@
 //! refuses the name, and the address that is dialled is one of those. So a name that changes its address between check
 //! and use gains nothing. Redirects are never followed, response bodies are never decompressed, and no proxy setting of
 //! the environment is obeyed. Deadlines for answers are the caller's.
+//!
+//! What containers with `allowHosts` send passes here too: [`Proxy`] is their only way out.
 
 mod address; // which addresses may be dialled
 mod dial; // names to checked connections
+mod exceptions; // what the operator lets strangers' destinations be
+mod proxy; // the way out of a container
 
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -20,9 +25,12 @@ use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
+use tokio::net::TcpStream;
 
 pub use self::dial::Refused;
 use self::dial::{Dialer, Guarded};
+pub use self::exceptions::Exceptions;
+pub use self::proxy::{Proxy, Way};
 
 /// Which addresses a connection may go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +51,14 @@ pub struct Egress {
 struct Inner {
     public: Clients,
     named: Clients,
+    /// Changes with the configuration.
+    exceptions: Arc<ArcSwap<Exceptions>>,
     tls: OnceLock<Result<ClientConfig, String>>,
 }
 
 /// The clients of one reach.
 struct Clients {
-    reach: Reach,
+    dialer: Dialer,
     plain: Client<Dialer, Full<Bytes>>,
     /// Made when first needed: reading the certificate authorities takes longer than the rest of the start.
     secure: OnceLock<Client<Guarded, Full<Bytes>>>,
@@ -71,8 +81,34 @@ pub enum EgressError {
 impl Egress {
     /// Will trust the certificate authorities of the operating system, which are read with the first https request.
     pub fn new() -> Self {
-        let (public, named) = (Clients::new(Reach::Public), Clients::new(Reach::Named));
-        Self { inner: Arc::new(Inner { public, named, tls: OnceLock::new() }) }
+        let exceptions = Arc::<ArcSwap<Exceptions>>::default();
+        let clients = |reach| Clients::new(Dialer { reach, exceptions: Arc::clone(&exceptions) });
+        let (public, named) = (clients(Reach::Public), clients(Reach::Named));
+        Self { inner: Arc::new(Inner { public, named, exceptions, tls: OnceLock::new() }) }
+    }
+
+    /// Changes which destinations that strangers named are treated as if the operator had named them, for every clone.
+    pub fn except(&self, exceptions: Exceptions) {
+        self.inner.exceptions.store(Arc::new(exceptions));
+    }
+
+    /// Connects to a port of a host, all addresses checked, and leaves what is said there to the caller.
+    ///
+    /// # Errors
+    /// [`EgressError`]; nothing was sent.
+    async fn connect(&self, reach: Reach, host: &str, port: u16) -> Result<TcpStream, EgressError> {
+        let clients = self.clients(reach);
+        clients.dialer.connect(host, port).await.map_err(|error| match error.downcast::<Refused>() {
+            Ok(refused) => EgressError::Refused(*refused),
+            Err(other) => EgressError::NotConnected(other.to_string()),
+        })
+    }
+
+    fn clients(&self, reach: Reach) -> &Clients {
+        match reach {
+            Reach::Public => &self.inner.public,
+            Reach::Named => &self.inner.named,
+        }
     }
 
     /// Sends one request and waits for the head of the response; the body comes as it arrives. Dropping the future
@@ -85,10 +121,7 @@ impl Egress {
         reach: Reach,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, EgressError> {
-        let clients = match reach {
-            Reach::Public => &self.inner.public,
-            Reach::Named => &self.inner.named,
-        };
+        let clients = self.clients(reach);
         let response = if request.uri().scheme_str() == Some("https") {
             clients.secure(&self.inner.tls)?.request(request)
         } else {
@@ -99,8 +132,8 @@ impl Egress {
 }
 
 impl Clients {
-    fn new(reach: Reach) -> Self {
-        Self { reach, plain: builder().build(Dialer(reach)), secure: OnceLock::new() }
+    fn new(dialer: Dialer) -> Self {
+        Self { plain: builder().build(dialer.clone()), dialer, secure: OnceLock::new() }
     }
 
     fn secure(
@@ -112,7 +145,7 @@ impl Clients {
         Ok(self.secure.get_or_init(|| {
             let https =
                 HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_only().enable_http1();
-            builder().build(Guarded(https.wrap_connector(Dialer(self.reach))))
+            builder().build(Guarded(https.wrap_connector(self.dialer.clone())))
         }))
     }
 }

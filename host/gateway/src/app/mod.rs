@@ -170,7 +170,9 @@ async fn assemble(
     clients: Clients,
     tasks: &Tasks,
 ) -> Result<Assembled, StartError> {
+    let egress = Egress::new();
     let launch = LaunchSettings {
+        egress: egress.clone(),
         docker_host: config.environment.docker_host.clone(),
         binds: binds(config),
         environment: config.environment.inherited.clone(),
@@ -179,8 +181,7 @@ async fn assemble(
         )))),
         ..LaunchSettings::default()
     };
-    let world =
-        World { launcher: Launcher::new(launch, tasks.clone()), egress: Egress::new(), tasks: tasks.clone() };
+    let world = World { launcher: Launcher::new(launch, tasks.clone()), egress, tasks: tasks.clone() };
     let mut plugins = Plugins::new(world.clone(), &config.environment);
     let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
     plugins.keep(set);

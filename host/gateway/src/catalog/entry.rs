@@ -134,6 +134,11 @@ pub struct Options {
     pub user: Option<Text>,
     /// No network at all.
     pub disable_network: Option<bool>,
+    /// The only destinations it may reach, `host[:port][/protocol]` each.
+    pub allow_hosts: Option<Vec<Text>>,
+    /// Whether the operator wrote them.
+    #[serde(skip)]
+    pub hosts_named: bool,
     /// Keeps state between calls.
     pub long_lived: Option<bool>,
     /// Prefix of its tools' names.
@@ -180,7 +185,7 @@ pub struct ExtrasEntry {
 pub enum NetworkEntry {
     /// Nothing.
     None,
-    /// The engine's default network.
+    /// Whatever the machine reaches.
     #[serde(alias = "bridge")]
     Default,
     /// The machine's own.
@@ -311,14 +316,23 @@ impl From {
 impl Options {
     /// These options, with what `over` says in place of what they say.
     pub fn overlaid(self, over: Self) -> Self {
-        // The two say the same thing in two ways: one of them replaces both.
-        let network = over.extras.network.is_some() || over.disable_network.is_some();
+        // The three say the same thing in three ways: one of them replaces all, but that there is some network leaves
+        // open which.
+        let hosts = over.allow_hosts.is_some();
+        let network = hosts || over.extras.network.is_some() || over.disable_network.is_some();
+        let replaced = hosts || over.extras.network.is_some() || over.disable_network == Some(true);
+        let (allow_hosts, hosts_named) = match replaced {
+            true => (over.allow_hosts, over.hosts_named),
+            false => (self.allow_hosts, self.hosts_named),
+        };
         Self {
             command: over.command.or(self.command),
             volumes: over.volumes.or(self.volumes),
             extra_hosts: over.extra_hosts.or(self.extra_hosts),
             user: over.user.or(self.user),
             disable_network: if network { over.disable_network } else { self.disable_network },
+            allow_hosts,
+            hosts_named,
             long_lived: over.long_lived.or(self.long_lived),
             prefix: over.prefix.or(self.prefix),
             transport: over.transport.or(self.transport),

@@ -1,7 +1,7 @@
 //! What few containers ask for: entry point, working directory, memory file systems, the machine's network, privileges,
 //! capabilities, devices. Typed here, so that none of it can carry an option; what needs the operator's word is noted.
 
-use wasmgate_core::catalog::{Device, Extras, Network};
+use wasmgate_core::catalog::{AllowedHosts, Device, Extras, HostRule, Network};
 
 use super::entry::NetworkEntry;
 use super::grants::{Grant, Wants, capability, device_path};
@@ -44,7 +44,7 @@ pub(super) fn read(
             .map(|text| device(&text))
             .collect::<Result<_, _>>()?,
     };
-    let network = network(options)?;
+    let network = network(options, scope)?;
     wants.grants.extend((network == Network::Host).then_some(Grant::HostNetwork));
     wants.grants.extend(extras.privileged.then_some(Grant::Privileged));
     wants.grants.extend(extras.capabilities.iter().cloned().map(Grant::Capability));
@@ -66,13 +66,34 @@ pub(crate) fn said(options: &Options) -> Vec<Grant> {
     grants
 }
 
-fn network(options: &Options) -> Result<Network, Refusal> {
+fn network(options: &Options, scope: &Scope<'_>) -> Result<Network, Refusal> {
+    let hosts = hosts(options, scope)?;
     match (options.extras.network, options.disable_network == Some(true)) {
         (None | Some(NetworkEntry::None), true) | (Some(NetworkEntry::None), false) => Ok(Network::None),
         (Some(_), true) => Err(Refusal::new("its `network` and its `disableNetwork` contradict each other")),
+        (Some(NetworkEntry::Host), false) if hosts.is_some() => {
+            Err(Refusal::new("its `network` and its `allowHosts` contradict each other"))
+        }
         (Some(NetworkEntry::Host), false) => Ok(Network::Host),
-        (Some(NetworkEntry::Default) | None, false) => Ok(Network::Default),
+        (Some(NetworkEntry::Default) | None, false) => Ok(hosts.map_or(Network::Default, Network::Hosts)),
     }
+}
+
+/// None when the entry names none.
+fn hosts(options: &Options, scope: &Scope<'_>) -> Result<Option<AllowedHosts>, Refusal> {
+    let mut rules = Vec::new();
+    for text in options.allow_hosts.iter().flatten() {
+        let text = scope.public_text(&text.0, "allowHosts")?;
+        let text = text.trim();
+        if !text.is_empty() {
+            let bad = |why| Refusal::new(format!("`{text}` in its `allowHosts` {why}"));
+            rules.push(HostRule::read(text).map_err(bad)?);
+        }
+    }
+    let written = options.allow_hosts.as_ref().is_some_and(|rules| !rules.is_empty());
+    let private_allowed = options.hosts_named || scope.origin.is_operator();
+    // A rule that came out empty allows nothing; it does not open the network.
+    Ok(written.then_some(AllowedHosts { rules, private_allowed }))
 }
 
 /// A place in the container.

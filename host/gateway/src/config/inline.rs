@@ -122,6 +122,8 @@ fn options(raw: &RawServer) -> Options {
         extra_hosts: raw.extra_hosts.clone(),
         user: raw.user.clone(),
         disable_network: raw.disable_network,
+        allow_hosts: raw.allow_hosts.clone(),
+        hosts_named: raw.allow_hosts.is_some(),
         long_lived: raw.long_lived,
         prefix: raw.prefix.clone(),
         transport: raw.transport,

@@ -140,6 +140,7 @@ pub(super) struct RawServer {
     pub(super) user: Option<Text>,
     pub(super) network: Option<NetworkEntry>,
     pub(super) disable_network: Option<bool>,
+    pub(super) allow_hosts: Option<Vec<Text>>,
     pub(super) long_lived: Option<bool>,
     pub(super) prefix: Option<String>,
     pub(super) transport: Option<Transport>,

@@ -4,9 +4,11 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
@@ -14,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::{Reach, address};
+use super::{Exceptions, Reach, address};
 
 /// A destination that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,13 +39,70 @@ pub enum Refused {
 
 /// Dials within a reach.
 #[derive(Clone)]
-pub(super) struct Dialer(pub(super) Reach);
+pub(super) struct Dialer {
+    pub(super) reach: Reach,
+    pub(super) exceptions: Arc<ArcSwap<Exceptions>>,
+}
 
-type Dialled<T> = Pin<Box<dyn Future<Output = Result<T, Box<dyn std::error::Error + Send + Sync>>> + Send>>;
+/// [`Refused`], or why there is no connection.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Dialled<T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
+
+impl Dialer {
+    /// Within the deadline of all connections. `host` may stand in brackets.
+    pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Failure> {
+        self.within(Speech::NotHttp, host, port).await
+    }
+
+    async fn within(&self, speech: Speech, host: &str, port: u16) -> Result<TcpStream, Failure> {
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no connection within 5 s");
+        timeout(CONNECT, self.dial(speech, host, port)).await.map_err(late)?
+    }
+
+    async fn dial(&self, speech: Speech, host: &str, port: u16) -> Result<TcpStream, Failure> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let exceptions = self.exceptions.load_full();
+        let plain = speech == Speech::PlainHttp;
+        if plain && self.reach == Reach::Public && exceptions.is_empty() {
+            return Err(Refused::PlainHttp(host.to_owned()).into());
+        }
+        let addresses = resolve(host, port).await?;
+        for address in &addresses {
+            let excepted = exceptions.name(host, *address);
+            let reach = if excepted { Reach::Named } else { self.reach };
+            if plain && reach == Reach::Public {
+                return Err(Refused::PlainHttp(host.to_owned()).into());
+            }
+            let refused = |kind| Refused::Address { host: host.to_owned(), kind };
+            address::check(address.ip(), reach).map_err(refused)?;
+        }
+        Ok(connect(&addresses).await?)
+    }
+
+    async fn request(&self, uri: &Uri) -> Result<TcpStream, Failure> {
+        let host = uri.host().ok_or(Refused::NotHttp)?;
+        let (speech, port) = match uri.scheme_str() {
+            Some("https") => (Speech::Tls, 443),
+            Some("http") => (Speech::PlainHttp, 80),
+            _ => return Err(Refused::NotHttp.into()),
+        };
+        self.within(speech, host, uri.port_u16().unwrap_or(port)).await
+    }
+}
+
+/// What will be said on a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speech {
+    Tls,
+    /// For everybody on the way to read.
+    PlainHttp,
+    /// Not ours: a server's own.
+    NotHttp,
+}
 
 impl Service<Uri> for Dialer {
     type Response = TokioIo<TcpStream>;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = Failure;
     type Future = Dialled<Self::Response>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -51,12 +110,8 @@ impl Service<Uri> for Dialer {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let reach = self.0;
-        Box::pin(async move {
-            let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no connection within 5 s");
-            let stream = timeout(CONNECT, dial(&uri, reach)).await.map_err(late)??;
-            Ok(TokioIo::new(stream))
-        })
+        let dialer = self.clone();
+        Box::pin(async move { Ok(TokioIo::new(dialer.request(&uri).await?)) })
     }
 }
 
@@ -66,7 +121,7 @@ pub(super) struct Guarded(pub(super) HttpsConnector<Dialer>);
 
 impl Service<Uri> for Guarded {
     type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = Failure;
     type Future = Dialled<Self::Response>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -80,22 +135,6 @@ impl Service<Uri> for Guarded {
             timeout(CONNECT_TLS, connected).await.map_err(late)?
         })
     }
-}
-
-async fn dial(uri: &Uri, reach: Reach) -> Result<TcpStream, Box<dyn std::error::Error + Send + Sync>> {
-    let host = uri.host().ok_or(Refused::NotHttp)?.trim_start_matches('[').trim_end_matches(']');
-    let default_port = match uri.scheme_str() {
-        Some("https") => 443,
-        Some("http") if reach == Reach::Named => 80,
-        Some("http") => return Err(Refused::PlainHttp(host.to_owned()).into()),
-        _ => return Err(Refused::NotHttp.into()),
-    };
-    let addresses = resolve(host, uri.port_u16().unwrap_or(default_port)).await?;
-    for address in &addresses {
-        address::check(address.ip(), reach)
-            .map_err(|kind| Refused::Address { host: host.to_owned(), kind })?;
-    }
-    Ok(connect(&addresses).await?)
 }
 
 async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -138,8 +177,33 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn refusal(dialled: Result<TcpStream, Box<dyn std::error::Error + Send + Sync>>) -> String {
+    fn refusal(dialled: Result<TcpStream, Failure>) -> String {
         dialled.unwrap_err().downcast::<Refused>().unwrap().to_string()
+    }
+
+    async fn dial(uri: &Uri, reach: Reach) -> Result<TcpStream, Failure> {
+        Dialer { reach, exceptions: Arc::default() }.request(uri).await
+    }
+
+    #[tokio::test]
+    async fn an_exception_is_one_for_its_destination_only() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dialer = Dialer { reach: Reach::Public, exceptions: Arc::default() };
+        let uri = |text: String| text.parse::<Uri>().unwrap();
+        for (rule, url, passes) in [
+            ("127.0.0.0/8".to_owned(), format!("http://127.0.0.1:{port}/"), true),
+            (format!("127.0.0.1:{port}"), format!("https://127.0.0.1:{port}/"), true),
+            (format!("localhost:{port}"), format!("http://127.0.0.1:{port}/"), false),
+            ("127.0.0.1:1".to_owned(), format!("http://127.0.0.1:{port}/"), false),
+            ("127.0.0.2".to_owned(), format!("https://127.0.0.1:{port}/"), false),
+            ("0.0.0.0/0".to_owned(), "http://169.254.169.254/".to_owned(), false),
+            ("::/0".to_owned(), "http://[::ffff:127.0.0.1]/".to_owned(), false),
+        ] {
+            dialer.exceptions.store(Arc::new(Exceptions::read([rule.as_str()]).unwrap()));
+            let dialled = dialer.request(&uri(url.clone())).await;
+            assert_eq!(dialled.is_ok(), passes, "{rule} {url} {:?}", dialled.err());
+        }
     }
 
     #[tokio::test]

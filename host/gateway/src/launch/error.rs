@@ -138,6 +138,16 @@ pub enum LaunchError {
     /// It serves HTTP and has no network.
     #[error("a container that serves HTTP needs a network, and its entry disables it")]
     NoNetwork,
+    /// Its network is not where the gateway is, so there is no way out of it.
+    #[error(
+        "its `allowHosts` cannot be enforced here, because its network is not on this machine (Docker Desktop, or a gateway \
+         that is itself in a container): run the gateway where the engine runs, or set `network: none` or `default`"
+    )]
+    NoWayOut {
+        /// Why nothing can listen there.
+        #[source]
+        cause: std::io::Error,
+    },
     /// It ended before it could be used.
     #[error("it ended with exit code {code} before it listened{}", words(last_stderr))]
     Ended {
@@ -202,7 +212,8 @@ impl LaunchError {
             | Self::Spawn { .. }
             | Self::NotStartable
             | Self::Engine { .. }
-            | Self::NoNetwork => "start_failed",
+            | Self::NoNetwork
+            | Self::NoWayOut { .. } => "start_failed",
         }
     }
 }

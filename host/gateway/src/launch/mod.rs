@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
 use wasmgate_core::catalog::{Launch, RemoteTransport, Server};
 
+use crate::egress::Egress;
 use crate::shutdown::Tasks;
 
 mod binds; // which host paths a container may see
@@ -65,7 +66,7 @@ pub enum Progress {
 }
 
 /// What a [`Launcher`] is built from.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct LaunchSettings {
     /// The name of this gateway, written on its containers.
     pub gateway: String,
@@ -77,6 +78,8 @@ pub struct LaunchSettings {
     pub limits: Limits,
     /// Who knows the logins that images are pulled with; without, they are pulled as anybody may.
     pub logins: Option<Arc<dyn ImageLogins>>,
+    /// The way out of containers whose hosts are named.
+    pub egress: Egress,
     /// The gateway's own environment. Only `PATH`, `HOME`, `LANG` and `TMPDIR` are ever used or handed to a process.
     pub environment: Vec<(OsString, OsString)>,
 }

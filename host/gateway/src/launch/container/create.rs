@@ -32,8 +32,7 @@ pub(super) struct Placement<'a> {
 /// What the engine is asked to create. The environment is in it: never print it.
 pub(super) fn create_body(container: &Container, placement: Placement<'_>) -> ContainerCreateBody {
     let stdio = container.transport == ContainerTransport::Stdio;
-    // On the machine's own network there is nothing to publish.
-    let port = port(&container.transport).filter(|_| container.network != Network::Host);
+    let port = port(&container.transport).filter(|_| publishes(&container.network));
     let extras = &container.extras;
     let mut body = ContainerCreateBody {
         image: Some(container.image.clone()),
@@ -87,8 +86,8 @@ fn host_config(container: &Container, placement: Placement<'_>) -> HostConfig {
     let memory_files = [("/tmp", TMP.to_owned())].into_iter().chain(asked);
     let memory_files = memory_files.filter(|(path, _)| !mounted(path));
     let tmpfs: HashMap<_, _> = memory_files.map(|(path, options)| (path.to_owned(), options)).collect();
-    let networked = container.network != Network::None;
-    let published = port(&container.transport).filter(|_| container.network != Network::Host);
+    let networked = matches!(container.network, Network::Default | Network::Host);
+    let published = port(&container.transport).filter(|_| publishes(&container.network));
     let published = published.map(|port| HashMap::from([(key(port), Some(vec![loopback()]))]));
     HostConfig {
         // The exit code and the reason are read first; removal is ours.
@@ -136,10 +135,15 @@ fn owner(user: &str) -> String {
     }
 }
 
+/// Whether a port is published: the machine's own network needs it not, and one without a way out cannot.
+fn publishes(network: &Network) -> bool {
+    *network == Network::Default
+}
+
+/// Without a network until it is put into one.
 fn network(network: &Network) -> &'static str {
     match network {
-        Network::None => "none",
-        Network::Default => "default",
+        Network::None | Network::Default | Network::Hosts(_) => "none",
         Network::Host => "host",
     }
 }
@@ -175,7 +179,7 @@ fn definition(container: &Container, body: &ContainerCreateBody) -> String {
     let mut value = serde_json::to_value(public).unwrap_or_default();
     value.sort_all_objects();
     let mut text = String::from("sha256:");
-    for byte in Sha256::digest(value.to_string()) {
+    for byte in Sha256::digest(format!("{value}{:?}", container.network)) {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
     }

@@ -27,6 +27,7 @@ mod create; // the settings of every container
 mod engine; // the way to Docker
 mod image; // is it there, and how it gets there
 mod layers; // how far a pull is
+mod network; // what containers can reach
 mod port; // containers that serve HTTP
 mod reference; // what an image may be called
 mod run; // a container's life
@@ -35,6 +36,7 @@ mod sweep; // what dead gateways left, and what we leave
 use create::{Placement, create_body};
 use engine::Engine;
 use image::Images;
+use network::Networks;
 use reference::Reference;
 use run::Job;
 
@@ -43,6 +45,7 @@ use run::Job;
 pub(super) struct Containers {
     engine: Engine,
     images: Images,
+    networks: Networks,
     identity: Arc<Identity>,
     /// Changes with the configuration.
     binds: Arc<ArcSwap<BindPolicy>>,
@@ -55,13 +58,16 @@ pub(super) struct Containers {
 impl Containers {
     /// Takes the settings; touches no engine.
     pub(super) fn new(settings: LaunchSettings, tasks: Tasks) -> Self {
-        let LaunchSettings { gateway, docker_host, binds, limits, logins, environment: _ } = settings;
+        let LaunchSettings { gateway, docker_host, binds, limits, logins, egress, environment: _ } = settings;
         let engine = Engine::new(docker_host);
         let images = Images::new(engine.clone(), logins, tasks.clone());
+        let identity = Arc::new(Identity::of(&gateway));
+        let networks = Networks::new(engine.clone(), Arc::clone(&identity), egress, tasks.clone());
         Self {
             engine,
             images,
-            identity: Arc::new(Identity::of(&gateway)),
+            networks,
+            identity,
             binds: Arc::new(ArcSwap::from_pointee(binds)),
             guard: Arc::new(ArcSwap::from_pointee(Box::new(AnyImage))),
             limits,
@@ -133,6 +139,9 @@ impl Containers {
             engine: self.engine.clone(),
             body: create_body(container, placement),
             name: self.name(&server.name),
+            server: server.name.clone(),
+            networks: self.networks.clone(),
+            network: container.network.clone(),
             transport: container.transport.clone(),
             listening: server.deadlines.initialize,
             stderr: Stderr::new(&server.name, &container.env, &container.command),

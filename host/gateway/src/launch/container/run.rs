@@ -12,10 +12,12 @@ use bollard::query_parameters::{
 use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
-use wasmgate_core::catalog::ContainerTransport;
+use wasmgate_core::catalog::{ContainerTransport, Network};
+use wasmgate_core::name::ServerName;
 
 use super::attach::{Stdout, split};
 use super::engine::{Engine, is_status};
+use super::network::{Networks, Place};
 use super::{create, port};
 use crate::launch::instance::{ABANDONED_GRACE, Owner};
 use crate::launch::stderr::Stderr;
@@ -29,6 +31,9 @@ pub(super) struct Job {
     pub(super) engine: Engine,
     pub(super) body: ContainerCreateBody,
     pub(super) name: String,
+    pub(super) server: ServerName,
+    pub(super) networks: Networks,
+    pub(super) network: Network,
     pub(super) transport: ContainerTransport,
     /// How long a container that serves HTTP may take to listen.
     pub(super) listening: Duration,
@@ -49,11 +54,27 @@ struct Existing {
 }
 
 impl Job {
-    /// Runs it to its end. When nobody waits for `ready` any more it is ended at once.
-    pub(super) async fn run(mut self, mut ready: Ready) {
+    /// Runs it to its end, in a network that is made before it and removed after it.
+    pub(super) async fn run(self, ready: Ready) {
+        let placed = self.networks.place(&self.docker, &self.server, &self.network).await;
+        match placed {
+            Ok(place) => {
+                let docker = self.docker.clone();
+                self.run_in(&place, ready).await;
+                place.release(&docker).await;
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        }
+    }
+
+    /// When nobody waits for `ready` any more it is ended at once.
+    async fn run_in(mut self, place: &Place, mut ready: Ready) {
         let options = CreateContainerOptionsBuilder::default().name(&self.name).build();
         // The values of the environment are not kept for as long as the container lives.
-        let body = std::mem::take(&mut self.body);
+        let mut body = std::mem::take(&mut self.body);
+        place.settle(&mut body);
         let created = match self.docker.create_container(Some(options), body).await {
             Ok(created) => created,
             Err(error) => {
@@ -62,7 +83,7 @@ impl Job {
             }
         };
         let started = tokio::select! {
-            started = self.bring_up(&created.id) => Some(started),
+            started = self.bring_up(&created.id, place) => Some(started),
             () = ready.closed() => None,
         };
         let failure = match started {
@@ -82,7 +103,7 @@ impl Job {
     }
 
     /// Attaches, then starts: whatever it says first is heard.
-    async fn bring_up(&self, id: &str) -> Result<(Channel, Existing), LaunchError> {
+    async fn bring_up(&self, id: &str, place: &Place) -> Result<(Channel, Existing), LaunchError> {
         let stdio = self.transport == ContainerTransport::Stdio;
         let options =
             AttachContainerOptionsBuilder::default().stdin(stdio).stdout(true).stderr(true).stream(true);
@@ -111,17 +132,18 @@ impl Job {
         started.map_err(|error| self.engine.failed("start its container", error))?;
         let channel = match pipes {
             Some(pipes) => pipes,
-            None => self.listen(&mut existing).await?,
+            None => self.listen(&mut existing, place).await?,
         };
         Ok((channel, existing))
     }
 
     /// Waits until a container that serves HTTP does.
-    async fn listen(&self, existing: &mut Existing) -> Result<Channel, LaunchError> {
+    async fn listen(&self, existing: &mut Existing, place: &Place) -> Result<Channel, LaunchError> {
         let inspected =
             existing.inspect().await.map_err(|error| self.engine.failed("inspect its container", error))?;
         let number = create::port(&self.transport).unwrap_or_default();
-        let Some(address) = port::published(&inspected, number) else {
+        let address = place.address(&inspected, number).or_else(|| port::published(&inspected, number));
+        let Some(address) = address else {
             // A container that has ended has no ports any more.
             return Err(existing.ended_early().await);
         };
@@ -251,5 +273,5 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// How often the engine may fail to answer before the container is given up.
 const UNANSWERED: u32 = 10;
 /// Pauses before each try to remove.
-const REMOVALS: [Duration; 4] =
+pub(super) const REMOVALS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];

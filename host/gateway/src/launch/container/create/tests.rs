@@ -68,65 +68,65 @@ fn an_entry_that_asks_for_nothing_gets_the_hardened_profile() {
         &entry(),
         Vec::new(),
         &expect![[r#"
-        {
-          "AttachStderr": true,
-          "AttachStdin": true,
-          "AttachStdout": true,
-          "Env": [],
-          "HostConfig": {
-            "AutoRemove": false,
-            "CapAdd": [],
-            "CapDrop": [
-              "ALL"
-            ],
-            "CgroupnsMode": "private",
-            "Init": true,
-            "IpcMode": "private",
-            "LogConfig": {
-              "Type": "none"
-            },
-            "Memory": 536870912,
-            "MemorySwap": 536870912,
-            "NanoCpus": 1000000000,
-            "NetworkMode": "default",
-            "OomScoreAdj": 500,
-            "PidsLimit": 128,
-            "Privileged": false,
-            "ReadonlyRootfs": true,
-            "RestartPolicy": {
-              "Name": "no"
-            },
-            "SecurityOpt": [
-              "no-new-privileges:true"
-            ],
-            "ShmSize": 16777216,
-            "Tmpfs": {
-              "/tmp": "rw,noexec,nosuid,nodev,size=64m"
-            },
-            "Ulimits": [
-              {
-                "Hard": 1024,
-                "Name": "nofile",
-                "Soft": 1024
+            {
+              "AttachStderr": true,
+              "AttachStdin": true,
+              "AttachStdout": true,
+              "Env": [],
+              "HostConfig": {
+                "AutoRemove": false,
+                "CapAdd": [],
+                "CapDrop": [
+                  "ALL"
+                ],
+                "CgroupnsMode": "private",
+                "Init": true,
+                "IpcMode": "private",
+                "LogConfig": {
+                  "Type": "none"
+                },
+                "Memory": 536870912,
+                "MemorySwap": 536870912,
+                "NanoCpus": 1000000000,
+                "NetworkMode": "none",
+                "OomScoreAdj": 500,
+                "PidsLimit": 128,
+                "Privileged": false,
+                "ReadonlyRootfs": true,
+                "RestartPolicy": {
+                  "Name": "no"
+                },
+                "SecurityOpt": [
+                  "no-new-privileges:true"
+                ],
+                "ShmSize": 16777216,
+                "Tmpfs": {
+                  "/tmp": "rw,noexec,nosuid,nodev,size=64m"
+                },
+                "Ulimits": [
+                  {
+                    "Hard": 1024,
+                    "Name": "nofile",
+                    "Soft": 1024
+                  },
+                  {
+                    "Hard": 0,
+                    "Name": "core",
+                    "Soft": 0
+                  }
+                ]
               },
-              {
-                "Hard": 0,
-                "Name": "core",
-                "Soft": 0
-              }
-            ]
-          },
-          "Image": "mcp/time",
-          "Labels": {
-            "wasmgate": "true",
-            "wasmgate.definition": "sha256:b5d4dd1dfdd65380c172fd7c2e5946a85cf7dc15c16d222219d93f9f264b8fd7",
-            "wasmgate.server": "time"
-          },
-          "OpenStdin": true,
-          "StdinOnce": true,
-          "Tty": false,
-          "User": "65532:65532"
-        }"#]],
+              "Image": "mcp/time",
+              "Labels": {
+                "wasmgate": "true",
+                "wasmgate.definition": "sha256:e6c7e6ca7e1518ac1e90c86485a590121ebaeb2d0f2f809fca62f28d23036962",
+                "wasmgate.server": "time"
+              },
+              "OpenStdin": true,
+              "StdinOnce": true,
+              "Tty": false,
+              "User": "65532:65532"
+            }"#]],
     );
 }
 
@@ -147,88 +147,88 @@ fn an_entry_that_asks_gets_what_it_asks_and_nothing_else() {
         &asks,
         vec![mount],
         &expect![[r#"
-        {
-          "AttachStderr": true,
-          "AttachStdin": false,
-          "AttachStdout": true,
-          "Cmd": [
-            "serve",
-            "--privileged"
-          ],
-          "Env": [
-            "TOKEN=s3cret"
-          ],
-          "ExposedPorts": {
-            "8080/tcp": {}
-          },
-          "HostConfig": {
-            "AutoRemove": false,
-            "CapAdd": [],
-            "CapDrop": [
-              "ALL"
-            ],
-            "CgroupnsMode": "private",
-            "ExtraHosts": [
-              "db:10.0.0.9"
-            ],
-            "Init": true,
-            "IpcMode": "private",
-            "LogConfig": {
-              "Type": "none"
-            },
-            "Memory": 1073741824,
-            "MemorySwap": 1073741824,
-            "Mounts": [
-              {
-                "Source": "v",
-                "Target": "/tmp"
-              }
-            ],
-            "NanoCpus": 2500000000,
-            "NetworkMode": "default",
-            "OomScoreAdj": 500,
-            "PidsLimit": 128,
-            "PortBindings": {
-              "8080/tcp": [
-                {
-                  "HostIp": "127.0.0.1",
-                  "HostPort": ""
-                }
-              ]
-            },
-            "Privileged": false,
-            "ReadonlyRootfs": false,
-            "RestartPolicy": {
-              "Name": "no"
-            },
-            "SecurityOpt": [
-              "no-new-privileges:true"
-            ],
-            "ShmSize": 16777216,
-            "Ulimits": [
-              {
-                "Hard": 1024,
-                "Name": "nofile",
-                "Soft": 1024
+            {
+              "AttachStderr": true,
+              "AttachStdin": false,
+              "AttachStdout": true,
+              "Cmd": [
+                "serve",
+                "--privileged"
+              ],
+              "Env": [
+                "TOKEN=s3cret"
+              ],
+              "ExposedPorts": {
+                "8080/tcp": {}
               },
-              {
-                "Hard": 0,
-                "Name": "core",
-                "Soft": 0
-              }
-            ]
-          },
-          "Image": "mcp/time",
-          "Labels": {
-            "wasmgate": "true",
-            "wasmgate.definition": "sha256:297e89dbeb2f7aa6dfbf0439b1c4fe929c40effa7defaae4eb207659117e5e51",
-            "wasmgate.server": "time"
-          },
-          "OpenStdin": false,
-          "StdinOnce": false,
-          "Tty": false,
-          "User": "0"
-        }"#]],
+              "HostConfig": {
+                "AutoRemove": false,
+                "CapAdd": [],
+                "CapDrop": [
+                  "ALL"
+                ],
+                "CgroupnsMode": "private",
+                "ExtraHosts": [
+                  "db:10.0.0.9"
+                ],
+                "Init": true,
+                "IpcMode": "private",
+                "LogConfig": {
+                  "Type": "none"
+                },
+                "Memory": 1073741824,
+                "MemorySwap": 1073741824,
+                "Mounts": [
+                  {
+                    "Source": "v",
+                    "Target": "/tmp"
+                  }
+                ],
+                "NanoCpus": 2500000000,
+                "NetworkMode": "none",
+                "OomScoreAdj": 500,
+                "PidsLimit": 128,
+                "PortBindings": {
+                  "8080/tcp": [
+                    {
+                      "HostIp": "127.0.0.1",
+                      "HostPort": ""
+                    }
+                  ]
+                },
+                "Privileged": false,
+                "ReadonlyRootfs": false,
+                "RestartPolicy": {
+                  "Name": "no"
+                },
+                "SecurityOpt": [
+                  "no-new-privileges:true"
+                ],
+                "ShmSize": 16777216,
+                "Ulimits": [
+                  {
+                    "Hard": 1024,
+                    "Name": "nofile",
+                    "Soft": 1024
+                  },
+                  {
+                    "Hard": 0,
+                    "Name": "core",
+                    "Soft": 0
+                  }
+                ]
+              },
+              "Image": "mcp/time",
+              "Labels": {
+                "wasmgate": "true",
+                "wasmgate.definition": "sha256:c3f6969eb2b4f52532d38e8d68610a75c26c24c171f4682b46d49066a46bc7ae",
+                "wasmgate.server": "time"
+              },
+              "OpenStdin": false,
+              "StdinOnce": false,
+              "Tty": false,
+              "User": "0"
+            }"#]],
     );
 }
 
