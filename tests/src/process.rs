@@ -29,9 +29,24 @@ pub fn command_line(pid: u32) -> String {
 
 /// Resident memory of a process in bytes.
 pub fn resident(pid: u32) -> u64 {
+    kilobytes(pid, "VmRSS:") * 1024
+}
+
+fn kilobytes(pid: u32, line: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+    let line = status.lines().find_map(|text| text.strip_prefix(line));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+/// Forgets how much memory a process has had.
+pub fn forget_peak(pid: u32) {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5")
+        .expect("the peak of one's own process can be reset");
+}
+
+/// The most memory a process has had, in bytes.
+pub fn peak(pid: u32) -> u64 {
+    kilobytes(pid, "VmHWM:") * 1024
 }
 
 /// Sends a signal to one process.

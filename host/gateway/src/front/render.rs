@@ -14,7 +14,7 @@ use wasmgate_core::mcp::{MODERN, code, method};
 use wasmgate_core::pipeline::{Blocked, Finding, Severity, StageError};
 
 use super::classify::Misfit;
-use crate::gateway::{CallError, Fault};
+use crate::gateway::{CallError, Fault, Wants};
 
 /// Own codes lie outside -32768..-32000 (2026-07-28 basic/index, "Error Codes"). An interceptor refused the message.
 pub(super) const REFUSED: i64 = 1001;
@@ -83,6 +83,11 @@ struct Data<'a> {
     plugin: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Found<'a>>,
+    /// More about `code`, as stable as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -178,7 +183,9 @@ pub(super) fn failure(wire: Wire, failed: &CallError, request: &str) -> Worded {
             own(PLUGIN_FAILED, &message, &Data { plugin: Some(stage), ..data("plugin_failed") })
         }
         CallError::Upstream(upstream) => {
-            let data = Data { server: Some(upstream.server.as_str()), ..data(fault(&upstream.fault)) };
+            let (reason, scope) = reason(&upstream.fault);
+            let server = Some(upstream.server.as_str());
+            let data = Data { server, reason, scope, ..data(fault(&upstream.fault)) };
             own(code::INTERNAL, &failed.to_string(), &data)
         }
         CallError::MissingCapability(required) => {
@@ -264,11 +271,27 @@ fn own(code: i64, message: &str, data: &Data<'_>) -> Json {
 const fn fault(fault: &Fault) -> &'static str {
     match fault {
         Fault::Unavailable(_) => "upstream_unavailable",
-        Fault::Crashed(_) => "upstream_crashed",
+        Fault::Crashed(_) | Fault::OutOfMemory => "upstream_crashed",
         Fault::Timeout(_) => "upstream_timeout",
         Fault::Misbehaved(_) => "upstream_misbehaved",
         Fault::TooLarge(_) => "limit_exceeded",
         Fault::Unauthorized(_) => "upstream_unauthorized",
+    }
+}
+
+/// What is known of a server's failure beyond its word: why, and which scope a remote asks for.
+fn reason(fault: &Fault) -> (Option<&'static str>, Option<&str>) {
+    match fault {
+        Fault::OutOfMemory => (Some("oom_killed"), None),
+        Fault::Unauthorized(denial) => {
+            let reason = match denial.wants {
+                Wants::Credentials => Some("auth_required"),
+                Wants::Scope => Some("insufficient_scope"),
+                Wants::Nothing => None,
+            };
+            (reason, denial.scope.as_deref())
+        }
+        _ => (None, None),
     }
 }
 

@@ -42,7 +42,7 @@ use self::audited::Noted;
 use crate::audit::Audit;
 use crate::shutdown::Tasks;
 use crate::upstream::Pool;
-pub use crate::upstream::{ClientFacts, Event, Fault, State, Update, UpstreamError};
+pub use crate::upstream::{ClientFacts, Event, Fault, State, Update, UpstreamError, Wants};
 pub use error::CallError;
 pub use greet::Greeting;
 pub use in_force::ConfigState;

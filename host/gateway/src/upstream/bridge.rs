@@ -20,13 +20,13 @@ use url::Url;
 use wasmgate_core::jsonrpc::{self, Message};
 use wasmgate_core::name::ServerName;
 
-use super::Fault;
 use super::declared::Declared;
-use super::framer::{Frame, Framer, MAX_MESSAGE};
-use super::http::Way;
+use super::framer::{Frame, Framer};
+use super::http::{Way, encoded, is_encoded};
 use super::link::Ending;
 use super::sse::{SseFrame, SseParser};
 use super::stdio::{Behind, Control, Ends, Pipe};
+use super::{Denial, Fault};
 use crate::launch::Instance;
 use crate::shutdown::Tasks;
 
@@ -55,7 +55,7 @@ pub(super) async fn open(
     let (end, ended) = oneshot::channel();
     let behind = instance.map_or(Behind::Other(ended), Behind::Instance);
     let ends = Ends { input: Box::new(input), output: Box::new(output), behind };
-    let pipe = Pipe::open(server, ends, declared, tasks);
+    let pipe = Pipe::open(server, ends, declared, tasks, &way.limits);
     let (from_us, to_us) = split(theirs);
     let sender = Sender { way: Way { uri: endpoint, ..way }, controls: pipe.controls() };
     let controls = pipe.controls();
@@ -88,12 +88,13 @@ impl Stream {
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let response = way.send(request).await?;
         match response.status().as_u16() {
+            200 if is_encoded(response.headers()) => Err(encoded()),
             200 => Ok(Self {
                 body: response.into_body(),
-                parser: SseParser::new(MAX_MESSAGE),
+                parser: SseParser::new(way.limits.message),
                 frames: Vec::new(),
             }),
-            status @ (401 | 403) => Err(Fault::Unauthorized(status)),
+            status @ (401 | 403) => Err(Fault::Unauthorized(Denial::of(status, response.headers()))),
             status => {
                 Err(Fault::Unavailable(format!("it answered HTTP {status} instead of an event stream")))
             }
@@ -185,7 +186,7 @@ impl Sender {
         let response = self.way.send(self.way.request(Method::POST, line.to_vec())).await?;
         match response.status().as_u16() {
             200..=299 => Ok(()),
-            status @ (401 | 403) => Err(Fault::Unauthorized(status)),
+            status @ (401 | 403) => Err(Fault::Unauthorized(Denial::of(status, response.headers()))),
             status => Err(Fault::Unavailable(format!("it answered HTTP {status}"))),
         }
     }

@@ -59,6 +59,11 @@ impl Patience {
         }
     }
 
+    /// How long it may take while the server says nothing.
+    pub(super) const fn idle(&self) -> Duration {
+        self.idle
+    }
+
     /// The longest it may take.
     pub(super) const fn total(&self) -> Duration {
         self.total
@@ -164,9 +169,9 @@ impl<T> Correlator<T> {
         }
     }
 
-    /// The longest this request may take.
-    pub(super) fn total(&self, id: u64) -> Option<Duration> {
-        self.waiting.get(&id).map(|waiting| waiting.patience.total())
+    /// How long this request may take.
+    pub(super) fn patience(&self, id: u64) -> Option<Patience> {
+        self.waiting.get(&id).map(|waiting| waiting.patience)
     }
 
     /// When to call [`Correlator::expire`] at the latest.
@@ -174,13 +179,13 @@ impl<T> Correlator<T> {
         self.check_at
     }
 
-    /// Takes out what has waited too long: id, ticket, the longest it might have taken, and the limit in seconds.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<(u64, T, (Duration, u64))> {
+    /// Takes out what has waited too long.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<(u64, T, Patience)> {
         let late = |waiting: &Waiting<T>| waiting.patience.ends() <= now;
         let ids: Vec<u64> = self.waiting.iter().filter(|(_, w)| late(w)).map(|(id, _)| *id).collect();
         let expired = ids.into_iter().filter_map(|id| {
             let Waiting { ticket, patience, .. } = self.waiting.remove(&id)?;
-            Some((id, ticket, (patience.total(), patience.seconds())))
+            Some((id, ticket, patience))
         });
         let expired = expired.collect();
         self.check_at = self.waiting.values().map(|waiting| waiting.patience.ends()).min();
@@ -202,6 +207,12 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    /// Ids and tickets with the longest they might have taken, and the limit that was reached in seconds.
+    fn expire<T>(correlator: &mut Correlator<T>, now: Instant) -> Vec<(u64, T, (Duration, u64))> {
+        let expired = correlator.expire(now).into_iter();
+        expired.map(|(id, ticket, patience)| (id, ticket, (patience.total(), patience.seconds()))).collect()
+    }
 
     fn patience(now: Instant) -> Patience {
         Patience::new(Deadlines { initialize: SECOND, idle: SECOND * 10, total: SECOND * 25 }, now)
@@ -256,14 +267,14 @@ mod tests {
         correlator.suspend(1, start + SECOND * 5);
         correlator.suspend(1, start + SECOND * 6);
         correlator.progress(1, start + SECOND * 7);
-        assert_eq!(correlator.expire(start + SECOND * 5000), []);
+        assert_eq!(expire(&mut correlator, start + SECOND * 5000), []);
         correlator.resume(1, start + SECOND * 5000);
         assert_eq!(correlator.check_at(), Some(start + SECOND * 5010));
         correlator.progress(1, start + SECOND * 5009);
         correlator.progress(1, start + SECOND * 5018);
-        assert_eq!(correlator.expire(start + SECOND * 5019), []);
+        assert_eq!(expire(&mut correlator, start + SECOND * 5019), []);
         assert_eq!(
-            correlator.expire(start + SECOND * 5020),
+            expire(&mut correlator, start + SECOND * 5020),
             [(1, "asks", (SECOND * 25, 25))],
             "five seconds had passed"
         );
@@ -279,10 +290,10 @@ mod tests {
         for second in [9, 18, 24] {
             correlator.progress(2, start + SECOND * second);
         }
-        assert_eq!(correlator.expire(start + SECOND * 10), [(1, "silent", (SECOND * 25, 10))]);
+        assert_eq!(expire(&mut correlator, start + SECOND * 10), [(1, "silent", (SECOND * 25, 10))]);
         assert_eq!(correlator.check_at(), Some(start + SECOND * 25));
-        assert_eq!(correlator.expire(start + SECOND * 24), []);
-        assert_eq!(correlator.expire(start + SECOND * 25), [(2, "busy", (SECOND * 25, 25))]);
+        assert_eq!(expire(&mut correlator, start + SECOND * 24), []);
+        assert_eq!(expire(&mut correlator, start + SECOND * 25), [(2, "busy", (SECOND * 25, 25))]);
         assert_eq!(correlator.check_at(), None);
     }
 }

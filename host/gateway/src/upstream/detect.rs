@@ -50,12 +50,16 @@ pub(super) fn sign(answer: Result<Answer, Fault>, over: Over) -> Sign {
         Ok(Answer::Asks(_)) => Sign::Legacy,
         Err(fault @ Fault::Unauthorized(_)) => Sign::Hopeless(fault),
         // Such as an old server at the sight of a request before `initialize`: it has to be started again.
-        Err(fault @ Fault::Crashed(_)) if over == Over::Pipes => Sign::Hopeless(fault),
+        Err(fault @ (Fault::Crashed(_) | Fault::OutOfMemory)) if over == Over::Pipes => Sign::Hopeless(fault),
         Err(Fault::Misbehaved(_)) => Sign::Legacy,
         Err(Fault::Timeout(_)) if over == Over::Pipes => Sign::Legacy,
-        Err(Fault::Timeout(_) | Fault::Unavailable(_) | Fault::Crashed(_) | Fault::TooLarge(_)) => {
-            Sign::Nothing
-        }
+        Err(
+            Fault::Timeout(_)
+            | Fault::Unavailable(_)
+            | Fault::Crashed(_)
+            | Fault::OutOfMemory
+            | Fault::TooLarge(_),
+        ) => Sign::Nothing,
     }
 }
 
@@ -161,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_comes_from_in_between_decides_nothing() {
-        check(Err(Fault::Unauthorized(401)), "hopeless", "hopeless");
+        check(Err(Fault::Unauthorized(401.into())), "hopeless", "hopeless");
         check(Err(Fault::Unavailable("it answered HTTP 429".into())), "nothing", "nothing");
         check(Err(Fault::Crashed(": reset".into())), "hopeless", "nothing");
         check(Err(Fault::Timeout(3)), "legacy", "nothing");

@@ -6,9 +6,6 @@
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
-/// The longest message taken from a server, in bytes (stdio line, SSE event, JSON body alike).
-pub(super) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
-
 /// How much of the start and of the end of an over-long message is kept.
 pub(super) const KEPT: usize = 4 * 1024;
 
@@ -17,6 +14,9 @@ pub(super) const KEPT: usize = 4 * 1024;
 pub(super) enum Frame {
     /// A whole line.
     Line(Bytes),
+    /// The first [`KEPT`] bytes of a line that has just gone beyond the cap. What is left of it comes once it ends, if it
+    /// ever does.
+    Overflow(Bytes),
     /// A line beyond the cap: what is left of it.
     TooLong {
         /// Its first [`KEPT`] bytes.
@@ -66,7 +66,7 @@ impl Framer {
         }
         self.scanned = self.buffer.len();
         if self.skipping.is_some() || self.buffer.len() > self.cap {
-            self.skip();
+            return self.skip();
         }
         None
     }
@@ -90,14 +90,16 @@ impl Framer {
         Skipped::of(&rest).frame()
     }
 
-    /// Lets go of everything buffered but the ends of the line it belongs to.
-    fn skip(&mut self) {
+    /// Lets go of everything buffered but the ends of the line it belongs to; says so the first time.
+    fn skip(&mut self) -> Option<Frame> {
         let held = std::mem::take(&mut self.buffer);
         self.scanned = 0;
-        match &mut self.skipping {
-            Some(skipped) => skipped.absorb(&held),
-            None => self.skipping = Some(Skipped::of(&held)),
+        if let Some(skipped) = &mut self.skipping {
+            skipped.absorb(&held);
+            return None;
         }
+        let skipped = self.skipping.insert(Skipped::of(&held));
+        Some(Frame::Overflow(Bytes::copy_from_slice(&skipped.head)))
     }
 }
 
@@ -141,6 +143,8 @@ mod tests {
             frames.extend(std::iter::from_fn(|| framer.next()));
         }
         frames.extend(framer.finish());
+        // Whether that is known before the end of a line is a matter of chunks.
+        frames.retain(|frame| !matches!(frame, Frame::Overflow(_)));
         frames
     }
 
@@ -169,11 +173,16 @@ mod tests {
     #[test]
     fn never_more_than_the_cap_and_a_chunk_is_held() {
         let mut framer = Framer::new(1000);
+        let mut overflows = 0;
         for _ in 0..10_000 {
             framer.spare().extend_from_slice(&[b'x'; 300]);
-            assert_eq!(framer.next(), None);
+            while let Some(frame) = framer.next() {
+                assert!(matches!(frame, Frame::Overflow(head) if head.len() <= KEPT));
+                overflows += 1;
+            }
             assert!(framer.buffer.len() <= 1300);
         }
+        assert_eq!(overflows, 1, "said once, and before the line ends");
         assert!(matches!(framer.finish(), Some(Frame::TooLong { .. })));
     }
 

@@ -128,7 +128,7 @@ impl<'a> Attempt<'a> {
                 (Protocol::Modern, _) => self.discover().await,
             };
             match greeting {
-                Err(Trouble::Failed(Fault::Unavailable(_) | Fault::Crashed(_)))
+                Err(Trouble::Failed(Fault::Unavailable(_) | Fault::Crashed(_) | Fault::OutOfMemory))
                     if self.link.may_be_starting() =>
                 {
                     tokio::time::sleep(STARTING).await;
@@ -324,10 +324,13 @@ impl Trouble {
                 );
                 ("protocol_version", reason)
             }
-            Self::Failed(Fault::Crashed(how)) | Self::Startled(Fault::Crashed(how)) => {
+            Self::Failed(fault) | Self::Startled(fault)
+                if matches!(fault, Fault::Crashed(_) | Fault::OutOfMemory) =>
+            {
                 let ending = link.how_it_ended();
                 let code = ending.as_ref().map_or("disconnected", |ending| ending.code);
                 let stderr = ending.and_then(|ending| ending.stderr);
+                let how = if let Fault::Crashed(how) = fault { how } else { " out of memory".into() };
                 return Failure { code, reason: format!("ended during its start{how}"), stderr };
             }
             Self::Failed(fault) | Self::Startled(fault) => return fault.into(),
@@ -355,7 +358,7 @@ impl From<Fault> for Failure {
             Fault::Timeout(_) => "initialize_timeout",
             Fault::Unauthorized(_) => "unauthorized",
             Fault::Unavailable(_) => "unavailable",
-            Fault::Crashed(_) => "disconnected",
+            Fault::Crashed(_) | Fault::OutOfMemory => "disconnected",
             Fault::Misbehaved(_) | Fault::TooLarge(_) => "not_mcp",
         };
         let reason = match fault {

@@ -9,9 +9,10 @@ mod head; // request heads and response statuses
 mod heard; // whose log messages are
 mod listen; // the GET stream
 mod params; // arguments repeated in headers
+mod pulse; // whether a server of ours is still there
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -27,19 +28,20 @@ use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id};
 use wasmgate_core::name::ServerName;
 
-pub(super) use self::head::configured;
+pub(super) use self::head::{configured, encoded, is_encoded};
 
 use self::answer::{Exchange, Purpose};
 use self::asking::Asking;
 use self::heard::Hearers;
 use self::params::ParamHeaders;
+use super::again::{Allowance, Effect};
 use super::correlator::Patience;
 use super::declared::Declared;
 use super::era::Era;
 use super::link::{Ending, Question, Signals, cancelled};
 use super::outlet::Outlet;
 use super::waiter::Waiter;
-use super::{Answer, Fault};
+use super::{Answer, Denial, Fault, Limits};
 use crate::egress::{Egress, EgressError, Reach};
 use crate::launch::Instance;
 use crate::shutdown::Tasks;
@@ -68,6 +70,11 @@ pub(super) struct Http {
     /// In a session of one client's own: what makes it one, and the connection it belongs to.
     asking: Option<Asking>,
     base: Option<Arc<Self>>,
+    /// How many requests may be repeated, in whatever session.
+    allowance: Arc<Mutex<Allowance>>,
+    /// The last sign of life of a server of ours, and whether it is being asked for one.
+    heard: Arc<Mutex<Instant>>,
+    is_asked: Arc<AtomicBool>,
 }
 
 /// How to reach one server over HTTP.
@@ -83,6 +90,8 @@ pub(super) struct Way {
     pub(super) headers: HeaderMap,
     /// Whether the server has other addresses to turn to when this one cannot be reached.
     pub(super) others: Others,
+    /// What it may take.
+    pub(super) limits: Limits,
 }
 
 /// The other addresses of a server.
@@ -110,13 +119,14 @@ impl Http {
     }
 
     fn new(way: Way, tasks: &Tasks) -> Self {
+        let signals = Arc::new(Signals::new(&way.limits));
         Self {
             way,
             tasks: tasks.clone(),
             session: ArcSwapOption::empty(),
             param_headers: ArcSwap::default(),
             next: AtomicU64::new(1),
-            signals: Arc::default(),
+            signals,
             ended: watch::Sender::new(None),
             sessions_ended: AtomicU64::new(0),
             calls: TaskTracker::new(),
@@ -126,6 +136,9 @@ impl Http {
             gone: CancellationToken::new(),
             asking: None,
             base: None,
+            allowance: Arc::new(Mutex::new(Allowance::new())),
+            heard: Arc::new(Mutex::new(Instant::now())),
+            is_asked: Arc::default(),
         }
     }
 
@@ -134,6 +147,8 @@ impl Http {
         let mut own = Self::new(self.way.clone(), &self.tasks);
         // What it says there of lists and resources is for everybody.
         own.signals = Arc::clone(&self.signals);
+        own.allowance = Arc::clone(&self.allowance);
+        own.heard = Arc::clone(&self.heard);
         own.gone.cancel();
         own.asking = Some(Asking::new(server, declared));
         own.base = Some(Arc::clone(self));
@@ -187,19 +202,21 @@ impl Http {
             self.session.store(None);
         }
         let may_ask = question.principal_asked(era).is_some();
+        let doubt = self.doubt(era, &question);
         let (request, mut exchange) = self.exchange(era, question)?;
         let is_armed = !is_first && matches!(era, Era::Legacy(_));
         let cancel = CancelOnDrop { http: Arc::clone(self), era: era.clone(), id: exchange.id, is_armed };
         if let Some(asking) = self.asking.as_ref().filter(|_| may_ask) {
             let (orders, outcome) = asking.converse(&mut exchange, &self.stop);
             let over = async move {
-                exchange.converse(request, cancel).await;
+                exchange.converse(request, cancel, doubt).await;
                 drop(in_flight);
             };
             self.tasks.spawn("upstream-call", over);
             return Waiter::new(orders, outcome).wait().await;
         }
         let answer = exchange.run(request).await;
+        doubt.into_iter().for_each(|doubt| doubt.settle(&answer));
         cancel.settle(&answer);
         answer
     }
@@ -233,6 +250,7 @@ impl Http {
             id,
             token: dressed.token,
             purpose,
+            effect: Effect::of(question.method),
             session,
             patience: question.patience,
             hearer: match era {
@@ -253,7 +271,7 @@ impl Http {
         let patience = Patience::of(TELL, Instant::now().into_std());
         let response = self.send(head, message, patience).await?;
         match response.status().as_u16() {
-            status @ (401 | 403) => Err(Fault::Unauthorized(status)),
+            status @ (401 | 403) => Err(Fault::Unauthorized(Denial::of(status, response.headers()))),
             status @ 500.. => Err(Fault::Unavailable(format!("it answered HTTP {status}"))),
             _ => Ok(()),
         }
@@ -348,6 +366,8 @@ impl Http {
     /// Lets calls in flight finish within `grace`, ends the session and stops the server when it is ours.
     pub(super) async fn close(&self, grace: Duration) {
         self.calls.close();
+        let is_silent = self.how_it_ended().is_some_and(|ending| ending.is_unresponsive());
+        let grace = if is_silent { Duration::ZERO } else { grace };
         let _ = timeout(grace, self.calls.wait()).await;
         if self.session.load().is_some() && self.how_it_ended().is_none() {
             // 2025-11-25, streamable HTTP, Session Management: 405 is a fine answer.
@@ -366,6 +386,11 @@ impl Http {
             ended.get_or_insert(ending);
             is_first
         });
+    }
+
+    /// How many requests may be repeated.
+    fn allowance(&self) -> MutexGuard<'_, Allowance> {
+        self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_session(&self, response: &Response<Incoming>) {
@@ -401,7 +426,10 @@ impl Http {
     /// Sends a request and waits for the head of the response, however long that takes.
     async fn transfer(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Fault> {
         match self.way.egress.send(self.way.reach, request).await {
-            Ok(response) => Ok(response),
+            Ok(response) => {
+                self.hear_of();
+                Ok(response)
+            }
             Err(EgressError::Broken(error)) => Err(self.lost(cause(&error)).await),
             Err(error) => {
                 if self.way.others == Others::Some {

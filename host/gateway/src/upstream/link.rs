@@ -1,22 +1,24 @@
 //! One connection to a server, whatever its transport.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::jsonrpc;
 use wasmgate_core::mcp::MAY_ASK;
 
+use super::budget::Budget;
 use super::correlator::Patience;
 use super::declared::Declared;
 use super::era::Era;
 use super::http::Http;
 use super::incoming::Kinds;
 use super::stdio::Pipe;
-use super::{Answer, ClientFacts, Event, Fault};
+use super::{Answer, ClientFacts, Event, Fault, Limits};
 use crate::launch::Exit;
 
 /// A connection. Cheap to clone.
@@ -164,16 +166,43 @@ impl Link {
     }
 }
 
-/// What a server says outside calls, until somebody fetches it: lists that have changed, resources that have.
-#[derive(Debug, Default)]
+/// What a server says outside calls, until somebody fetches it: lists that have changed, resources that have. And how much
+/// it may say at all: beyond that only the latest of each kind is kept.
+#[derive(Debug)]
 pub(super) struct Signals {
+    budget: Mutex<Budget>,
     changed: AtomicU8,
     notify: Notify,
-    updates: Mutex<VecDeque<(&'static str, Json)>>,
+    updates: Mutex<Updates>,
     updated: Notify,
 }
 
 impl Signals {
+    /// Nothing said yet.
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            budget: Mutex::new(Budget::new(limits)),
+            changed: AtomicU8::default(),
+            notify: Notify::new(),
+            updates: Mutex::default(),
+            updated: Notify::new(),
+        }
+    }
+
+    /// Whether the server may say one more thing in the course of a call.
+    pub(super) fn may_tell(&self) -> bool {
+        self.budget().spend(Instant::now().into_std())
+    }
+
+    /// How much it said beyond what it may.
+    pub(super) fn dropped(&self) -> u64 {
+        self.budget().dropped()
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The server says so.
     pub(super) fn raise(&self, kinds: Kinds) {
         self.changed.fetch_or(kinds.bits(), Ordering::AcqRel);
@@ -187,7 +216,8 @@ impl Signals {
         }
     }
 
-    /// The server says that a resource or task has changed. Of more than anybody fetches the oldest are dropped.
+    /// The server says that a resource or task has changed. What it said of the same one before and nobody has fetched is
+    /// forgotten, and of more than anybody fetches the oldest.
     pub(super) fn update(&self, method: &'static str, params: Json) {
         if params.bytes().len() > MAX_UPDATE {
             tracing::warn!(
@@ -197,28 +227,65 @@ impl Signals {
             );
             return;
         }
-        let mut updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
-        if updates.len() >= MAX_UPDATES {
-            updates.pop_front();
-        }
-        updates.push_back((method, params.detached()));
+        let mut updates = self.updates();
+        updates.put(method, params.detached());
+        drop(updates);
         self.updated.notify_one();
     }
 
-    /// The next change of a resource or task: its method and params.
+    /// The next change of a resource or task, not sooner than the server may tell one: its method and params.
     pub(super) async fn next_update(&self) -> (&'static str, Json) {
         loop {
-            let next = self.updates.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            match next {
-                Some(update) => return update,
-                None => self.updated.notified().await,
+            while self.updates().order.is_empty() {
+                self.updated.notified().await;
+            }
+            let wait = self.budget().wait(Instant::now().into_std());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+                continue;
+            }
+            if let Some(update) = self.updates().take() {
+                let _ = self.may_tell();
+                return update;
             }
         }
+    }
+
+    fn updates(&self) -> MutexGuard<'_, Updates> {
+        self.updates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What has changed since the last time.
     pub(super) fn take(&self) -> Kinds {
         Kinds::of(self.changed.swap(0, Ordering::AcqRel))
+    }
+}
+
+/// The latest change of each resource and task, in the order of their first ones.
+#[derive(Debug, Default)]
+struct Updates {
+    order: VecDeque<Changed>,
+    latest: HashMap<Changed, (&'static str, Json)>,
+}
+
+/// What has changed: `uri` or `taskId`.
+type Changed = [Option<Json>; 2];
+
+impl Updates {
+    fn put(&mut self, method: &'static str, params: Json) {
+        let changed = params.pick(["uri", "taskId"]);
+        if self.latest.insert(changed.clone(), (method, params)).is_some() {
+            return;
+        }
+        self.order.push_back(changed);
+        if self.order.len() > MAX_UPDATES {
+            self.take();
+        }
+    }
+
+    fn take(&mut self) -> Option<(&'static str, Json)> {
+        let first = self.order.pop_front()?;
+        self.latest.remove(&first)
     }
 }
 
@@ -254,9 +321,19 @@ impl Ending {
         Self { code: "disconnected", how: format!(": {why}"), stderr: None }
     }
 
+    /// The server did not answer in time, nor a question whether it is still there.
+    pub(super) fn unresponsive() -> Self {
+        Self { code: UNRESPONSIVE, how: ": it gave no sign of life".into(), stderr: None }
+    }
+
+    /// Whether nothing more is to be expected of it.
+    pub(super) fn is_unresponsive(&self) -> bool {
+        self.code == UNRESPONSIVE
+    }
+
     /// The program or container ended.
     pub(super) fn exited(exit: Exit) -> Self {
-        let code = if exit.out_of_memory { "oom_killed" } else { "exited" };
+        let code = if exit.out_of_memory { OOM_KILLED } else { "exited" };
         let how = match (exit.out_of_memory, exit.code, exit.signal) {
             (true, ..) => " out of memory".to_owned(),
             (_, Some(code), _) => format!(" with exit code {code}"),
@@ -269,7 +346,7 @@ impl Ending {
 
     /// For a request that was in flight.
     pub(super) fn crashed(&self) -> Fault {
-        Fault::Crashed(self.how.clone())
+        if self.code == OOM_KILLED { Fault::OutOfMemory } else { Fault::Crashed(self.how.clone()) }
     }
 
     /// For a request that was not sent any more.
@@ -289,6 +366,8 @@ const MAX_UPDATE: usize = 256 << 10;
 const MAX_UPDATES: usize = 1024;
 
 const SESSION_OVER: &str = "session_over";
+const OOM_KILLED: &str = "oom_killed";
+const UNRESPONSIVE: &str = "unresponsive";
 
 #[cfg(test)]
 mod tests {
@@ -307,12 +386,14 @@ mod tests {
         check(exit(Some(3), None, "first\nno disk \n\n"), "exited", " with exit code 3");
         check(exit(None, Some(9), ""), "exited", " by signal 9");
         check(exit(None, None, ""), "exited", "");
-        check(Exit { out_of_memory: true, ..exit(Some(137), None, "") }, "oom_killed", " out of memory");
+        let killed = Exit { out_of_memory: true, ..exit(Some(137), Some(9), "") };
+        assert_eq!(Ending::exited(killed.clone()).crashed(), Fault::OutOfMemory);
+        check(killed, "oom_killed", " out of memory");
     }
 
     #[tokio::test]
     async fn a_change_of_great_length_is_nobodys() {
-        let signals = Signals::default();
+        let signals = Signals::new(&Limits::default());
         let of = |uri: &str| ObjectWriter::new().string("uri", uri).finish();
         signals.update("m", of(&"x".repeat(MAX_UPDATE)));
         signals.update("m", of("a:b"));
@@ -321,12 +402,32 @@ mod tests {
 
     #[tokio::test]
     async fn signals_gather_until_taken() {
-        let signals = Signals::default();
+        let signals = Signals::new(&Limits::default());
         signals.raise(Kinds::TOOLS);
         signals.raise(Kinds::PROMPTS);
         signals.raised().await;
         let kinds = signals.take();
         assert!(kinds.has(Kinds::TOOLS) && kinds.has(Kinds::PROMPTS) && !kinds.has(Kinds::RESOURCES));
         assert_eq!(signals.take(), Kinds::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_are_told_within_the_budget_and_once_each() {
+        let one = std::num::NonZeroUsize::MIN;
+        let limits = Limits { notifications: one, notifications_at_once: one, ..Limits::default() };
+        let signals = Signals::new(&limits);
+        let of =
+            |uri: &str, n: u64| ObjectWriter::new().string("uri", uri).member("n", &Json::of(&n)).finish();
+        for n in 0..5000 {
+            signals.update("m", of("a:a", n));
+            signals.update("m", of("a:b", n));
+        }
+        let start = Instant::now();
+        assert_eq!(signals.next_update().await.1.as_str(), r#"{"uri":"a:a","n":4999}"#);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(signals.next_update().await.1.as_str(), r#"{"uri":"a:b","n":4999}"#);
+        assert!(start.elapsed() >= Duration::from_secs(1));
+        assert!(!signals.may_tell(), "calls and changes share one budget");
+        assert!(signals.updates().order.is_empty() && signals.updates().latest.is_empty());
     }
 }

@@ -7,11 +7,14 @@
 //!
 //! Knows nothing of clients, plugins, policy or catalogs.
 
+mod again; // requests that remotes may be sent twice
 mod asks; // calls that wait for their client
 mod backoff; // how long to wait before a restart
 mod bridge; // HTTP+SSE of 2024-11-05
+mod budget; // how much servers may say unasked
 mod correlator; // answers to questions
 mod declared; // what clients can be asked
+mod denial; // remotes that do not let us in
 mod detect; // which era a server is of
 mod era; // what a request looks like, by era
 mod eras; // what has been found out about that
@@ -44,6 +47,7 @@ use wasmgate_core::name::ServerName;
 pub use asks::{Asks, Parked, Question, Reply};
 #[cfg(test)]
 pub(crate) use asks::{Resumed, Waiting};
+pub use denial::{Denial, Wants};
 pub use limits::Limits;
 pub use pool::{Clients, Pool, Standing};
 
@@ -248,6 +252,9 @@ pub enum Fault {
     /// The server ended while the request was in flight.
     #[error("ended during the call{0}")]
     Crashed(String),
+    /// The kernel killed the server for memory while the request was in flight.
+    #[error("ended during the call out of memory")]
+    OutOfMemory,
     /// No answer within the deadline.
     #[error("did not answer within {0} s")]
     Timeout(u64),
@@ -258,8 +265,8 @@ pub enum Fault {
     #[error("sent a message larger than {0} bytes")]
     TooLarge(usize),
     /// The remote wants (other) credentials.
-    #[error("refused our credentials (HTTP {0})")]
-    Unauthorized(u16),
+    #[error("refused our credentials (HTTP {})", .0.status)]
+    Unauthorized(Denial),
 }
 
 impl Fault {

@@ -30,6 +30,12 @@ impl Outlet {
         self.held = self.offer(Event { method: "notifications/progress".into(), params });
     }
 
+    /// Progress of a server that says too much: only the latest waits, until there is room again.
+    pub(super) fn hold_progress(&mut self, params: &Json, token: &Json) {
+        let params = params.with_member("progressToken", token);
+        self.held = Some(Event { method: "notifications/progress".into(), params });
+    }
+
     /// A log message, or that a URL was visited. Dropped when the queue is full.
     pub(super) fn aside(&mut self, method: &str, params: Json) {
         self.flush();

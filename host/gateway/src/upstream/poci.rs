@@ -19,6 +19,7 @@ use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id, Message, error_object, write_error, write_result};
 use wasmgate_core::mcp::{code, method};
 
+use super::Limits;
 use super::declared::Declared;
 use super::link::Ending;
 use super::stdio::{Behind, Ends, Pipe};
@@ -38,12 +39,13 @@ pub(super) fn open(
     tools: &[ContainerTool],
     launcher: &Launcher,
     tasks: &Tasks,
+    limits: &Limits,
 ) -> Arc<Pipe> {
     let (ours, theirs) = tokio::io::duplex(BUFFER);
     let (output, input) = split(ours);
     let (end, ended) = oneshot::channel();
     let ends = Ends { input: Box::new(input), output: Box::new(output), behind: Behind::Other(ended) };
-    let pipe = Pipe::open(server.name.clone(), ends, Declared::NOTHING, tasks);
+    let pipe = Pipe::open(server.name.clone(), ends, Declared::NOTHING, tasks, limits);
     let host = Host { server: server.clone(), tools: tools.to_vec(), launcher: launcher.clone() };
     tasks.spawn("upstream-poci", async move {
         serve(Arc::new(host), theirs).await;

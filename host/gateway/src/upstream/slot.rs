@@ -59,7 +59,6 @@ pub(super) struct Shared {
     /// Whom it serves.
     pub(super) clients: Clients,
     /// What servers may take.
-    #[expect(dead_code, reason = "read from the next commits on")]
     pub(super) limits: Limits,
     /// The pool is closing: calls in flight get no more time.
     pub(super) closing: CancellationToken,

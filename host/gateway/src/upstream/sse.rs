@@ -33,7 +33,8 @@ pub(super) struct SseParser {
     data: BytesMut,
     name: String,
     has_data: bool,
-    overflow: Option<Bytes>,
+    /// The rest of the event is not held.
+    is_too_long: bool,
     /// A line feed at the start of the next chunk belongs to a carriage return already seen.
     after_cr: bool,
     is_first_line: bool,
@@ -50,7 +51,7 @@ impl SseParser {
             data: BytesMut::new(),
             name: String::new(),
             has_data: false,
-            overflow: None,
+            is_too_long: false,
             after_cr: false,
             is_first_line: true,
             last_id: None,
@@ -81,35 +82,36 @@ impl SseParser {
         }
         while let Some(end) = memchr2(b'\n', b'\r', bytes) {
             let (part, rest) = bytes.split_at(end);
-            self.extend_line(part);
+            self.extend_line(part).into_iter().for_each(&mut *each);
             self.after_cr = rest == b"\r";
             bytes = rest.strip_prefix(b"\r\n").or_else(|| rest.get(1..)).unwrap_or_default();
             if let Some(frame) = self.end_line() {
                 each(frame);
             }
         }
-        self.extend_line(bytes);
+        self.extend_line(bytes).into_iter().for_each(each);
     }
 
-    fn extend_line(&mut self, part: &[u8]) {
-        if self.overflow.is_some() {
+    /// An event that goes beyond the cap is said so at once: its end may never come.
+    fn extend_line(&mut self, part: &[u8]) -> Option<SseFrame> {
+        if self.is_too_long {
             // Only whether the line is empty still matters.
             if self.line.is_empty() {
                 self.line.extend_from_slice(part.get(..1).unwrap_or_default());
             }
-            return;
+            return None;
         }
         self.line.extend_from_slice(part);
-        if self.line.len() + self.data.len() > self.cap + FIELD_NAME {
-            self.overflow();
-        }
+        (self.line.len() + self.data.len() > self.cap + FIELD_NAME).then(|| self.overflow())
     }
 
-    fn overflow(&mut self) {
+    fn overflow(&mut self) -> SseFrame {
         let held = if self.data.is_empty() { field(&self.line).1 } else { &self.data };
-        self.overflow = Some(Bytes::copy_from_slice(held.get(..KEPT).unwrap_or(held)));
+        let head = Bytes::copy_from_slice(held.get(..KEPT).unwrap_or(held));
+        self.is_too_long = true;
         self.data = BytesMut::new();
         self.line = BytesMut::from(&b"x"[..]);
+        SseFrame::TooLong(head)
     }
 
     fn end_line(&mut self) -> Option<SseFrame> {
@@ -120,7 +122,7 @@ impl SseParser {
         if line.is_empty() {
             return self.dispatch();
         }
-        if self.overflow.is_none() {
+        if !self.is_too_long {
             self.take_field(&line);
         }
         None
@@ -150,8 +152,8 @@ impl SseParser {
         let name = std::mem::take(&mut self.name);
         let data = self.data.split().freeze();
         self.has_data = false;
-        if let Some(head) = self.overflow.take() {
-            return Some(SseFrame::TooLong(head));
+        if std::mem::take(&mut self.is_too_long) {
+            return None;
         }
         (!data.is_empty()).then_some(SseFrame::Event { name, data })
     }

@@ -8,6 +8,7 @@ mod abandoned; // calls nobody waits for any more
 mod desk; // the requests in flight
 mod garbage; // output that is no message
 mod owner; // the task
+mod pulse; // whether the server is still there
 mod writer; // what goes to the server
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use super::link::{Ending, Question, Signals};
 use super::outlet::Outlet;
 use super::questions::{Resumption, Talk};
 use super::waiter::{Keeper, Waiter};
-use super::{Answer, Fault};
+use super::{Answer, Fault, Limits};
 use crate::launch::{Input, Instance, Output};
 use crate::shutdown::Tasks;
 
@@ -81,6 +82,8 @@ struct Ticket {
     outlet: Option<Outlet>,
     /// Whose it is, when it can be answered with questions.
     principal: Option<Arc<str>>,
+    /// A client's: in which era the server is spoken to.
+    era: Option<Era>,
 }
 
 /// What overtakes requests on their way to the owner.
@@ -101,13 +104,19 @@ pub(super) enum Control {
 
 impl Pipe {
     /// Starts the owner of these pipes. The server will be told that it may ask what is `declared`.
-    pub(super) fn open(server: ServerName, ends: Ends, declared: Declared, tasks: &Tasks) -> Self {
+    pub(super) fn open(
+        server: ServerName,
+        ends: Ends,
+        declared: Declared,
+        tasks: &Tasks,
+        limits: &Limits,
+    ) -> Self {
         let (orders, queue) = mpsc::channel(QUEUE);
         let (controls, controls_in) = mpsc::unbounded_channel();
         let (ending, ended) = watch::channel(None);
-        let signals = Arc::new(Signals::default());
-        let owner =
-            Owner::new(ends, queue, controls_in, Desk::new(server.clone(), Arc::clone(&signals), declared));
+        let signals = Arc::new(Signals::new(limits));
+        let desk = Desk::new(server.clone(), Arc::clone(&signals), declared, limits.message);
+        let owner = Owner::new(ends, queue, controls_in, desk);
         tasks.spawn("upstream-pipe", owner.run(ending));
         Self { server, declared, orders, controls, next: AtomicU64::new(1), signals, ended }
     }
@@ -130,7 +139,8 @@ impl Pipe {
         let line = jsonrpc::write_request(&Id::number(id), question.method, dressed.params.as_ref());
         let (talk, outcome) = Talk::new();
         let principal = question.principal_asked(era).filter(|_| !self.declared.is_nothing()).cloned();
-        let ticket = Ticket { talk, outlet: question.events.map(Outlet::new), principal };
+        let outlet = question.events.map(Outlet::new);
+        let ticket = Ticket { talk, outlet, principal, era: question.client.map(|_| era.clone()) };
         let (patience, is_listen) = (question.patience, question.method == method::LISTEN);
         let order = Order { id, line, token: dressed.token, patience, ticket, is_listen };
         match tokio::time::timeout_at(Instant::from_std(patience.ends()), self.orders.send(order)).await {

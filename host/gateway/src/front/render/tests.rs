@@ -89,7 +89,8 @@ fn failures_of_servers_name_the_server() {
         (Fault::Timeout(60), "upstream_timeout"),
         (Fault::Misbehaved("x".into()), "upstream_misbehaved"),
         (Fault::TooLarge(1), "limit_exceeded"),
-        (Fault::Unauthorized(401), "upstream_unauthorized"),
+        (Fault::Unauthorized(401.into()), "upstream_unauthorized"),
+        (Fault::OutOfMemory, "upstream_crashed"),
     ] {
         for wire in [Wire::Modern, Wire::Legacy] {
             let worded = failure(wire, &upstream(fault.clone()), "r-1");

@@ -18,12 +18,14 @@ use super::Http;
 use super::asking::{Aside, Conversation, Overheard};
 use super::head::{self, Media};
 use super::heard::Hearer;
+use crate::upstream::again::{self, Effect};
 use crate::upstream::correlator::Patience;
 use crate::upstream::era::Era;
-use crate::upstream::framer::{Frame, Framer, MAX_MESSAGE};
+use crate::upstream::framer::{Frame, Framer};
 use crate::upstream::incoming::{self, Concern, Incoming};
 use crate::upstream::outlet::Outlet;
 use crate::upstream::questions::{self, METHOD_NOT_FOUND, Resumption};
+use crate::upstream::slot::random;
 use crate::upstream::sse::{SseFrame, SseParser};
 use crate::upstream::{Answer, Fault};
 
@@ -36,6 +38,8 @@ pub(super) struct Exchange {
     pub(super) token: Option<Json>,
     /// What it is for, where its answer is read in another way than that of a call.
     pub(super) purpose: Purpose,
+    /// Whether it may be sent again.
+    pub(super) effect: Effect,
     /// The session it was sent in.
     pub(super) session: Option<Arc<HeaderValue>>,
     pub(super) patience: Patience,
@@ -89,8 +93,7 @@ impl From<Cut> for Fault {
 impl Exchange {
     /// Sends the request and reads the answer, looking after what happens besides.
     pub(super) async fn run(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
-        let http = Arc::clone(&self.http);
-        let response = self.meanwhile(http.transfer(request)).await??;
+        let response = self.response(request).await?;
         if self.purpose == Purpose::Probe && response.status().is_server_error() {
             // Says nothing of the server's era, whatever its body says.
             return Err(head::without_answer(response.status()));
@@ -99,6 +102,25 @@ impl Exchange {
             self.http.take_session(&response);
         }
         self.read(response).await
+    }
+
+    /// Sends the request; once more when the remote says when, and may be asked.
+    async fn response(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Body>, Fault> {
+        let http = Arc::clone(&self.http);
+        http.allowance().earn();
+        for _ in 0..MAX_REPEATS {
+            let response = self.meanwhile(http.transfer(request.clone())).await??;
+            let left = self.patience.ends().saturating_duration_since(Instant::now().into_std());
+            let pause = again::after(response.status(), response.headers(), self.effect);
+            let Some(pause) = pause.filter(|pause| *pause < left && http.allowance().spend()) else {
+                return Ok(response);
+            };
+            drop(response);
+            // Not all at once, and not before.
+            self.meanwhile(sleep(pause + SPREAD.mul_f64(random()))).await?;
+            self.patience.renew(Instant::now().into_std());
+        }
+        self.meanwhile(http.transfer(request)).await?
     }
 
     /// Reads the answer, passing on what comes before it.
@@ -110,8 +132,11 @@ impl Exchange {
             self.http.end_session(&session);
             return Err(Fault::Unavailable("its session is over and is being renewed".into()));
         }
-        if let Some(fault) = head::verdict(status) {
+        if let Some(fault) = head::verdict(status, response.headers()) {
             return Err(fault);
+        }
+        if head::is_encoded(response.headers()) {
+            return Err(head::encoded());
         }
         let media = Media::of(response.headers());
         match media {
@@ -138,13 +163,14 @@ impl Exchange {
 
     /// Reads a body of messages line by line: how some servers answer a listen.
     async fn lines(&mut self, mut body: Body) -> Result<Answer, Fault> {
-        let mut framer = Framer::new(MAX_MESSAGE);
+        let limit = self.limit();
+        let mut framer = Framer::new(limit);
         loop {
             let piece = self.piece(&mut body).await?;
             // The end of the body ends its last line.
             framer.spare().extend_from_slice(piece.as_deref().unwrap_or(b"\n"));
             while let Some(frame) = framer.next() {
-                let Frame::Line(line) = frame else { return Err(Fault::TooLarge(MAX_MESSAGE)) };
+                let Frame::Line(line) = frame else { return Err(Fault::TooLarge(limit)) };
                 if let Some(answer) = self.messages(&line) {
                     return answer;
                 }
@@ -164,8 +190,9 @@ impl Exchange {
 
     /// The whole body; in one piece, and then without a copy, when it came in one.
     async fn whole(&mut self, mut body: Body) -> Result<Bytes, Fault> {
-        if body.size_hint().lower() > MAX_MESSAGE as u64 {
-            return Err(Fault::TooLarge(MAX_MESSAGE));
+        let limit = self.limit();
+        if body.size_hint().lower() > limit as u64 {
+            return Err(Fault::TooLarge(limit));
         }
         let first = self.piece(&mut body).await?.unwrap_or_default();
         if body.is_end_stream() {
@@ -173,18 +200,26 @@ impl Exchange {
         }
         let mut whole = BytesMut::from(first);
         while let Some(piece) = self.piece(&mut body).await? {
-            if whole.len() + piece.len() > MAX_MESSAGE {
-                return Err(Fault::TooLarge(MAX_MESSAGE));
+            if whole.len() + piece.len() > limit {
+                return Err(Fault::TooLarge(limit));
             }
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
     }
 
+    /// The longest message taken.
+    fn limit(&self) -> usize {
+        self.http.way.limits.message
+    }
+
     /// The next bytes of a body; None at its end.
     async fn piece(&mut self, body: &mut Body) -> Result<Option<Bytes>, Cut> {
         match self.meanwhile(body.frame()).await.map_err(Cut::Over)? {
-            Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+            Some(Ok(frame)) => {
+                self.http.hear_of();
+                Ok(Some(frame.into_data().unwrap_or_default()))
+            }
             Some(Err(error)) => Err(Cut::Broken(self.http.lost(super::cause(&error)).await)),
             None => Ok(None),
         }
@@ -195,6 +230,10 @@ impl Exchange {
         let mut what = pin!(what);
         loop {
             let ends = Instant::from_std(self.patience.ends());
+            // A server that always has something to say would never let the clock be looked at.
+            if Instant::now() >= ends {
+                return Err(Fault::Timeout(self.patience.seconds()));
+            }
             let Some(conversation) = &mut self.conversation else {
                 let done = timeout_at(ends, what).await;
                 return done.map_err(|_| Fault::Timeout(self.patience.seconds()));
@@ -210,7 +249,7 @@ impl Exchange {
 
     /// Reads events up to the answer. When a legacy server's stream breaks off after it gave an id, asks for the rest.
     async fn events(&mut self, mut body: Body) -> Result<Answer, Fault> {
-        let mut parser = SseParser::new(MAX_MESSAGE);
+        let mut parser = SseParser::new(self.limit());
         let mut resumptions = 0;
         loop {
             let ended = match self.stream(&mut body, &mut parser).await {
@@ -257,7 +296,9 @@ impl Exchange {
         let request = super::request(head.header(head::LAST_EVENT_ID, last_id), Vec::new())?;
         let http = Arc::clone(&self.http);
         let response = self.meanwhile(http.transfer(request)).await??;
-        if response.status() == StatusCode::OK && Media::of(response.headers()) == Media::Events {
+        let headers = response.headers();
+        let is_stream = Media::of(headers) == Media::Events && !head::is_encoded(headers);
+        if response.status() == StatusCode::OK && is_stream {
             return Ok(response.into_body());
         }
         Err(Fault::Crashed(": its stream ended before the answer and cannot be resumed".into()))
@@ -319,7 +360,7 @@ impl Exchange {
             SseFrame::Event { .. } => None,
             SseFrame::TooLong(head) => match incoming::concern(&head, &[]) {
                 Concern::Nobody => None,
-                Concern::Request(_) | Concern::Unknown => Some(Err(Fault::TooLarge(MAX_MESSAGE))),
+                Concern::Request(_) | Concern::Unknown => Some(Err(Fault::TooLarge(self.limit()))),
             },
         }
     }
@@ -342,13 +383,19 @@ impl Exchange {
                     && token == Some(self.id)
                 {
                     self.patience.renew(Instant::now().into_std());
-                    self.hearer.tell(|outlet| outlet.progress(&params, known));
+                    let may_tell = self.http.signals.may_tell();
+                    self.hearer.tell(|outlet| match may_tell {
+                        true => outlet.progress(&params, known),
+                        false => outlet.hold_progress(&params, known),
+                    });
                 }
             }
             Incoming::Aside(method, params) => {
                 if self.hearer.is_there() {
                     self.patience.renew(Instant::now().into_std());
-                    self.hearer.tell(|outlet| outlet.aside(method, params));
+                    if self.http.signals.may_tell() {
+                        self.hearer.tell(|outlet| outlet.aside(method, params));
+                    }
                 }
             }
             Incoming::Changed(kinds) => self.http.signals.raise(kinds),
@@ -374,6 +421,10 @@ fn drain(body: &mut Body) {
     while let Some(Some(Ok(_))) = body.frame().now_or_never() {}
 }
 
+/// How often one request is repeated.
+const MAX_REPEATS: usize = 3;
+/// Those that were told the same time come back over so long.
+const SPREAD: Duration = Duration::from_millis(500);
 /// How often a broken stream is taken up again.
 const MAX_RESUMPTIONS: usize = 3;
 /// The shortest pause before a stream is taken up again, whatever the server says.

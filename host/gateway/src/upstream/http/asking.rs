@@ -19,6 +19,7 @@ use wasmgate_core::jsonrpc::Id;
 use wasmgate_core::name::ServerName;
 
 use super::answer::Exchange;
+use super::pulse::Doubt;
 use super::{CancelOnDrop, Http};
 use crate::upstream::Fault;
 use crate::upstream::declared::Declared;
@@ -138,8 +139,14 @@ impl Conversation {
 
 impl Exchange {
     /// Looks after a call to its end, however often its client is asked.
-    pub(super) async fn converse(mut self, request: Request<Full<Bytes>>, cancel: CancelOnDrop) {
+    pub(super) async fn converse(
+        mut self,
+        request: Request<Full<Bytes>>,
+        cancel: CancelOnDrop,
+        doubt: Option<Doubt>,
+    ) {
         let answer = self.run(request).await;
+        doubt.into_iter().for_each(|doubt| doubt.settle(&answer));
         self.http.asking.iter().for_each(|asking| asking.leave(self.id));
         let Some(Conversation { mut talk, mut posts, .. }) = self.conversation.take() else { return };
         if answer.is_err() {

@@ -1,11 +1,11 @@
 //! Request heads and response statuses.
 
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use wasmgate_core::json::Json;
 
-use crate::upstream::{Fault, Identity, modern};
+use crate::upstream::{Denial, Fault, Identity, again, modern};
 
 /// The session a legacy server gave us.
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -85,13 +85,27 @@ impl Media {
     }
 }
 
-/// What a status alone says of a request; None when the body has to say it.
-pub(super) fn verdict(status: StatusCode) -> Option<Fault> {
+/// Whether a body is compressed or otherwise encoded. None is asked for, so none is taken: what it becomes has no bounds.
+pub(in crate::upstream) fn is_encoded(headers: &HeaderMap) -> bool {
+    let is_plain = |value: &HeaderValue| {
+        let value = value.as_bytes().trim_ascii();
+        value.is_empty() || value.eq_ignore_ascii_case(b"identity")
+    };
+    !headers.get_all(CONTENT_ENCODING).iter().all(is_plain)
+}
+
+/// The fault of a server that sends such a body.
+pub(in crate::upstream) fn encoded() -> Fault {
+    Fault::Misbehaved("an encoded body, such as a compressed one, which was not asked for".into())
+}
+
+/// What a status and its headers alone say of a request; None when the body has to say it.
+pub(super) fn verdict(status: StatusCode, headers: &HeaderMap) -> Option<Fault> {
     let says = |what: &str| Some(Fault::Unavailable(format!("it answered HTTP {}{what}", status.as_u16())));
     match status.as_u16() {
-        401 | 403 | 407 => Some(Fault::Unauthorized(status.as_u16())),
+        401 | 403 | 407 => Some(Fault::Unauthorized(Denial::of(status.as_u16(), headers))),
         300..=399 => says("; redirects are not followed"),
-        408 | 429 | 502..=504 => says(""),
+        408 | 429 | 502..=504 => says(&again::in_words(headers)),
         _ => None,
     }
 }
@@ -125,7 +139,7 @@ mod tests {
     fn statuses_are_judged() {
         let word = |status| {
             let status = StatusCode::from_u16(status).unwrap();
-            match verdict(status) {
+            match verdict(status, &HeaderMap::new()) {
                 Some(Fault::Unauthorized(_)) => "credentials",
                 Some(Fault::Unavailable(_)) => "unavailable",
                 Some(_) => "other",
@@ -165,6 +179,18 @@ mod tests {
             let error = configured(&[(name.into(), secret(value))], &identity).unwrap_err().to_string();
             assert!(error.contains(name) && !error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn encodings_are_told_from_none() {
+        let encoded = |value: &'static str| {
+            is_encoded(&HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(value))]))
+        };
+        for value in ["gzip", "br", "x-anything", "identity, gzip", "deflate"] {
+            assert!(encoded(value), "{value}");
+        }
+        assert!(!encoded("identity") && !encoded(" Identity ") && !encoded(""));
+        assert!(!is_encoded(&HeaderMap::new()));
     }
 
     #[test]

@@ -16,7 +16,6 @@ use super::head::{self, Media};
 use crate::upstream::Fault;
 use crate::upstream::correlator::Patience;
 use crate::upstream::era::Era;
-use crate::upstream::framer::MAX_MESSAGE;
 use crate::upstream::incoming::{self, Incoming, Kinds};
 use crate::upstream::questions::{self, METHOD_NOT_FOUND};
 use crate::upstream::slot::random;
@@ -25,7 +24,7 @@ use crate::upstream::sse::{SseFrame, SseParser};
 impl Http {
     /// Listens as long as the server lets us; returns when it does not offer such a stream.
     pub(in crate::upstream) async fn listen(self: &Arc<Self>, era: &Era) {
-        let mut parser = SseParser::new(MAX_MESSAGE);
+        let mut parser = SseParser::new(self.way.limits.message);
         let (mut failures, mut has_listened) = (0, false);
         loop {
             let session = self.session.load_full();
@@ -88,7 +87,9 @@ impl Http {
             Incoming::Updated(method, params) => self.signals.update(method, params),
             Incoming::Question(id, asked, params) => self.asked(era, id, asked, params),
             Incoming::Withdrawn(id) => self.asking.iter().for_each(|asking| asking.withdrawn(&id)),
-            Incoming::Aside(method, params) => self.hearers.aside(method, params),
+            Incoming::Aside(method, params) if self.signals.may_tell() => {
+                self.hearers.aside(method, params);
+            }
             // Nothing here says which call it belongs to.
             _ => {}
         }
@@ -107,7 +108,8 @@ impl Http {
 }
 
 fn is_stream(response: &Response<Body>) -> bool {
-    response.status() == StatusCode::OK && Media::of(response.headers()) == Media::Events
+    let headers = response.headers();
+    response.status() == StatusCode::OK && Media::of(headers) == Media::Events && !head::is_encoded(headers)
 }
 
 /// How long to wait before connecting again: what the server says, within bounds, longer after failures.

@@ -28,7 +28,7 @@ pub(super) async fn open(
         return open_remote(shared, server, remote, attempt).await;
     }
     if let Launch::Tools(tools) = &server.launch {
-        return Ok(Link::Pipe(poci::open(server, tools, &shared.launcher, &shared.tasks)));
+        return Ok(Link::Pipe(poci::open(server, tools, &shared.launcher, &shared.tasks, &shared.limits)));
     }
     let started = shared.launcher.start(server, progress).await;
     let mut instance = started.map_err(|error| Failure {
@@ -39,7 +39,8 @@ pub(super) async fn open(
     match instance.take_channel() {
         Some(Channel::Stdio { input, output }) => {
             let ends = Ends { input, output, behind: Behind::Instance(instance) };
-            let pipe = Pipe::open(server.name.clone(), ends, shared.declared(server), &shared.tasks);
+            let (name, declared) = (server.name.clone(), shared.declared(server));
+            let pipe = Pipe::open(name, ends, declared, &shared.tasks, &shared.limits);
             Ok(Link::Pipe(Arc::new(pipe)))
         }
         Some(Channel::Http { url, transport }) => {
@@ -105,7 +106,8 @@ fn way(shared: &Shared, reach: Reach, url: &Url, headers: HeaderMap) -> Result<W
         return Err(unusable("its address holds credentials: put them into a header"));
     }
     let uri: Uri = url.as_str().parse().map_err(|_| unusable("its address is not one for HTTP"))?;
-    Ok(Way { egress: shared.egress.clone(), reach, uri, headers, others: Others::None })
+    let (egress, limits) = (shared.egress.clone(), shared.limits.clone());
+    Ok(Way { egress, reach, uri, headers, others: Others::None, limits })
 }
 
 fn unusable(reason: &str) -> Failure {

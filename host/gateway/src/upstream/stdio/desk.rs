@@ -10,16 +10,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 use wasmgate_core::json::Json;
-use wasmgate_core::jsonrpc::Id;
+use wasmgate_core::jsonrpc::{self, Id};
+use wasmgate_core::mcp::method;
 use wasmgate_core::name::ServerName;
 
 use super::abandoned::Abandoned;
 use super::garbage::Garbage;
+use super::pulse::{Beat, Pulse};
 use super::writer::Writer;
 use super::{Order, Ticket};
 use crate::upstream::correlator::Correlator;
 use crate::upstream::declared::Declared;
-use crate::upstream::framer::{Frame, MAX_MESSAGE};
+use crate::upstream::era::Era;
+use crate::upstream::framer::Frame;
 use crate::upstream::incoming::{self, Concern, Incoming};
 use crate::upstream::link::Signals;
 use crate::upstream::outlet::Outlet;
@@ -36,6 +39,13 @@ pub(super) struct Desk {
     /// Listens are no calls: they end with the connection, and say nothing of which call a message belongs to.
     listens: HashMap<u64, Ticket>,
     abandoned: Abandoned,
+    pulse: Pulse,
+    /// In which era clients' calls go out.
+    era: Option<Era>,
+    /// The longest message taken.
+    limit: usize,
+    /// The request that the line still coming in answers has been failed.
+    has_overflowed: bool,
     /// A question has come that has not been handed out.
     has_asked: bool,
     garbage: Garbage,
@@ -44,7 +54,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(server: ServerName, signals: Arc<Signals>, declared: Declared) -> Self {
+    pub(super) fn new(server: ServerName, signals: Arc<Signals>, declared: Declared, limit: usize) -> Self {
         Self {
             server,
             signals,
@@ -52,10 +62,19 @@ impl Desk {
             waiting: Correlator::new(),
             listens: HashMap::new(),
             abandoned: Abandoned::default(),
+            pulse: Pulse::new(Instant::now().into_std()),
+            era: None,
+            limit,
+            has_overflowed: false,
             has_asked: false,
             garbage: Garbage::default(),
             dropped: 0,
         }
+    }
+
+    /// The longest message taken, in bytes.
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Whether nothing is in flight.
@@ -65,13 +84,15 @@ impl Desk {
 
     /// When to call [`Desk::expire`] at the latest.
     pub(super) fn check_at(&self) -> Option<Instant> {
-        self.waiting.check_at().map(Instant::from_std)
+        let (calls, life) = (self.waiting.check_at(), self.pulse.check_at());
+        calls.into_iter().chain(life).min().map(Instant::from_std)
     }
 
     /// The connection is over.
     pub(super) fn report(&self) {
         let (garbage, dropped) = (self.garbage.lines(), self.dropped);
-        tracing::debug!(server = %self.server, garbage, dropped, "connection over");
+        let unasked = self.signals.dropped();
+        tracing::debug!(server = %self.server, garbage, dropped, unasked, "connection over");
     }
 
     /// A request goes out, unless its caller has gone already.
@@ -80,6 +101,9 @@ impl Desk {
             return;
         }
         writer.line(&order.line);
+        if let Some(era) = &order.ticket.era {
+            self.era.get_or_insert_with(|| era.clone());
+        }
         if order.is_listen {
             self.listens.insert(order.id, order.ticket);
             return;
@@ -92,6 +116,7 @@ impl Desk {
             Frame::Line(line) => {
                 incoming::read(&line, &mut |incoming| self.incoming(incoming, &line, writer));
             }
+            Frame::Overflow(head) => self.overflow(&head),
             Frame::TooLong { head, tail } => self.too_long(&head, &tail),
         }
     }
@@ -114,13 +139,15 @@ impl Desk {
             },
             Incoming::Progress(token, params) => {
                 match token.and_then(|token| self.waiting.progress(token, now)) {
-                    Some((ticket, known)) => ticket.progress(&params, known),
+                    Some((ticket, known)) if self.signals.may_tell() => ticket.progress(&params, known),
+                    Some((ticket, known)) => ticket.hold_progress(&params, known),
                     None => self.dropped += 1,
                 }
             }
             // Beside what the gateway asks on its own account it can be of a client's call only.
             Incoming::Aside(method, params) => match self.waiting.only_one(now, Ticket::is_heard) {
-                Some(ticket) => ticket.aside(method, params),
+                Some(ticket) if self.signals.may_tell() => ticket.aside(method, params),
+                Some(_) => {}
                 None => self.dropped += 1,
             },
             Incoming::Changed(kinds) => self.signals.raise(kinds),
@@ -198,21 +225,51 @@ impl Desk {
 
     /// The caller of this request has gone.
     pub(super) fn cancel(&mut self, id: u64, writer: &mut Writer) {
-        let total = self.waiting.total(id).unwrap_or_default();
+        let patience = self.waiting.patience(id);
         if let Some(ticket) = self.waiting.end(id).or_else(|| self.listens.remove(&id)) {
-            self.give_up(id, ticket, total, writer);
+            if let Some(patience) = patience.filter(|_| ticket.era.is_some()) {
+                self.pulse.given_up(patience.ends(), patience.idle());
+            }
+            self.give_up(id, ticket, patience.map_or(Duration::ZERO, |patience| patience.total()), writer);
             writer.cancel(id, "the client cancelled the request");
         }
     }
 
     /// Ends what has waited too long.
     pub(super) fn expire(&mut self, writer: &mut Writer) {
-        for (id, ticket, limit) in self.waiting.expire(Instant::now().into_std()) {
+        let now = Instant::now().into_std();
+        for (id, ticket, patience) in self.waiting.expire(now) {
             writer.cancel(id, "no answer in time");
-            let (total, seconds) = limit;
-            let talk = self.give_up(id, ticket, total, writer);
-            talk.finish(Err(Fault::Timeout(seconds)));
+            if ticket.era.is_some() {
+                let beat = self.pulse.missed(now, patience.idle());
+                self.feel(beat, writer);
+            }
+            let talk = self.give_up(id, ticket, patience.total(), writer);
+            talk.finish(Err(Fault::Timeout(patience.seconds())));
         }
+    }
+
+    /// The server has said something.
+    pub(super) fn heard(&mut self) {
+        self.pulse.heard(Instant::now().into_std());
+    }
+
+    /// Whether the server has been asked for a sign of life and has not given one.
+    pub(super) fn is_dead(&mut self, writer: &mut Writer) -> bool {
+        let beat = self.pulse.check(Instant::now().into_std());
+        self.feel(beat, writer);
+        beat == Beat::Stopped
+    }
+
+    /// Asks for a sign of life, when that is what is to be done. Whatever is answered will do.
+    fn feel(&self, beat: Beat, writer: &mut Writer) {
+        let Some(era) = self.era.as_ref().filter(|_| beat == Beat::Ask) else { return };
+        let asked = match era {
+            Era::Legacy(_) => method::PING,
+            Era::Modern(_) => method::DISCOVER,
+        };
+        let params = era.dress(None, SIGN_OF_LIFE, None).params;
+        writer.line(&jsonrpc::write_request(&Id::number(SIGN_OF_LIFE), asked, params.as_ref()));
     }
 
     fn give_up(&mut self, id: u64, ticket: Ticket, total: Duration, writer: &mut Writer) -> questions::Talk {
@@ -239,10 +296,28 @@ impl Desk {
         ticket.talk.finish(answer);
     }
 
+    /// A line has become too long, and may never end: fails the request it answers, when that can be told.
+    fn overflow(&mut self, head: &[u8]) {
+        let now = Instant::now().into_std();
+        let only = self.waiting.only(now).map(|(id, _)| id);
+        let concerned = match incoming::concern(head, &[]) {
+            Concern::Request(id) => self.waiting.patience(id).map(|_| id),
+            Concern::Nobody => None,
+            Concern::Unknown => only,
+        };
+        self.has_overflowed = concerned.is_some();
+        if let Some(id) = concerned {
+            self.finish(id, Err(Fault::TooLarge(self.limit)));
+        }
+    }
+
     /// Fails the request an over-long line answered, or all when nothing says which.
     pub(super) fn too_long(&mut self, head: &[u8], tail: &[u8]) {
-        let fault = Fault::TooLarge(MAX_MESSAGE);
-        tracing::warn!(server = %self.server, limit = MAX_MESSAGE, "message longer than the limit: dropped");
+        let fault = Fault::TooLarge(self.limit);
+        tracing::warn!(server = %self.server, limit = self.limit, "message longer than the limit: dropped");
+        if std::mem::take(&mut self.has_overflowed) {
+            return;
+        }
         match incoming::concern(head, tail) {
             Concern::Request(id) => self.finish(id, Err(fault)),
             Concern::Nobody => self.dropped += 1,
@@ -277,6 +352,12 @@ impl Ticket {
         }
     }
 
+    fn hold_progress(&mut self, params: &Json, known: &Json) {
+        if let Some(outlet) = &mut self.outlet {
+            outlet.hold_progress(params, known);
+        }
+    }
+
     /// Whether somebody hears what the server says meanwhile.
     const fn is_heard(&self) -> bool {
         self.outlet.is_some()
@@ -296,3 +377,6 @@ impl Ticket {
         is_parked
     }
 }
+
+/// The id of the question whether the server is still there: no other request has it.
+const SIGN_OF_LIFE: u64 = 0;

@@ -12,7 +12,7 @@ use super::desk::Desk;
 use super::writer::Writer;
 use super::{Behind, Control, Ends, Order};
 use crate::launch::Output;
-use crate::upstream::framer::{Framer, MAX_MESSAGE};
+use crate::upstream::framer::Framer;
 use crate::upstream::link::Ending;
 
 /// The owner of one connection.
@@ -56,7 +56,7 @@ impl Owner {
         Self {
             never,
             output: ends.output,
-            framer: Framer::new(MAX_MESSAGE),
+            framer: Framer::new(desk.limit()),
             writer: Writer::new(ends.input),
             behind: ends.behind,
             orders,
@@ -77,6 +77,7 @@ impl Owner {
         };
         let how = match how {
             Over::Closed => Ending::closed(),
+            Over::Silent => Ending::unresponsive(),
             Over::Broken(why) => self.wind_up(&why).await,
             Over::Ended(how) => self.drain_output(how).await,
         };
@@ -106,7 +107,10 @@ impl Owner {
     fn take(&mut self, step: Step) -> Option<Over> {
         match step {
             Step::Read(Ok(0)) => return Some(Over::Broken("it closed its output".into())),
-            Step::Read(Ok(_)) => self.take_lines(),
+            Step::Read(Ok(_)) => {
+                self.desk.heard();
+                self.take_lines();
+            }
             Step::Read(Err(error)) => {
                 return Some(Over::Broken(format!("its output cannot be read: {error}")));
             }
@@ -117,7 +121,12 @@ impl Owner {
             Step::Ordered(None) => self.close(Duration::ZERO),
             Step::Controlled(Some(control)) => self.take_control(control),
             Step::Controlled(None) => self.close(Duration::ZERO),
-            Step::Due => self.desk.expire(&mut self.writer),
+            Step::Due => {
+                self.desk.expire(&mut self.writer);
+                if self.desk.is_dead(&mut self.writer) {
+                    return Some(Over::Silent);
+                }
+            }
             Step::Ended(ending) => return Some(Over::Ended(ending)),
         }
         self.set_timer();
@@ -171,7 +180,7 @@ impl Owner {
 
     /// The pipes broke: usually because the server is ending, which explains more.
     async fn wind_up(&mut self, why: &str) -> Ending {
-        let ended = timeout_at(Instant::now() + LINGER, self.behind.ended()).await;
+        let ended = timeout_at(Instant::now() + WHY, self.behind.ended()).await;
         self.drain_output(ended.unwrap_or_else(|_| Ending::broken(why))).await
     }
 
@@ -201,6 +210,8 @@ impl Owner {
 /// Why the loop ended.
 enum Over {
     Closed,
+    /// It gives no sign of life.
+    Silent,
     Broken(String),
     Ended(Ending),
 }
@@ -220,7 +231,9 @@ impl Behind {
     }
 }
 
-/// How long an ending server may take to say why, or its last answers to arrive.
+/// How long an ending server may take to say why. The engine of a container is asked for that, and may be busy.
+const WHY: Duration = Duration::from_secs(1);
+/// How long the last answers of an ending server may take to arrive.
 const LINGER: Duration = Duration::from_millis(150);
 /// How long a server has between the steps of its stop.
 const STOP_GRACE: Duration = Duration::from_secs(2);

@@ -21,9 +21,8 @@ use crate::shutdown::Tasks;
 use crate::upstream::correlator::Patience;
 use crate::upstream::declared::Declared;
 use crate::upstream::era::Era;
-use crate::upstream::framer::MAX_MESSAGE;
 use crate::upstream::link::{Ending, Question};
-use crate::upstream::{Answer, Event, Fault};
+use crate::upstream::{Answer, Event, Fault, Limits};
 
 struct Peer {
     says: WriteHalf<DuplexStream>,
@@ -43,7 +42,8 @@ fn connect_declared(declared: Declared) -> (Arc<Pipe>, Peer) {
     let (hears, says) = split(theirs);
     let (end, ended) = oneshot::channel();
     let ends = Ends { input: Box::new(input), output: Box::new(output), behind: Behind::Other(ended) };
-    let pipe = Pipe::open(ServerName::new("peer").unwrap(), ends, declared, &Tasks::new());
+    let name = ServerName::new("peer").unwrap();
+    let pipe = Pipe::open(name, ends, declared, &Tasks::new(), &Limits::default());
     (Arc::new(pipe), Peer { says, hears: BufReader::new(hears).lines(), end })
 }
 
@@ -301,3 +301,6 @@ async fn closing_lets_calls_in_flight_finish() {
 }
 
 mod questions;
+
+/// The longest message taken.
+const MAX_MESSAGE: usize = 16 << 20;

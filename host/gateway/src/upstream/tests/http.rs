@@ -10,7 +10,6 @@ use wasmgate_core::catalog::{Launch, Remote, RemoteTransport, Server};
 
 use super::site::{Reply, Rest, Seen, Site, cut, push};
 use super::{ask, call, is_failed, names, pool, tool, until};
-use crate::upstream::framer::MAX_MESSAGE;
 use crate::upstream::{Answer, Fault, State};
 
 fn remote(site: &Site) -> Server {
@@ -482,3 +481,6 @@ async fn an_unreachable_address_makes_way_for_the_next() {
     assert_eq!(text(tool(&pool, "p", "t").await), r#"{"ok":1}"#);
     pool.close().await;
 }
+
+/// The longest message taken.
+const MAX_MESSAGE: usize = 16 << 20;
