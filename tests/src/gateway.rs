@@ -23,6 +23,7 @@ pub const TOKEN: &str = "suite-token-0123456789abcdef";
 #[must_use]
 pub struct Gateway {
     home: PathBuf,
+    below: Vec<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
     catalogs: usize,
@@ -39,6 +40,7 @@ pub fn gateway() -> Gateway {
     std::fs::create_dir_all(&home).expect("a temporary directory");
     Gateway {
         home,
+        below: Vec::new(),
         args: Vec::new(),
         env: Vec::new(),
         catalogs: 0,
@@ -76,6 +78,12 @@ impl Gateway {
 
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
+        self
+    }
+
+    /// Another program that is started first and becomes the gateway.
+    pub fn below(mut self, words: &[&str]) -> Self {
+        self.below = words.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 
@@ -121,7 +129,8 @@ impl Gateway {
 
     /// The whole command, for those who start it themselves (a client that speaks stdio to it).
     pub fn command(&self) -> (Vec<String>, Vec<(String, String)>) {
-        let mut line = vec![build::wasmgate().to_str().expect("UTF-8").to_owned(), "run".to_owned()];
+        let mut line = self.below.clone();
+        line.extend([build::wasmgate().to_str().expect("UTF-8").to_owned(), "run".to_owned()]);
         line.extend(self.args.iter().cloned());
         let audit = self.home.join(invariants::AUDIT);
         line.extend(["--audit-log".to_owned(), audit.to_str().expect("UTF-8").to_owned()]);

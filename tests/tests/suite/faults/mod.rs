@@ -4,6 +4,7 @@
 mod clients;
 mod containers;
 mod host;
+mod messages;
 mod processes;
 mod remotes;
 mod table;
