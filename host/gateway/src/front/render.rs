@@ -185,7 +185,7 @@ pub(super) fn failure(wire: Wire, failed: &CallError, request: &str) -> Worded {
         CallError::Upstream(upstream) => {
             let (reason, scope) = reason(&upstream.fault);
             let server = Some(upstream.server.as_str());
-            let data = Data { server, reason, scope, ..data(fault(&upstream.fault)) };
+            let data = Data { server, reason, scope, ..data(upstream.fault.word()) };
             own(code::INTERNAL, &failed.to_string(), &data)
         }
         CallError::MissingCapability(required) => {
@@ -265,18 +265,6 @@ fn unknown_method() -> Json {
 
 fn own(code: i64, message: &str, data: &Data<'_>) -> Json {
     error_object(code, message, Some(&Json::of(data)))
-}
-
-/// The word for a server's failure.
-const fn fault(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::Unavailable(_) => "upstream_unavailable",
-        Fault::Crashed(_) | Fault::OutOfMemory => "upstream_crashed",
-        Fault::Timeout(_) => "upstream_timeout",
-        Fault::Misbehaved(_) => "upstream_misbehaved",
-        Fault::TooLarge(_) => "limit_exceeded",
-        Fault::Unauthorized(_) => "upstream_unauthorized",
-    }
 }
 
 /// What is known of a server's failure beyond its word: why, and which scope a remote asks for.

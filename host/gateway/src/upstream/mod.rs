@@ -274,7 +274,7 @@ impl Fault {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "upstream_unavailable",
-            Self::Crashed(_) => "upstream_crashed",
+            Self::Crashed(_) | Self::OutOfMemory => "upstream_crashed",
             Self::Timeout(_) => "upstream_timeout",
             Self::Misbehaved(_) => "upstream_misbehaved",
             Self::TooLarge(_) => "limit_exceeded",
