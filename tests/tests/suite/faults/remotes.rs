@@ -39,6 +39,11 @@ async fn fails(client: &Legacy) -> Value {
     client.call_fails("far__work", json!({})).await
 }
 
+/// The word before the reason.
+fn code(state: &Value) -> &str {
+    state["reason"].as_str().and_then(|reason| reason.split(':').next()).unwrap_or_default()
+}
+
 async fn works(client: &Legacy) {
     assert_eq!(client.call("far__work", json!({})).await["content"][0]["text"], "done");
 }
@@ -58,7 +63,7 @@ async fn f20_a_name_is_unknown_and_then_known() {
         let gw = server.serve(towards(&url, gateway())).start().await;
         gw.ready(["fx"]).await;
         let failed = gw.reaches("far", &["failed"]).await;
-        assert_eq!(failed["code"], "unavailable", "{failed}");
+        assert_eq!(code(&failed), "unavailable", "{failed}");
         let client = gw.legacy().await;
         the_good_one_is_fine(&client).await;
         gw.reaches("far", &["ready"]).await;
@@ -75,7 +80,7 @@ async fn f20_a_name_server_never_answers() {
     let gw = server.serve(towards("http://far.wasmgate.test:9/mcp", gateway())).start().await;
     gw.ready(["fx"]).await;
     let failed = gw.reaches("far", &["failed"]).await;
-    assert_ne!(failed["code"], "initialize_timeout", "the connection has a deadline of its own: {failed}");
+    assert_eq!(code(&failed), "unavailable", "the connection has a deadline of its own: {failed}");
     assert!(failed["reason"].as_str().is_some_and(|reason| reason.contains("5 s")), "{failed}");
     the_good_one_is_fine(&gw.legacy().await).await;
     gw.stop().await;
@@ -118,7 +123,7 @@ async fn f21_nobody_listens() {
     let gw = towards("http://127.0.0.1:9/mcp", gateway()).start().await;
     gw.ready(["fx"]).await;
     let failed = gw.reaches("far", &["failed"]).await;
-    assert_eq!(failed["code"], "unavailable", "{failed}");
+    assert_eq!(code(&failed), "unavailable", "{failed}");
     let client = gw.legacy().await;
     is(&fails(&client).await, "upstream_unavailable");
     the_good_one_is_fine(&client).await;
@@ -144,7 +149,7 @@ async fn f21_a_certificate_is_not_to_be_trusted() {
             works(&client).await;
         } else {
             let failed = gw.reaches("far", &["failed"]).await;
-            assert_eq!(failed["code"], "unavailable", "{what}: {failed}");
+            assert_eq!(code(&failed), "unavailable", "{what}: {failed}");
             assert!(
                 failed["reason"].as_str().is_some_and(|text| text.contains("certificate")),
                 "{what}: {failed}"
@@ -359,7 +364,7 @@ async fn f27_a_stream_breaks_off_and_is_taken_up() {
         match (heard.kind(), heard.header("last-event-id")) {
             ("tools/call", _) => {
                 *call = heard.body["id"].clone();
-                Some(vec![events(), Step::Say(begin), Step::Say(half), Step::Reset])
+                Some(vec![events(), Step::Say(begin), Step::Say(half), Step::Close])
             }
             ("GET", Some("e-1")) if heard.body.is_null() && !call.is_null() && call["tries"].is_null() => {
                 *call = json!({"tries": 1, "id": *call});
