@@ -32,15 +32,16 @@ pub async fn there() -> Result<Docker, String> {
 /// The fixture in an image `FROM scratch`.
 pub async fn scratch() -> Result<&'static str, String> {
     static MADE: OnceCell<Result<(), String>> = OnceCell::const_new();
-    let made = MADE.get_or_init(|| async {
-        let docker = there().await?;
-        let program =
-            tokio::task::spawn_blocking(build::static_fixture).await.map_err(|e| e.to_string())??;
-        let directory = program.parent().ok_or("the fixture lies nowhere")?.to_owned();
-        let tar = tar(&[(directory.as_path(), &["fixture"])])?;
-        import(&docker, SCRATCH, tar, r#"ENTRYPOINT ["/fixture"]"#).await
-    });
+    let made = MADE.get_or_init(|| async { scratch_in(&there().await?).await });
     made.await.clone().map(|()| SCRATCH)
+}
+
+/// The same in another engine.
+pub async fn scratch_in(docker: &Docker) -> Result<(), String> {
+    let program = tokio::task::spawn_blocking(build::static_fixture).await.map_err(|e| e.to_string())??;
+    let directory = program.parent().ok_or("the fixture lies nowhere")?.to_owned();
+    let tar = tar(&[(directory.as_path(), &["fixture"])])?;
+    import(docker, SCRATCH, tar, r#"ENTRYPOINT ["/fixture"]"#).await
 }
 
 /// Node, the libraries it is linked with, and the third-party server, in an image without a distribution.

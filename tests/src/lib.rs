@@ -13,6 +13,7 @@ pub mod build;
 pub mod catalog;
 pub mod conformance;
 pub mod docker;
+pub mod engine;
 pub mod faulty;
 pub mod gateway;
 pub mod home;

@@ -21,6 +21,13 @@ pub fn of_home(home: &Path, except: u32) -> Vec<(u32, String)> {
         .collect()
 }
 
+/// All processes of this machine: pid and command line.
+pub fn all() -> Vec<(u32, String)> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.map(|pid| (pid, command_line(pid))).collect()
+}
+
 /// The arguments of a process, separated by spaces.
 pub fn command_line(pid: u32) -> String {
     let raw = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

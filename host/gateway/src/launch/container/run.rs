@@ -12,6 +12,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt as _;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use wasmgate_core::catalog::{ContainerTransport, Network};
 use wasmgate_core::name::ServerName;
 
@@ -51,6 +52,8 @@ struct Existing {
     stderr: Stderr,
     /// Resolves when all it said has been read.
     said: oneshot::Receiver<()>,
+    /// The gateway stops: what is left then is the sweep's.
+    stopping: CancellationToken,
 }
 
 impl Job {
@@ -126,8 +129,9 @@ impl Job {
             });
             (None, None)
         };
-        let docker = self.docker.clone();
-        let mut existing = Existing { docker, id: id.to_owned(), stdin, stderr: self.stderr.clone(), said };
+        let (docker, stopping) = (self.docker.clone(), self.tasks.stopping());
+        let mut existing =
+            Existing { docker, id: id.to_owned(), stdin, stderr: self.stderr.clone(), said, stopping };
         let started = self.docker.start_container(id, None::<StartContainerOptions>).await;
         started.map_err(|error| self.engine.failed("start its container", error))?;
         let channel = match pipes {
@@ -172,12 +176,25 @@ impl Existing {
         if let Some(grace) = asked {
             self.stop(grace).await;
             let exit = self.exit().await;
-            remove(&self.docker, &self.id).await;
+            let is_removed = remove(&self.docker, &self.id).await;
             owner.ended(exit);
+            self.remove_at_last(is_removed).await;
         } else {
             // Its calls fail now; tidying up can wait.
             owner.ended(self.exit().await);
-            remove(&self.docker, &self.id).await;
+            let is_removed = remove(&self.docker, &self.id).await;
+            self.remove_at_last(is_removed).await;
+        }
+    }
+
+    /// Removes it when the engine is back, however long it has been away.
+    async fn remove_at_last(&self, is_removed: bool) {
+        let mut is_removed = is_removed;
+        while !is_removed {
+            tokio::select! {
+                () = self.stopping.cancelled() => return,
+                () = sleep(BACK) => is_removed = self.docker.ping().await.is_ok() && remove(&self.docker, &self.id).await,
+            }
         }
     }
 
@@ -272,6 +289,8 @@ const ENGINE_SLACK: Duration = ABANDONED_GRACE.saturating_mul(5);
 const AGAIN: Duration = Duration::from_millis(500);
 /// How often the engine may fail to answer before the container is given up.
 const UNANSWERED: u32 = 10;
+/// How often it is looked whether the engine is back.
+const BACK: Duration = Duration::from_secs(2);
 /// Pauses before each try to remove.
 pub(super) const REMOVALS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
