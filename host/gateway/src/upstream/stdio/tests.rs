@@ -21,8 +21,8 @@ use crate::shutdown::Tasks;
 use crate::upstream::correlator::Patience;
 use crate::upstream::declared::Declared;
 use crate::upstream::era::Era;
-use crate::upstream::link::{Ending, Question};
-use crate::upstream::{Answer, Event, Fault, Limits};
+use crate::upstream::link::{Client, Ending, Question};
+use crate::upstream::{Answer, ClientFacts, Event, Fault, Limits};
 
 struct Peer {
     says: WriteHalf<DuplexStream>,
@@ -36,14 +36,22 @@ fn connect() -> (Arc<Pipe>, Peer) {
     connect_declared(Declared::NOTHING)
 }
 
+fn connect_within(limits: &Limits) -> (Arc<Pipe>, Peer) {
+    connect_to(Declared::NOTHING, limits)
+}
+
 fn connect_declared(declared: Declared) -> (Arc<Pipe>, Peer) {
+    connect_to(declared, &Limits::default())
+}
+
+fn connect_to(declared: Declared, limits: &Limits) -> (Arc<Pipe>, Peer) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (output, input) = split(ours);
     let (hears, says) = split(theirs);
     let (end, ended) = oneshot::channel();
     let ends = Ends { input: Box::new(input), output: Box::new(output), behind: Behind::Other(ended) };
     let name = ServerName::new("peer").unwrap();
-    let pipe = Pipe::open(name, ends, declared, &Tasks::new(), &Limits::default());
+    let pipe = Pipe::open(name, ends, declared, &Tasks::new(), limits);
     (Arc::new(pipe), Peer { says, hears: BufReader::new(hears).lines(), end })
 }
 
@@ -301,6 +309,103 @@ async fn closing_lets_calls_in_flight_finish() {
 }
 
 mod questions;
+
+#[tokio::test]
+async fn a_message_may_be_as_long_as_the_limit_and_no_longer() {
+    const LIMIT: usize = 1000;
+    let (pipe, mut peer) = connect_within(&Limits { message: LIMIT, ..Limits::default() });
+    for (length, fits) in [(LIMIT, true), (LIMIT + 1, false), (LIMIT * 100, false), (LIMIT, true)] {
+        let asked = ask(&pipe);
+        let id = peer.hear_id().await;
+        let around = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":""}}"#).len();
+        peer.answer(id, &format!("\"{}\"", "x".repeat(length - around))).await;
+        match fits {
+            true => assert_eq!(result(asked.await.unwrap()).len(), length - around + 2),
+            false => assert_eq!(asked.await.unwrap().unwrap_err(), Fault::TooLarge(LIMIT)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_never_ends_fails_its_call() {
+    let (pipe, mut peer) = connect_within(&Limits { message: 1000, ..Limits::default() });
+    let (asked, other) = (ask(&pipe), ask(&pipe));
+    let (first, second) = (peer.hear_id().await, peer.hear_id().await);
+    let begin = format!(r#"{{"jsonrpc":"2.0","id":{first},"result":"{}"#, "x".repeat(2000));
+    peer.says.write_all(begin.as_bytes()).await.unwrap();
+    let calls = [asked, other];
+    let (fault, _, rest) = futures_util::future::select_all(calls).await;
+    assert_eq!(fault.unwrap().unwrap_err(), Fault::TooLarge(1000));
+    peer.say("and its end").await;
+    peer.answer(second, "2").await;
+    assert_eq!(
+        result(rest.into_iter().next().unwrap().await.unwrap()),
+        "2",
+        "the other one is not concerned"
+    );
+}
+
+/// A client's call, which may take a minute.
+fn call(pipe: &Arc<Pipe>) -> Asked {
+    let pipe = Arc::clone(pipe);
+    tokio::spawn(async move {
+        let facts = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
+        let client = Some(Client { facts: &facts, principal: None });
+        let patience = Patience::new(deadlines(), Instant::now().into_std());
+        let question = Question { method: "tools/call", params: None, client, events: None, patience };
+        pipe.ask(&Era::Legacy("2025-11-25"), question).await
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_gives_no_sign_of_life_is_not_waited_for() {
+    let (pipe, mut peer) = connect();
+    for is_alive in [true, false] {
+        let called = call(&pipe);
+        let given_up = call(&pipe);
+        peer.hear_id().await;
+        peer.hear_id().await;
+        given_up.abort();
+        let rest = async {
+            loop {
+                let message = peer.hear().await;
+                if message.member("method").unwrap().as_str() == "\"ping\"" {
+                    break;
+                }
+            }
+        };
+        let (fault, ()) = tokio::join!(called, rest);
+        assert_eq!(fault.unwrap().unwrap_err(), Fault::Timeout(60));
+        if is_alive {
+            peer.answer(0, "{}").await;
+        }
+    }
+    assert_eq!(pipe.ended().await, Ending::unresponsive());
+}
+
+#[tokio::test]
+async fn a_server_may_say_so_much_and_then_only_the_latest() {
+    let one = std::num::NonZeroUsize::MIN;
+    let three = std::num::NonZeroUsize::new(3).unwrap();
+    let limits = Limits { notifications: one, notifications_at_once: three, ..Limits::default() };
+    let (pipe, mut peer) = connect_within(&limits);
+    let (to, mut events) = mpsc::channel(100);
+    let asked = ask_with(&pipe, r#"{"_meta":{"progressToken":"t"}}"#, Some(to));
+    let id = peer.hear_id().await;
+    for n in 0..50 {
+        peer.say(&format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id},"progress":{n}}}}}"#
+        ))
+        .await;
+    }
+    peer.answer(id, "1").await;
+    assert_eq!(result(asked.await.unwrap()), "1");
+    let mut heard = Vec::new();
+    while let Some(event) = events.recv().await {
+        heard.push(event.params.member("progress").unwrap().as_str().to_owned());
+    }
+    assert_eq!(heard, ["0", "1", "2", "49"]);
+}
 
 /// The longest message taken.
 const MAX_MESSAGE: usize = 16 << 20;

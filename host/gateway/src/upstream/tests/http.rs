@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use wasmgate_core::catalog::{Launch, Remote, RemoteTransport, Server};
 
 use super::site::{Reply, Rest, Seen, Site, cut, push};
-use super::{ask, call, is_failed, names, pool, tool, until};
-use crate::upstream::{Answer, Fault, State};
+use super::{ask, call, is_failed, names, pool, pool_within, tool, until};
+use crate::upstream::{Answer, Fault, Limits, State};
 
 fn remote(site: &Site) -> Server {
     let remote = Remote {
@@ -479,6 +479,35 @@ async fn an_unreachable_address_makes_way_for_the_next() {
     let pool = pool(vec![server]);
     until(&pool, |status| status.state == State::Ready).await;
     assert_eq!(text(tool(&pool, "p", "t").await), r#"{"ok":1}"#);
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn bodies_and_events_may_be_as_long_as_the_limit_and_no_longer() {
+    const LIMIT: usize = 2000;
+    let site = site(|seen| {
+        let params = seen.body.as_ref().unwrap().member("params").unwrap();
+        let name = params.member("name").unwrap().string().unwrap().into_owned();
+        let (kind, length) = name.split_once('-').unwrap();
+        let around = format!(r#"{{"jsonrpc":"2.0","id":{},"result":""}}"#, seen.id()).len();
+        let filler = "x".repeat(length.parse::<usize>().unwrap() - around);
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{},"result":"{filler}"}}"#, seen.id());
+        if kind == "json" {
+            return Reply::json(200, text);
+        }
+        let (reply, rest) = Reply::events();
+        push(&rest, format!("data: {text}\n\n"));
+        reply
+    })
+    .await;
+    let limits = Limits { message: LIMIT, ..Limits::default() };
+    let pool = pool_within(vec![remote(&site)], limits);
+    for kind in ["json", "event"] {
+        let fits = tool(&pool, "p", &format!("{kind}-{LIMIT}")).await;
+        assert!(matches!(fits, Ok(Answer::Result(_))), "{kind}: {fits:?}");
+        let longer = tool(&pool, "p", &format!("{kind}-{}", LIMIT + 1)).await;
+        assert_eq!(longer.unwrap_err(), Fault::TooLarge(LIMIT), "{kind}");
+    }
     pool.close().await;
 }
 

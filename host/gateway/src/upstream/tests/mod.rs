@@ -17,7 +17,7 @@ use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 
 use super::pool::Pool;
-use super::{Answer, Ask, ClientFacts, Event, Fault, Identity, State, Status};
+use super::{Answer, Ask, ClientFacts, Event, Fault, Identity, Limits, Standing, State, Status};
 use crate::egress::Egress;
 use crate::launch::{LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
@@ -38,11 +38,16 @@ pub(crate) fn server(name: &str, launch: Launch) -> Server {
 }
 
 fn pool(servers: Vec<Server>) -> Arc<Pool> {
+    pool_within(servers, Limits::default())
+}
+
+fn pool_within(servers: Vec<Server>, limits: Limits) -> Arc<Pool> {
     let tasks = Tasks::new();
     let environment = std::env::vars_os().collect();
     let launcher = Launcher::new(LaunchSettings { environment, ..LaunchSettings::default() }, tasks.clone());
     let identity = Identity { name: "test".into(), version: "0".into() };
-    let pool = Pool::new(launcher, Egress::new(), tasks, identity.into());
+    let standing = Standing { limits, ..Standing::from(identity) };
+    let pool = Pool::new(launcher, Egress::new(), tasks, standing);
     apply(&pool, servers);
     pool
 }
