@@ -72,6 +72,15 @@ pub(super) async fn post(front: &Front, caller: &Caller, head: &Parts, body: Inc
         Ok(gateway) => gateway,
         Err(error) => return respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))),
     };
+    // Who does not wait for the answer to `initialize` has the next request wait for it.
+    let opened = async {
+        tokio::select! {
+            () = session.opened() => {}
+            () = session.ended.cancelled() => {}
+        }
+    };
+    // Later it is told what is missing.
+    let _ = tokio::time::timeout(front.limits.patience, opened).await;
     let manner = Manner { hears: true, most: front.limits.in_flight };
     let step = batch::receive(&gateway, &session, bytes, manner);
     match step {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::Id;
@@ -45,6 +45,8 @@ pub(super) struct Session {
     passing: bool,
     /// What its streams carried, on HTTP.
     pub(super) replay: Replay,
+    /// `initialize` was answered.
+    opened: Notify,
     state: Mutex<State>,
 }
 
@@ -58,7 +60,7 @@ struct State {
     asked: HashMap<Id, oneshot::Sender<Result<Json, Json>>>,
     /// No answers will come.
     is_deaf: bool,
-    /// Requests wait for the answer to `initialize`.
+    /// Requests wait for the answer to `initialize`: see [`Session::opened`].
     is_opening: bool,
     streams: usize,
     told: Revisions,
@@ -107,7 +109,8 @@ impl Session {
         };
         let replay = Replay::new(Arc::default());
         let (token, answers) = (OnceLock::new(), OnceLock::new());
-        Self { id, caller, token, ended, answers, passing: false, replay, state: Mutex::new(state) }
+        let (opened, state) = (Notify::new(), Mutex::new(state));
+        Self { id, caller, token, ended, answers, passing: false, replay, opened, state }
     }
 
     /// With the streams of all sessions, what is kept of its own counts.
@@ -183,6 +186,10 @@ impl Session {
     }
 
     fn enter(self: &Arc<Self>, state: &mut State, id: &Id, most: usize) -> Result<InFlight, Refusal> {
+        // What begins now nobody would cancel.
+        if self.ended.is_cancelled() {
+            return Err(Refusal::UnknownSession);
+        }
         if state.in_flight.contains_key(id) {
             return Err(Refusal::IdInUse);
         }
@@ -255,6 +262,18 @@ impl Session {
     /// Whether `initialize` is being answered.
     pub(super) fn is_opening(&self) -> bool {
         self.state().is_opening
+    }
+
+    /// Resolves when no `initialize` is being answered.
+    pub(super) async fn opened(&self) {
+        loop {
+            let mut opened = std::pin::pin!(self.opened.notified());
+            opened.as_mut().enable();
+            if !self.is_opening() {
+                return;
+            }
+            opened.await;
+        }
     }
 
     /// Whether the session may wait for one more resource.
@@ -370,6 +389,7 @@ impl Drop for OpenQuestion {
 impl Drop for Opening {
     fn drop(&mut self) {
         self.0.state().is_opening = false;
+        self.0.opened.notify_waiters();
     }
 }
 
@@ -493,6 +513,25 @@ pub(super) mod tests {
         session.end();
         assert_eq!(cancelled(&mut calls), [true, true]);
         assert!(session.ended.is_cancelled());
+    }
+
+    #[test]
+    fn nothing_begins_in_a_session_that_has_ended() {
+        let session = opened();
+        session.end();
+        assert!(matches!(session.begin(&Id::number(1), 9), Err(Refusal::UnknownSession)));
+        assert!(matches!(session.begin_alone(&Id::number(1), 9), Err(Refusal::UnknownSession)));
+    }
+
+    #[test]
+    fn whoever_waits_for_initialize_waits_as_long_as_it_is_being_answered() {
+        let session = session();
+        assert!(session.opened().now_or_never().is_some());
+        let opening = session.opening();
+        let mut waiting = Box::pin(session.opened());
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(opening);
+        assert!(waiting.now_or_never().is_some());
     }
 
     #[test]

@@ -28,14 +28,42 @@ pub(super) struct Sessions {
     shards: [Mutex<HashMap<Arc<str>, Arc<Session>>>; SHARDS],
     /// How many each principal has.
     counts: Mutex<HashMap<Arc<str>, usize>>,
-    /// Those that were ended: when the id expires, and the name of the session.
-    ended: Mutex<BTreeSet<(u64, Arc<str>)>>,
+    ended: Mutex<Ended>,
     /// When room was last made.
     pressed: Mutex<Option<Instant>>,
     limits: Limits,
     stopping: CancellationToken,
     /// What their streams keep.
     budget: Arc<Budget>,
+}
+
+/// The sessions that were ended, until their ids expire.
+#[derive(Default)]
+struct Ended {
+    /// When the id expires, and the name of the session.
+    each: BTreeSet<(u64, Arc<str>)>,
+    /// Of those whose ids expire until then it is not known which were ended: none comes back.
+    all_until: u64,
+}
+
+impl Ended {
+    fn add(&mut self, until: u64, name: Arc<str>) {
+        self.each.insert((until, name));
+        if self.each.len() > ENDED
+            && let Some((until, _)) = self.each.pop_first()
+        {
+            self.all_until = self.all_until.max(until);
+        }
+    }
+
+    fn has(&self, until: u64, name: &Arc<str>) -> bool {
+        until <= self.all_until || self.each.contains(&(until, Arc::clone(name)))
+    }
+
+    /// Forgets those whose ids have expired.
+    fn expire(&mut self, seconds: u64) {
+        self.each = self.each.split_off(&(seconds, Arc::from("")));
+    }
 }
 
 /// What a request comes with.
@@ -119,12 +147,8 @@ impl Sessions {
     pub(super) fn close(&self, session: &Session) {
         let id = session.token.get().map_or(&session.id, |token| &token.text);
         if let Some(token) = session.token.get() {
-            // Before it is gone from the table: it must not come back in between.
-            let mut ended = lock(&self.ended);
-            ended.insert((token.until, Arc::clone(&session.id)));
-            if ended.len() > ENDED {
-                ended.pop_first();
-            }
+            // Before it is gone from the table: who does not find it there finds it here.
+            lock(&self.ended).add(token.until, Arc::clone(&session.id));
         }
         let closed = self.shard(id).remove(id);
         if closed.is_some() {
@@ -135,9 +159,7 @@ impl Sessions {
 
     /// Forgets the sessions that nobody uses any more. What they agreed on stands in their ids.
     pub(super) fn sweep(&self, now: Instant, seconds: u64) -> usize {
-        let mut ended = lock(&self.ended);
-        *ended = ended.split_off(&(seconds, Arc::from("")));
-        drop(ended);
+        lock(&self.ended).expire(seconds);
         self.forget(now, self.limits.idle)
     }
 
@@ -177,26 +199,31 @@ impl Sessions {
     fn revive(&self, text: &str, sealer: &Sealer, visit: Visit<'_>) -> Result<Arc<Session>, Refusal> {
         let opened = token::open(sealer, text, visit.caller, visit.seconds);
         let token::Remembered { id, agreed, until } = opened.ok_or(Refusal::UnknownSession)?;
-        if lock(&self.ended).contains(&(until, Arc::clone(&id))) {
+        if lock(&self.ended).has(until, &id) {
             return Err(Refusal::UnknownSession);
         }
         self.count(&visit.caller.principal, visit.now)?;
-        let session = self.session(id, visit.caller.clone(), visit.now);
         let text: Arc<str> = text.into();
-        // Both are new: neither was set.
-        let _ = session.token.set(token::Token { text: Arc::clone(&text), until });
-        let _ = session.agree(agreed, UNTOLD);
         let mut shard = self.shard(&text);
-        let revived = match shard.entry(text) {
+        // Looked at again under the lock: whoever ends it says so first, and takes it out of the table then.
+        let is_over = lock(&self.ended).has(until, &id);
+        let revived = match shard.entry(Arc::clone(&text)) {
             // Somebody was faster.
-            Entry::Occupied(entry) => {
-                self.uncount(&visit.caller.principal);
-                Arc::clone(entry.get())
+            Entry::Occupied(entry) => Ok((Arc::clone(entry.get()), false)),
+            Entry::Vacant(_) if is_over => Err(Refusal::UnknownSession),
+            Entry::Vacant(entry) => {
+                let session = self.session(id, visit.caller.clone(), visit.now);
+                // Both are new: neither was set.
+                let _ = session.token.set(token::Token { text, until });
+                let _ = session.agree(agreed, UNTOLD);
+                Ok((Arc::clone(entry.insert(Arc::new(session))), true))
             }
-            Entry::Vacant(entry) => Arc::clone(entry.insert(Arc::new(session))),
         };
         drop(shard);
-        Ok(revived)
+        if !matches!(revived, Ok((_, true))) {
+            self.uncount(&visit.caller.principal);
+        }
+        revived.map(|(session, _)| session)
     }
 
     fn session(&self, id: Arc<str>, caller: Caller, now: Instant) -> Session {

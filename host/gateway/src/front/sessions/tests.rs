@@ -9,7 +9,8 @@ use super::*;
 use crate::gateway::View;
 
 fn sessions(most: usize, each: usize) -> Sessions {
-    let limits = Limits { sessions: most, sessions_per_principal: each, ..Limits::default() };
+    let idle = Duration::from_secs(300);
+    let limits = Limits { sessions: most, sessions_per_principal: each, idle, ..Limits::default() };
     Sessions::new(limits, CancellationToken::new())
 }
 
@@ -167,7 +168,7 @@ fn ten_thousand_idle_sessions_cost_no_entry_and_all_come_back() {
     assert!(open(&sessions, "alice", start).is_err());
     let later = start + Duration::from_secs(301);
     sessions.sweep(later, NOW);
-    assert_eq!((sessions.len(), lock(&sessions.ended).len()), (0, 0), "nothing is left of them");
+    assert_eq!((sessions.len(), lock(&sessions.ended).each.len()), (0, 0), "nothing is left of them");
     assert!(lock(&sessions.counts).is_empty());
     for id in ids.iter().step_by(100) {
         assert!(sessions.find(id, Some(&key()), visit(&caller(), later)).is_ok());
@@ -200,9 +201,56 @@ fn an_ended_session_is_remembered_until_its_id_expires() {
     sessions.close(&session);
     let find = |seconds| sessions.find(&id, Some(&key()), Visit { caller: &caller(), now, seconds });
     sessions.sweep(now, NOW + token::LIFE);
-    assert_eq!(lock(&sessions.ended).len(), 1);
+    assert_eq!(lock(&sessions.ended).each.len(), 1);
     assert!(find(NOW + token::LIFE).is_err());
     sessions.sweep(now, NOW + token::LIFE + 1);
-    assert!(lock(&sessions.ended).is_empty());
+    assert!(lock(&sessions.ended).each.is_empty());
     assert!(find(NOW + token::LIFE + 1).is_err(), "nobody needs to remember it any more");
+}
+
+#[test]
+fn no_ended_session_comes_back_however_many_were_ended() {
+    let sessions = sessions(9, 9);
+    let now = Instant::now();
+    let (first, first_id) = opened(&sessions, "alice", now);
+    sessions.close(&first);
+    // Others, a second older or younger.
+    let other = |seconds| {
+        let session = open(&sessions, "alice", now).unwrap();
+        session.agree(agreed("2025-11-25"), Revisions::default()).unwrap();
+        let id = sessions.seal(&session, &key(), seconds).unwrap();
+        sessions.shard(&id).remove(&id);
+        sessions.uncount(&session.caller.principal);
+        id
+    };
+    let (before, after) = (other(NOW - 1), other(NOW + 1));
+    for number in 0..ENDED {
+        lock(&sessions.ended).add(NOW + token::LIFE + 2, number.to_string().into());
+    }
+    assert_eq!(lock(&sessions.ended).each.len(), ENDED, "they are not all remembered");
+    let find = |id: &str| sessions.find(id, Some(&key()), visit(&caller(), now)).is_ok();
+    assert!(!find(&first_id));
+    assert!(!find(&before), "nobody knows whether it was ended");
+    assert!(find(&after));
+}
+
+#[test]
+fn a_session_that_ends_while_it_comes_back_is_ended() {
+    for _ in 0..200 {
+        let sessions = sessions(9, 9);
+        let now = Instant::now();
+        let (session, id) = opened(&sessions, "alice", now);
+        drop(session);
+        sessions.forget(now + PAUSE * 2, PAUSE);
+        let caller = caller();
+        let find = || sessions.find(&id, Some(&key()), visit(&caller, now));
+        std::thread::scope(|scope| {
+            scope.spawn(|| sessions.close(&find().unwrap()));
+            for _ in 0..3 {
+                scope.spawn(|| drop(find()));
+            }
+        });
+        assert!(find().is_err());
+        assert_eq!((sessions.len(), lock(&sessions.counts).len()), (0, 0));
+    }
 }
