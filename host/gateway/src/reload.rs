@@ -178,6 +178,9 @@ impl Reload {
         if self.config.listen != old.listen && self.config.listen != self.listen {
             tracing::warn!("`listen` has changed, which takes effect at the next start");
         }
+        if self.config.limits != old.limits {
+            tracing::warn!("`limits` has changed, which takes effect at the next start");
+        }
         if !self.config.seals_like(&old) {
             tracing::warn!("`sealing` has changed, which takes effect at the next start");
         }

@@ -63,7 +63,7 @@ impl Running {
 
     /// A gateway for more clients than usual, without interceptors.
     pub(crate) async fn crowded_gateway(backend: u16) -> Anyhow<Self> {
-        Self::started(backend, &LEAN, "listen: {maxConnections: 30000}\n").await
+        Self::started(backend, &LEAN, "limits: {connections: {total: 30000, perAddress: 30000}}\n").await
     }
 
     /// Keeps another process as long as this one.

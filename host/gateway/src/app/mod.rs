@@ -8,6 +8,7 @@ mod components;
 mod foreign;
 mod images;
 mod import;
+mod limits;
 mod lock;
 mod outbound;
 mod plugins;
@@ -36,7 +37,7 @@ use crate::interceptors::World;
 use crate::launch::{AnyImage, BindPolicy, ImageGuard, LaunchSettings, Launcher};
 use crate::oci::Credentials;
 use crate::shutdown::Tasks;
-use crate::upstream::{self, Clients, Identity, Limits, Pool};
+use crate::upstream::{self, Clients, Identity, Pool};
 
 pub use crate::gateway::ServerState;
 pub use catalogs::{Choice, Gathered, Publication, catalog_of, gather, is_path, keep, publication, push};
@@ -186,12 +187,13 @@ async fn assemble(
     let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
     plugins.keep(set);
     world.launcher.guard(guard(config, &plugins));
-    let assembled = connect(
-        generation,
-        world,
-        plugins,
-        Standing { clients, sealer: sealer(&config.sealing)?, audit: audit(config, tasks)? },
-    );
+    let standing = Standing {
+        clients,
+        limits: limits::of_servers(&config.limits),
+        sealer: sealer(&config.sealing)?,
+        audit: audit(config, tasks)?,
+    };
+    let assembled = connect(generation, world, plugins, standing);
     if uses_containers(config) {
         tasks.spawn("sweep", sweep(assembled.launcher.clone()));
     }
@@ -216,6 +218,7 @@ pub(crate) async fn sweep(launcher: Launcher) {
 /// What holds for all generations.
 struct Standing {
     clients: Clients,
+    limits: upstream::Limits,
     sealer: Sealer,
     audit: Option<Audit>,
 }
@@ -224,8 +227,7 @@ struct Standing {
 fn connect(generation: Generation, world: World, plugins: Plugins, standing: Standing) -> Assembled {
     let World { launcher, egress, tasks } = world;
     let identity = Identity { name: "wasmgate".into(), version: env!("CARGO_PKG_VERSION").into() };
-    let towards_servers =
-        upstream::Standing { identity, clients: standing.clients, limits: Limits::default() };
+    let towards_servers = upstream::Standing { identity, clients: standing.clients, limits: standing.limits };
     let pool = Pool::new(launcher.clone(), egress, tasks.clone(), towards_servers);
     if let Some(data) = plugins.artifacts().data() {
         pool.remember_in(data);

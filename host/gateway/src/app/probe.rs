@@ -24,7 +24,7 @@ use crate::gateway::{CallError, ClientFacts, Event, Generation, Request, ServerS
 use crate::interceptors::World;
 use crate::launch::{LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
-use crate::upstream::Clients;
+use crate::upstream::{self, Clients};
 
 /// How long servers may take to come up before the probe goes on without them.
 const PATIENCE: Duration = Duration::from_secs(35);
@@ -86,7 +86,8 @@ impl Probe {
             pipeline: Pipeline::default(),
         };
         let plugins = Plugins::new(world.clone(), &Environment::default());
-        let standing = Standing { clients: Clients::Many, audit: None, sealer: sealer(&[])? };
+        let limits = upstream::Limits::default();
+        let standing = Standing { clients: Clients::Many, limits, audit: None, sealer: sealer(&[])? };
         let assembled = connect(generation, world, plugins, standing);
         assembled.gateway.until_settled().await;
         Ok(Self { assembled, tasks, view: View::One(name) })

@@ -12,15 +12,13 @@ use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use super::{Assembled, StartError, assemble, banner, close, foreign};
-use crate::config::{Address, At, Config, Listen, Request, Seen};
+use super::{Assembled, StartError, assemble, banner, close, foreign, limits};
+use crate::config::{Address, At, Config, Request, Seen};
 use crate::front;
 use crate::reload::Reload;
 use crate::shutdown::Tasks;
 use crate::upstream::Clients;
 
-/// How long calls in flight may take to finish once the gateway is told to stop (facts of the drain: 25 s).
-const GRACE: Duration = Duration::from_secs(25);
 /// Files open besides clients' connections: servers' pipes and connections, catalogs, plugins.
 const BESIDES: u64 = 1024;
 /// How long everything else may take to end after that.
@@ -56,7 +54,8 @@ pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
     // Fronts have tasks of their own: they end first, while the servers still answer what is in flight.
     let (fronts, tasks) = (Tasks::new(), Tasks::new());
     let (fill, slot) = watch::channel(None);
-    let up = front(&config.listen, &access, slot, &fronts).await?;
+    let up = front(&config, &access, slot, &fronts).await?;
+    let grace = config.limits.drain;
     // Behind stdin and stdout is one client, whatever is asked in whichever of its calls.
     let clients = if config.listen.at == At::Stdio { Clients::One } else { Clients::Many };
     let assembled = tokio::select! {
@@ -85,7 +84,7 @@ pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
         () = &mut gone => tracing::info!("the client is gone: stopping"),
     }
     tokio::select! {
-        left = fronts.finish(GRACE) => report("front", &left),
+        left = fronts.finish(grace) => report("front", &left),
         () = signals.next() => tracing::warn!("stopping now: told so twice"),
     }
     close(&gateway, &launcher).await;
@@ -120,26 +119,24 @@ struct Up<F> {
 }
 
 async fn front(
-    listen: &Listen,
+    config: &Config,
     access: &Access,
     slot: front::Slot,
     fronts: &Tasks,
 ) -> Result<Up<impl Future<Output = ()> + use<>>, StartError> {
     let (tell, ended) = tokio::sync::oneshot::channel::<()>();
+    let (listen, limits) = (&config.listen, limits::of_clients(&config.limits));
     let settings = front::Settings {
         token: access.token.clone(),
         allowed_origins: listen.allowed_origins.clone(),
         allowed_hosts: listen.allowed_hosts.clone(),
-        limits: front::Limits {
-            connections: usize::try_from(listen.max_connections).unwrap_or(usize::MAX),
-            ..front::Limits::default()
-        },
+        limits: limits.clone(),
         door: listen.interceptors.then(foreign::door),
     };
     let mut local = None;
     match &listen.at {
         At::Http(address) | At::Sse(address) => {
-            allow_files(u64::from(listen.max_connections) + BESIDES);
+            allow_files(limits.connections as u64 + BESIDES);
             let bound = front::bind(resolve(address).await?, settings, fronts.clone()).await?;
             local = Some(bound.local_addr());
             fronts.spawn("http", async move {
@@ -148,7 +145,8 @@ async fn front(
             });
         }
         At::Stdio => {
-            let serving = front::stdio::serve(slot, tokio::io::stdin(), tokio::io::stdout(), fronts.clone());
+            let pipes = (tokio::io::stdin(), tokio::io::stdout());
+            let serving = front::stdio::serve(slot, pipes, limits, fronts.clone());
             fronts.spawn("stdio", async move {
                 serving.await;
                 drop(tell);

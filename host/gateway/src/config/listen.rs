@@ -10,9 +10,6 @@ pub const PORT: u16 = 8811;
 /// Where the gateway listens unless told otherwise: this machine only.
 pub const HOST: &str = "127.0.0.1";
 
-/// Connections open at once unless told otherwise.
-const MAX_CONNECTIONS: u32 = 4096;
-
 /// Where clients come in and who may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
@@ -26,8 +23,6 @@ pub struct Listen {
     pub allowed_hosts: Vec<String>,
     /// Others may list and run the interceptors, at `/interceptors`.
     pub interceptors: bool,
-    /// Connections open at once; others wait until one ends. Every stream a client listens on is one.
-    pub max_connections: u32,
 }
 
 /// A transport and its place.
@@ -58,7 +53,6 @@ impl Default for Listen {
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             interceptors: false,
-            max_connections: MAX_CONNECTIONS,
         }
     }
 }
@@ -97,17 +91,8 @@ fn from_file(raw: RawListen, source: &Source<'_>) -> Result<Listen, Diagnostic> 
             cure,
         ));
     }
-    let max_connections = match raw.max_connections {
-        Some(most) if most.value == 0 => {
-            let message = "`maxConnections: 0` lets nobody in".to_owned();
-            let cure = "name a number of at least 1, or leave it out".to_owned();
-            return Err(source.at(&most.referenced, "0", message, cure));
-        }
-        most => most.map_or(MAX_CONNECTIONS, |most| most.value),
-    };
     Ok(Listen {
         at,
-        max_connections,
         allow_unauthenticated: raw.allow_unauthenticated,
         allowed_origins: raw.allowed_origins,
         allowed_hosts: raw.allowed_hosts,

@@ -10,6 +10,7 @@ mod flags;
 mod folder;
 mod grants;
 mod inline;
+mod limits;
 mod listen;
 mod plugins;
 mod profiles;
@@ -36,6 +37,7 @@ pub use env::Environment;
 pub use fetched::{Distribution, Fetched, Lasts, Missing, Needs, Supply, Wanted};
 pub use flags::{Flags, ListenFlags, Record, ServerFlags, Transport};
 pub use grants::{PluginGrants, PluginSecret};
+pub use limits::{ConnectionLimits, HttpLimits, InFlightLimits, Limits, NotificationLimits, SessionLimits};
 pub use listen::{Address, At, HOST, Listen, PORT};
 pub use plugins::{
     BUILTIN, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, SOURCES, When, Written,
@@ -63,6 +65,8 @@ const PAGE: usize = 1000;
 pub struct Config {
     /// Where clients come in.
     pub listen: Listen,
+    /// What clients and servers may take.
+    pub limits: Limits,
     /// The enabled servers that can be started, in the order they were asked for.
     pub servers: Vec<Arc<Server>>,
     /// The enabled servers that cannot, and what they need.
@@ -241,6 +245,7 @@ impl Parts {
             audit::audit(raw.audit, flags.audit_log.as_deref(), (directory, &self.environment.directory));
         let listen = listen::listen(raw.listen, &flags.listen, &source);
         let listen = listen.map_err(|problem| self.reader.problems.push(problem)).unwrap_or_default();
+        let limits = limits::limits(raw.limits, &source, &mut self.reader.problems);
         let page = raw.page_size.as_ref().map_or(PAGE, |page| page.value);
         if let (0, Some(spot)) = (page, &raw.page_size) {
             let message = "a page needs at least one item".into();
@@ -256,6 +261,7 @@ impl Parts {
         let warnings = std::mem::take(&mut self.reader.warnings).into_iter();
         Ok(Config {
             listen,
+            limits,
             servers,
             unavailable,
             plugins,

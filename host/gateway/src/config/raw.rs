@@ -9,6 +9,7 @@ use serde::{Deserialize, de};
 use serde_json::{Map, Value as Json};
 
 use super::audit::RawAudit;
+use super::limits::RawLimits;
 use super::raw_plugins::RawPlugins;
 use super::sealing::RawSealing;
 use super::signatures::RawSignatures;
@@ -50,6 +51,8 @@ pub(super) struct RawConfig {
     pub(super) sealing: RawSealing,
     /// Where requests are noted; nowhere when absent.
     pub(super) audit: Option<RawAudit>,
+    /// What clients and servers may take.
+    pub(super) limits: RawLimits,
 }
 
 /// One of `profiles:`.
@@ -87,6 +90,7 @@ pub(super) const KEYS: &[&str] = &[
     "signatures",
     "sealing",
     "audit",
+    "limits",
 ];
 
 /// The values in a file of Docker's (`config.yaml`: server to values), when that is what the text is and no key of it is, or
@@ -117,8 +121,6 @@ pub(super) struct RawListen {
     pub(super) allowed_hosts: Vec<String>,
     /// Others may list and run the interceptors, at `/interceptors`; default false.
     pub(super) interceptors: bool,
-    /// Connections open at once.
-    pub(super) max_connections: Option<Spanned<u32>>,
 }
 
 /// One of `servers:`.

@@ -229,13 +229,22 @@ fn slips_are_shown_with_their_cure() {
     "#]],
     );
     check(
-        "listen: {maxConnections: 0}\n",
+        "limits: {connections: {total: 0}}\n",
         expect![[r#"
-        wasmgate.yaml:1:26: `maxConnections: 0` lets nobody in
+        wasmgate.yaml:1:31: `0` is not how many at once: write a whole number, 1 or more
           |
-        1 | listen: {maxConnections: 0}
-          |                          ^
-          name a number of at least 1, or leave it out
+        1 | limits: {connections: {total: 0}}
+          |                               ^
+    "#]],
+    );
+    check(
+        "limits: {connections: {total: 8, perAddress: 9}}\n",
+        expect![[r#"
+        wasmgate.yaml:1:46: `9` is too much for `limits.connections.perAddress`
+          |
+        1 | limits: {connections: {total: 8, perAddress: 9}}
+          |                                              ^
+          write at most `8`, or leave it out for `6`
     "#]],
     );
     check(

@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::settings::Limits;
 
@@ -66,24 +68,56 @@ impl http_body::Body for Body {
     }
 }
 
-/// Reads a request's body, at most `limits.body` bytes of it in at most `limits.body_time`.
+/// Reads a request's body, at most `limits.body` bytes of it in at most `limits.body_time`, and not slower than
+/// `limits.body_rate`.
 pub(super) async fn read(body: hyper::body::Incoming, limits: &Limits) -> Result<Bytes, BodyError> {
     let most = limits.body;
     if body.size_hint().lower() > most as u64 {
         return Err(BodyError::TooLarge(most));
     }
-    tokio::time::timeout(limits.body_time, collect(body, most)).await.unwrap_or(Err(BodyError::TooSlow))
+    let body = Paced { body, rate: limits.body_rate, since: None, got: 0 };
+    timeout(limits.body_time, collect(body, most)).await.unwrap_or(Err(BodyError::TooSlow))
+}
+
+/// A body that must come at a rate, on the average of some seconds: of any so many as have passed since the last look.
+struct Paced<B> {
+    body: B,
+    /// Bytes a second.
+    rate: usize,
+    /// Since when `got` is counted; None until it was waited for.
+    since: Option<Instant>,
+    got: usize,
+}
+
+impl<B: http_body::Body<Data = Bytes> + Unpin> Paced<B> {
+    /// The next piece; None at the end.
+    async fn piece(&mut self) -> Result<Option<Bytes>, BodyError> {
+        loop {
+            let since = *self.since.get_or_insert_with(Instant::now);
+            let Ok(frame) = timeout_at(since + PACE, self.body.frame()).await else {
+                let wanted = self.rate.saturating_mul(usize::try_from(PACE.as_secs()).unwrap_or(usize::MAX));
+                if self.got < wanted {
+                    return Err(BodyError::TooSlow);
+                }
+                (self.since, self.got) = (None, 0);
+                continue;
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+            self.got = self.got.saturating_add(data.len());
+            return Ok(Some(data));
+        }
+    }
 }
 
 /// The usual body comes in one piece and is taken as it is.
-async fn collect<B>(mut body: B, most: usize) -> Result<Bytes, BodyError>
+async fn collect<B>(mut body: Paced<B>, most: usize) -> Result<Bytes, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+    while let Some(data) = body.piece().await? {
         if first.len() + all.len() + data.len() > most {
             return Err(BodyError::TooLarge(most));
         }
@@ -91,39 +125,65 @@ where
             first = data;
         } else {
             if all.is_empty() {
-                let expected = usize::try_from(body.size_hint().lower()).unwrap_or(most).min(most);
+                let expected = usize::try_from(body.body.size_hint().lower()).unwrap_or(most).min(most);
                 all.reserve(first.len() + data.len() + expected);
                 all.extend_from_slice(&std::mem::take(&mut first));
             }
             all.extend_from_slice(&data);
         }
-        if body.is_end_stream() {
+        if body.body.is_end_stream() {
             break;
         }
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
+/// Over so long a body's rate is taken: one that stops for a moment is not slow.
+const PACE: Duration = Duration::from_secs(5);
+
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt as _, stream};
+    use futures_util::{StreamExt as _, stream};
     use http_body_util::StreamBody;
 
     use super::*;
 
-    fn check(pieces: &[&'static str], most: usize, expected: Result<&'static str, BodyError>) {
+    fn paced<B>(body: B, rate: usize) -> Paced<B> {
+        Paced { body, rate, since: None, got: 0 }
+    }
+
+    async fn check(pieces: &[&'static str], most: usize, expected: Result<&'static str, BodyError>) {
         let frames: Vec<Result<Frame<Bytes>, Infallible>> =
             pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))).collect();
-        let read = collect(StreamBody::new(stream::iter(frames)), most).now_or_never().unwrap();
+        let read = collect(paced(StreamBody::new(stream::iter(frames)), 1000), most).await;
         assert_eq!(read, expected.map(Bytes::from), "{pieces:?}");
     }
 
-    #[test]
-    fn pieces_are_put_together_up_to_the_limit() {
-        check(&[], 4, Ok(""));
-        check(&["abcd"], 4, Ok("abcd"));
-        check(&["ab", "", "c", "d"], 4, Ok("abcd"));
-        check(&["abcde"], 4, Err(BodyError::TooLarge(4)));
-        check(&["ab", "cd", "e"], 4, Err(BodyError::TooLarge(4)));
+    #[tokio::test]
+    async fn pieces_are_put_together_up_to_the_limit() {
+        check(&[], 4, Ok("")).await;
+        check(&["abcd"], 4, Ok("abcd")).await;
+        check(&["ab", "", "c", "d"], 4, Ok("abcd")).await;
+        check(&["abcde"], 4, Err(BodyError::TooLarge(4))).await;
+        check(&["ab", "cd", "e"], 4, Err(BodyError::TooLarge(4))).await;
+    }
+
+    /// A byte every `pause`, so many times.
+    async fn drip(count: usize, pause: Duration, rate: usize) -> Result<usize, BodyError> {
+        let bytes = stream::iter(0..count).then(move |_| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
+        });
+        collect(paced(StreamBody::new(Box::pin(bytes)), rate), 1 << 20).await.map(|body| body.len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_cut_off_and_a_slow_one_is_not() {
+        let tenth = Duration::from_millis(100);
+        assert_eq!(drip(200, tenth, 9).await, Ok(200));
+        assert_eq!(drip(200, tenth, 11).await, Err(BodyError::TooSlow));
+        assert_eq!(drip(2, PACE * 2, 1).await, Err(BodyError::TooSlow));
+        // What is over before anybody takes a look was not slow.
+        assert_eq!(drip(3, tenth, 1000).await, Ok(3));
     }
 }

@@ -5,10 +5,12 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use http::header::TRANSFER_ENCODING;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -17,12 +19,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmgate_core::name::ServerName;
 
 use super::auth::Authority;
 use super::body::Body;
+use super::connections::{Entry, Seat, Seats};
 use super::door::{self, Door};
+use super::framing::Framed;
 use super::origin::{Foreign, Site};
 use super::session::Caller;
 use super::sessions::Sessions;
@@ -93,22 +96,29 @@ impl Bound {
     pub async fn serve(self, slot: Slot) {
         let front = Arc::new(Front::new(self.address, self.settings, slot, self.tasks));
         front.tasks.spawn("session-sweeper", sweep(Arc::clone(&front)));
-        let places = Arc::new(Semaphore::new(front.limits.connections));
+        let seats = Seats::new(front.limits.connections, front.limits.connections_per_address);
+        let mut told = None;
         let stopping = front.tasks.stopping();
         loop {
             let accepted = async {
-                let place = Arc::clone(&places).acquire_owned().await.ok()?;
-                Some((self.listener.accept().await, place))
+                seats.room().await;
+                self.listener.accept().await
             };
-            let (accepted, place) = tokio::select! {
+            let accepted = tokio::select! {
                 () = stopping.cancelled() => return,
-                Some(accepted) = accepted => accepted,
+                accepted = accepted => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
                     // Answers are written whole; waiting for more would only delay them.
                     let _ = stream.set_nodelay(true);
-                    front.tasks.spawn("connection", keep(place, connection(Arc::clone(&front), stream)));
+                    tokio::select! {
+                        () = stopping.cancelled() => return,
+                        seat = seat(&seats, from.ip(), &mut told) => {
+                            let Some(seat) = seat else { continue };
+                            front.tasks.spawn("connection", connection(Arc::clone(&front), stream, seat));
+                        }
+                    }
                 }
                 Err(error) => {
                     // Out of descriptors, most likely: connections that end free some.
@@ -118,6 +128,33 @@ impl Bound {
             }
         }
     }
+}
+
+/// A seat for a connection that was accepted; None when its address has its share, which is `told` now and then.
+async fn seat(seats: &Arc<Seats>, from: IpAddr, told: &mut Option<Instant>) -> Option<Seat> {
+    loop {
+        match seats.enter(from) {
+            Entry::Entered(seat) => return Some(seat),
+            Entry::Full => seats.room().await,
+            Entry::AddressFull => {
+                if told.is_none_or(|last| last.elapsed() > TELL) {
+                    *told = Some(Instant::now());
+                    tracing::warn!(
+                        %from,
+                        "connections refused: the address has as many as it may have (`limits.connections.perAddress`)"
+                    );
+                }
+                return None;
+            }
+        }
+    }
+}
+
+/// What is known of the other end of a connection.
+pub(super) struct Peer {
+    seat: Seat,
+    /// It said the length of a request in two ways.
+    ambiguous: Arc<AtomicBool>,
 }
 
 /// What every request needs.
@@ -176,25 +213,29 @@ impl Front {
         }
     }
 
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let (head, body) = request.into_parts();
+        if head.headers.contains_key(TRANSFER_ENCODING) && peer.ambiguous.load(Ordering::Relaxed) {
+            let what = "a request has Content-Length or Transfer-Encoding, not both";
+            return respond::refused(StatusCode::BAD_REQUEST, what);
+        }
         if let Err(foreign) = self.site.admits(&head.uri, &head.headers) {
             let malformed = matches!(foreign, Foreign::Host | Foreign::Target);
             let status = if malformed { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
             return respond::refused(status, &foreign.to_string());
         }
         let Some(origin) = self.site.configured_origin(&head.headers).cloned() else {
-            return self.route(&head, body).await;
+            return self.route(&head, body, peer).await;
         };
         let mut response = match head.method {
             Method::OPTIONS => preflight::answer(),
-            _ => self.route(&head, body).await,
+            _ => self.route(&head, body, peer).await,
         };
         preflight::share(&mut response, origin);
         response
     }
 
-    async fn route(self: &Arc<Self>, head: &Parts, body: Incoming) -> Response<Body> {
+    async fn route(self: &Arc<Self>, head: &Parts, body: Incoming, peer: &Peer) -> Response<Body> {
         let place = Place::of(head.uri.path());
         if place == Place::Health {
             return match head.method {
@@ -206,6 +247,7 @@ impl Front {
             Ok(principal) => principal,
             Err(why) => return respond::unauthenticated(why),
         };
+        peer.seat.keep();
         if let (Place::Interceptors, Some(door)) = (&place, &self.door) {
             return match head.method {
                 Method::POST => door::post(self, door, principal, (head, body)).await,
@@ -240,30 +282,27 @@ impl Front {
     }
 }
 
-/// A connection takes its place as long as it is there.
-async fn keep(_place: OwnedSemaphorePermit, connection: impl Future<Output = ()>) {
-    connection.await;
-}
-
-async fn connection<T>(front: Arc<Front>, stream: T)
+async fn connection<T>(front: Arc<Front>, stream: T, seat: Seat)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let io = TokioIo::new(Unstalled::new(stream, front.limits.stall));
+    let peer = Peer { seat, ambiguous: Arc::default() };
+    let stream = Framed::new(Unstalled::new(stream, front.limits.stall), Arc::clone(&peer.ambiguous));
     let service = service_fn(|request| {
-        let front = &front;
-        async move { Ok::<_, Infallible>(front.answer(request).await) }
+        let (front, peer) = (&front, &peer);
+        async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
     });
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
-        .header_read_timeout(front.limits.headers)
-        .max_header_size(HEADERS)
+        .header_read_timeout(front.limits.header_time)
+        .max_header_size(front.limits.headers)
         .max_buf_size(BUFFER);
-    let mut serving = std::pin::pin!(server.serve_connection(io, service));
+    let mut serving = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
     let stopping = front.tasks.stopping();
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
+        () = peer.seat.lost() => return tracing::debug!("a connection that asked nothing made room"),
         () = stopping.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
@@ -284,10 +323,10 @@ async fn sweep(front: Arc<Front>) {
     }
 }
 
-/// Largest headers of a request, in bytes.
-const HEADERS: usize = 32 << 10;
-/// Largest read of a connection, in bytes.
+/// Largest read of a connection, in bytes: no head is larger.
 const BUFFER: usize = 256 << 10;
+/// How often it is told that connections are refused.
+const TELL: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const SWEEP: Duration = Duration::from_secs(10);
 

@@ -14,9 +14,11 @@ mod batch; // JSON-RPC batches of 2025-03-26
 mod body; // bytes of HTTP messages
 mod calling; // one call: its events, then its reply
 mod classify; // which era a message belongs to
+mod connections; // how many, and who makes room
 mod door; // the endpoint beside MCP
 mod duplex; // many calls on one stream
 mod endpoint; // streamable HTTP
+mod framing; // requests that say two lengths
 mod headers; // Mcp-* headers
 mod http; // accept, connections, paths
 mod legacy; // 2024-11-05 to 2025-11-25

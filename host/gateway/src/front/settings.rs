@@ -33,20 +33,26 @@ impl std::fmt::Debug for Settings {
 }
 
 /// What one client, and all of them together, may take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
+    /// Largest head of an HTTP request, in bytes.
+    pub headers: usize,
+    /// Time for a request's head. An idle connection ends after it, too.
+    pub header_time: Duration,
     /// Largest HTTP request body, in bytes.
     pub body: usize,
-    /// Longest line on stdio, in bytes.
-    pub line: usize,
-    /// Time for a request's headers. An idle connection ends after it, too.
-    pub headers: Duration,
     /// Time for a request's body.
     pub body_time: Duration,
+    /// Slowest body, in bytes a second.
+    pub body_rate: usize,
     /// Time a peer may take to read what was written to it.
     pub stall: Duration,
+    /// Longest line on stdio, in bytes.
+    pub line: usize,
     /// Open connections.
     pub connections: usize,
+    /// Open connections from one address.
+    pub connections_per_address: usize,
     /// Legacy sessions in memory.
     pub sessions: usize,
     /// Legacy sessions of one principal in memory. With one shared token that is all clients together.
@@ -66,18 +72,21 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            headers: 32 << 10,
+            header_time: Duration::from_secs(10),
             body: 4 << 20,
-            line: 16 << 20,
-            headers: Duration::from_secs(10),
             body_time: Duration::from_secs(30),
+            body_rate: 1 << 10,
             stall: Duration::from_secs(30),
+            line: 16 << 20,
             connections: 4096,
+            connections_per_address: 3072,
             sessions: 10_000,
             sessions_per_principal: 10_000,
-            in_flight: 256,
+            in_flight: 64,
             streams: 8,
             unconfirmed: Duration::from_secs(60),
-            idle: Duration::from_secs(5 * 60),
+            idle: Duration::from_secs(30 * 60),
             patience: Duration::from_secs(60),
         }
     }

@@ -24,7 +24,7 @@ use crate::shutdown::Tasks;
 
 /// Serves one client until its input ends, its output breaks or the process stops. What was asked before the end of the
 /// input is answered, within a few seconds.
-pub async fn serve<R, W>(slot: Slot, input: R, mut output: W, tasks: Tasks)
+pub async fn serve<R, W>(slot: Slot, (input, mut output): (R, W), limits: Limits, tasks: Tasks)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -34,7 +34,6 @@ where
     let caller = Caller { principal: "local".into(), view: View::All };
     let session = Arc::new(Session::new("stdio".into(), caller, Instant::now(), stopping.child_token()));
     let changes = announcements(&gateway, Arc::clone(&session), || true);
-    let limits = Limits::default();
     let mut lines = Lines::new(BufReader::with_capacity(READ, input), limits.line);
     let mut duplex = Duplex::new(changes, None);
     let pipe = Pipe { gateway, session, limits };

@@ -52,6 +52,14 @@ fn front(slot: Slot, tasks: &Tasks) -> Arc<Front> {
     Arc::new(Front::new(([127, 0, 0, 1], 8811).into(), settings, slot, tasks.clone()))
 }
 
+/// The seat of the only connection there is.
+fn alone() -> Seat {
+    match Seats::new(1, 1).enter([127, 0, 0, 1].into()) {
+        Entry::Entered(seat) => seat,
+        Entry::AddressFull | Entry::Full => unreachable!("the first one"),
+    }
+}
+
 /// Sends the bytes on a connection of its own and returns all that comes back until its end.
 async fn exchange(front: &Arc<Front>, request: &[u8]) -> String {
     let (mut near, far) = tokio::io::duplex(1 << 20);
@@ -60,7 +68,7 @@ async fn exchange(front: &Arc<Front>, request: &[u8]) -> String {
         near.write_all(request).await.unwrap();
         near.read_to_string(&mut answer).await.unwrap();
     };
-    tokio::join!(connection(Arc::clone(front), far), talk);
+    tokio::join!(connection(Arc::clone(front), far, alone()), talk);
     answer
 }
 
@@ -255,7 +263,7 @@ async fn the_old_transport_answers_on_its_stream_and_ends_with_it() {
     let front = front(crate::front::tests::slot(&tasks), &tasks);
     let (near, far) = tokio::io::duplex(1 << 20);
     let (over, is_over) = tokio::sync::oneshot::channel();
-    let serving = connection(Arc::clone(&front), far);
+    let serving = connection(Arc::clone(&front), far, alone());
     tasks.spawn("connection", async move {
         serving.await;
         over.send(()).unwrap();

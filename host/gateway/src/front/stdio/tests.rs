@@ -26,7 +26,7 @@ async fn exchange_with(slot: Slot, tasks: Tasks, lines: &[&str]) -> Vec<String> 
         input.write_all(b"\n").await.unwrap();
     }
     drop(input);
-    serve(slot, far_in, far_out, tasks).await;
+    serve(slot, (far_in, far_out), Limits::default(), tasks).await;
     let mut output = String::new();
     near_out.read_to_string(&mut output).await.unwrap();
     assert!(output.is_empty() || output.ends_with('\n'));
@@ -148,7 +148,7 @@ async fn a_client_that_reads_no_more_ends_it() {
     drop(near_out);
     input.write_all(format!("{INITIALIZE}\n").as_bytes()).await.unwrap();
     // Returns although the input stays open.
-    serve(slot(&tasks), far_in, far_out, tasks.clone()).await;
+    serve(slot(&tasks), (far_in, far_out), Limits::default(), tasks.clone()).await;
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn stopping_ends_it() {
     let (_input, far_in) = tokio::io::duplex(1 << 20);
     let (_near_out, far_out) = tokio::io::duplex(1 << 20);
     tasks.stopping().cancel();
-    serve(slot, far_in, far_out, tasks.clone()).await;
+    serve(slot, (far_in, far_out), Limits::default(), tasks.clone()).await;
 }
 
 #[tokio::test]
