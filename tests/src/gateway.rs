@@ -339,8 +339,13 @@ impl Running {
 
     /// Writes one line to its stdin.
     pub async fn say(&mut self, line: &str) {
+        self.say_bytes(line.as_bytes()).await;
+    }
+
+    /// Writes one line that may not be text.
+    pub async fn say_bytes(&mut self, line: &[u8]) {
         let stdin = self.stdin.as_mut().expect("stdio");
-        stdin.write_all(format!("{line}\n").as_bytes()).await.expect("the gateway reads");
+        stdin.write_all(&[line, b"\n"].concat()).await.expect("the gateway reads");
         stdin.flush().await.expect("the gateway reads");
     }
 

@@ -29,6 +29,7 @@ pub mod registry;
 pub mod remote;
 pub mod sdk;
 pub mod signing;
+pub mod socket;
 pub mod spelt;
 pub mod tls;
 pub mod wire;

@@ -81,7 +81,7 @@ pub(super) fn find(
     let visit = Visit { caller, now: Instant::now(), seconds: seconds_now() };
     match field(&head.headers, SESSION) {
         Field::Absent => Err(Refusal::NoSession),
-        Field::Unusable => Err(Refusal::UnknownSession),
+        Field::Unusable => Err(Refusal::SessionHeader),
         Field::One(id) => front.sessions.find(id, Some(gateway.sealer()), visit),
     }
 }

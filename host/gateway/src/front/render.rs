@@ -52,6 +52,8 @@ pub(super) enum Refusal {
     Params(&'static str),
     /// A request of a session without its id.
     NoSession,
+    /// The id of a session twice, or not text.
+    SessionHeader,
     /// The session ended, never was, or is someone else's: deliberately one answer.
     UnknownSession,
     /// `Last-Event-ID` names no event that is kept.
@@ -118,6 +120,12 @@ pub(super) fn refusal(wire: Wire, refusal: &Refusal) -> Worded {
             code::INVALID_REQUEST,
             "session_required",
             "the header Mcp-Session-Id is required: send initialize first",
+        ),
+        Refusal::SessionHeader => simple(
+            400,
+            code::INVALID_REQUEST,
+            "session_unknown",
+            "the header Mcp-Session-Id may be there once, in visible ASCII",
         ),
         Refusal::UnknownSession => {
             simple(404, code::INVALID_REQUEST, "session_unknown", "no such session: send initialize again")

@@ -62,9 +62,13 @@ pub(super) fn refused(status: StatusCode, what: &str) -> Response<Body> {
     response
 }
 
-/// A request of someone we do not know.
+/// A request of someone we do not know; of what cannot be read, `invalid_request` goes with 400 (RFC 6750 section 3.1).
 pub(super) fn unauthenticated(why: Unauthenticated) -> Response<Body> {
-    let mut response = refused(StatusCode::UNAUTHORIZED, &why.to_string());
+    let status = match why {
+        Unauthenticated::Ambiguous => StatusCode::BAD_REQUEST,
+        Unauthenticated::Missing | Unauthenticated::Wrong => StatusCode::UNAUTHORIZED,
+    };
+    let mut response = refused(status, &why.to_string());
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(why.challenge()));
     response
 }

@@ -3,8 +3,11 @@
 
 mod clients;
 mod containers;
+mod floods;
+mod hangups;
 mod host;
 mod messages;
 mod processes;
 mod remotes;
+mod smuggling;
 mod table;

@@ -140,7 +140,7 @@ async fn strangers_learn_nothing() {
     {
         refused(line, &[], "401", "www-authenticate: Bearer").await;
         refused(line, &["Authorization: Bearer wrong"], "401", "invalid_token").await;
-        refused(line, &[TOKEN, TOKEN], "401", "exactly one").await;
+        refused(line, &[TOKEN, TOKEN], "400", "exactly one").await;
         refused(line, &[TOKEN, "Origin: https://evil.example"], "403", "Origin").await;
         refused(line, &[TOKEN, "Origin: null"], "403", "Origin").await;
         refused(line, &[TOKEN, "Sec-Fetch-Site: cross-site"], "403", "other sites").await;
