@@ -6,10 +6,11 @@ use std::process::Command;
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
-use bollard::models::{ContainerInspectResponse, ContainerSummary};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, Network};
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
-    PushImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+    ListNetworksOptionsBuilder, PushImageOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
+    TagImageOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -19,6 +20,8 @@ use crate::build;
 
 /// An image with one static program and nothing else.
 pub const SCRATCH: &str = "wasmgate-tests/fixture:scratch";
+/// An image with one hostile program and nothing else.
+pub const PROBE: &str = "wasmgate-tests/probe:scratch";
 /// An image with a third-party server: Node and `@modelcontextprotocol/server-everything`.
 pub const EVERYTHING: &str = "wasmgate-tests/everything:local";
 
@@ -42,6 +45,20 @@ pub async fn scratch_in(docker: &Docker) -> Result<(), String> {
     let directory = program.parent().ok_or("the fixture lies nowhere")?.to_owned();
     let tar = tar(&[(directory.as_path(), &["fixture"])])?;
     import(docker, SCRATCH, tar, r#"ENTRYPOINT ["/fixture"]"#).await
+}
+
+/// The probe in an image `FROM scratch`.
+pub async fn probe() -> Result<&'static str, String> {
+    static MADE: OnceCell<Result<(), String>> = OnceCell::const_new();
+    let made = MADE.get_or_init(|| async {
+        let docker = there().await?;
+        let program =
+            tokio::task::spawn_blocking(build::static_fixture).await.map_err(|e| e.to_string())??;
+        let directory = program.parent().ok_or("the probe lies nowhere")?.to_owned();
+        let tar = tar(&[(directory.as_path(), &["probe"])])?;
+        import(&docker, PROBE, tar, r#"ENTRYPOINT ["/probe"]"#).await
+    });
+    made.await.clone().map(|()| PROBE)
 }
 
 /// Node, the libraries it is linked with, and the third-party server, in an image without a distribution.
@@ -184,6 +201,17 @@ pub async fn containers_of(docker: &Docker, server: &str) -> Vec<ContainerSummar
     let all = docker.list_containers(Some(options)).await.expect("the engine lists containers");
     let is_of = |container: &ContainerSummary| {
         container.labels.as_ref().is_some_and(|labels| labels.values().any(|value| value == server))
+    };
+    all.into_iter().filter(is_of).collect()
+}
+
+/// Networks with the gateway's label that have `value` as the value of one of their labels.
+pub async fn networks_of(docker: &Docker, value: &str) -> Vec<Network> {
+    let filters = HashMap::from([("label", vec!["wasmgate=true"])]);
+    let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+    let all = docker.list_networks(Some(options)).await.expect("the engine lists networks");
+    let is_of = |network: &Network| {
+        network.labels.as_ref().is_some_and(|labels| labels.values().any(|label| label == value))
     };
     all.into_iter().filter(is_of).collect()
 }

@@ -14,7 +14,7 @@ use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, Ipam, IpamConfig, NetworkCreateRequest,
 };
-use bollard::query_parameters::InspectNetworkOptions;
+use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder};
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 use wasmgate_core::catalog::{AllowedHosts, Network};
@@ -25,7 +25,7 @@ use super::engine::{Engine, is_status};
 use super::run::REMOVALS;
 use crate::egress::{Egress, Proxy, Way};
 use crate::launch::LaunchError;
-use crate::launch::identity::{Identity, SERVER};
+use crate::launch::identity::{BOOT, Identity, MARK, Ownership, SERVER, started};
 use crate::shutdown::Tasks;
 
 mod subnet; // addresses nobody has
@@ -75,6 +75,20 @@ impl Networks {
             Network::Default => self.open(docker).await.map(Place::Open),
             Network::Hosts(allowed) => self.confined(docker, server, allowed).await,
         }
+    }
+
+    /// Removes the networks of gateways that are certainly dead.
+    pub(super) async fn sweep(&self, docker: &Docker) {
+        let orphan = |labels: &HashMap<String, String>| {
+            // Nothing runs in a network by itself, and the engine keeps one that is in use.
+            self.identity.judge(labels, false, started) == Ownership::Orphan
+        };
+        remove_those(docker, format!("{MARK}=true"), orphan).await;
+    }
+
+    /// Removes the networks of this run of the gateway, whose containers are gone.
+    pub(super) async fn remove_own(&self, docker: &Docker) {
+        remove_those(docker, format!("{BOOT}={}", self.identity.boot()), |_| true).await;
     }
 
     /// The gateway's network, made when it is not there: somebody may have tidied up.
@@ -244,6 +258,17 @@ pub(super) async fn remove(docker: &Docker, id: &str) {
         }
     }
     tracing::warn!(network = id, "network could not be removed; the next start removes it");
+}
+
+async fn remove_those(docker: &Docker, label: String, which: impl Fn(&HashMap<String, String>) -> bool) {
+    let filters = HashMap::from([("label", vec![label])]);
+    let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+    // The engine has just been asked for containers: if it is gone now, the next start is told so.
+    for network in docker.list_networks(Some(options)).await.unwrap_or_default() {
+        if let Some(id) = network.id.filter(|_| which(&network.labels.unwrap_or_default())) {
+            remove(docker, &id).await;
+        }
+    }
 }
 
 /// The addresses this machine has a use for: network and number of bits (route(8), /proc/net/route). The default route is

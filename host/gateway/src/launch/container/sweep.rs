@@ -24,6 +24,7 @@ impl Containers {
                 removed += usize::from(remove(&docker, &id).await);
             }
         }
+        self.networks.sweep(&docker).await;
         Ok(removed)
     }
 
@@ -37,6 +38,7 @@ impl Containers {
                 removed += usize::from(remove(&docker, &id).await);
             }
         }
+        self.networks.remove_own(&docker).await;
         Ok(removed)
     }
 
