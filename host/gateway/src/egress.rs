@@ -179,6 +179,7 @@ fn causes(error: &dyn Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     })
 }
 
+#[expect(clippy::disallowed_methods, reason = "this is the one place where clients are made")]
 fn builder() -> hyper_util::client::legacy::Builder {
     let mut builder = Client::builder(TokioExecutor::new());
     builder.pool_idle_timeout(KEPT_IDLE).pool_timer(TokioTimer::new()).pool_max_idle_per_host(MAX_IDLE);

@@ -142,6 +142,8 @@ impl Reload {
             Ok((config, draft)) => self.put_in_force(config, draft),
             Err(rejected) => self.reject(&rejected),
         }
+        // What was tried may have been allowed more, or less.
+        self.plugins.egress().except(self.config.distribution.exceptions.clone());
     }
 
     /// A plugin that breaks the host while it is loaded must not end all reloads to come.

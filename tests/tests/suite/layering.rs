@@ -60,6 +60,38 @@ fn may_use(user: &str, used: &str) -> bool {
         || MAY_USE.iter().any(|(from, to)| *from == user && to.contains(&used))
 }
 
+/// How connections are opened and names resolved, and where each may stand besides `egress`.
+const WAYS_OUT: &[(&str, &[&str])] = &[
+    ("TcpStream::connect", &["launch/container/port.rs"]), // a port that a container serves on this machine
+    ("TcpSocket", &[]),
+    ("lookup_host", &["app/run.rs"]), // where the gateway itself listens
+    ("to_socket_addrs", &[]),
+    ("legacy::Client", &[]),
+    ("client::conn", &[]),
+    ("UdpSocket", &[]),
+    ("reqwest", &[]),
+    ("hyper_rustls", &[]),
+];
+
+#[test]
+fn only_egress_opens_connections() {
+    let sources = build::root().join("host/gateway/src");
+    let mut wrong = Vec::new();
+    for file in rust_files(&sources) {
+        let path = file.strip_prefix(&sources).expect("below it").to_string_lossy().into_owned();
+        if path.starts_with("egress") {
+            continue;
+        }
+        let code = code(&file);
+        for (way, places) in WAYS_OUT {
+            if names(&code, way) && !places.contains(&path.as_str()) {
+                wrong.push(format!("{path}: {way}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "what leaves this machine goes through `egress`, but:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn core_does_not_touch_the_world() {
     let mut wrong = Vec::new();

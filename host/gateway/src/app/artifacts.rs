@@ -56,6 +56,7 @@ impl Artifacts {
     /// # Errors
     /// When the store of this machine cannot be used.
     pub(crate) fn registry(&self, distribution: &Distribution) -> Result<Registry, Missing> {
+        self.egress.except(distribution.exceptions.clone());
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let insecure = &distribution.insecure;
         if let Some(open) = opened.as_ref().filter(|open| open.insecure == *insecure) {

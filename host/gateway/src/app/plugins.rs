@@ -108,7 +108,7 @@ impl Plugins {
     }
 
     /// The way out that plugins and everything fetched for them share.
-    pub(super) fn egress(&self) -> Egress {
+    pub(crate) fn egress(&self) -> Egress {
         self.world.egress.clone()
     }
 
@@ -183,6 +183,7 @@ impl Plugins {
         plugins: &[PluginConfig],
         distribution: &Distribution,
     ) -> Result<(Vec<Result<Component, String>>, Seen), StartError> {
+        self.world.egress.except(distribution.exceptions.clone());
         let sources = plugins.iter().map(|plugin| plugin.from.clone()).collect();
         let read = tokio::task::spawn_blocking(move || read_all(sources)).await;
         let (mut components, seen) = read.map_err(|error| StartError::System(error.to_string()))?;

@@ -14,6 +14,7 @@ use super::plugins::PluginConfig;
 use super::signatures::Signatures;
 use crate::catalog::{self, Catalog, Listed, Origin, Refusal, plain_name};
 use crate::document::{Diagnostic, Source};
+use crate::egress::Exceptions;
 
 /// What a configuration needs before it can be read.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct Distribution {
     pub insecure: Vec<String>,
     /// Which artifacts and images need whose signature; none does when absent.
     pub signatures: Option<Signatures>,
+    /// Destinations that are not public and may be named by anybody.
+    pub exceptions: Exceptions,
 }
 
 /// What was fetched, by reference as written.

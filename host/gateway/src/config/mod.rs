@@ -48,6 +48,7 @@ pub use signatures::{PUBLIC, RawSignatures, Signatures};
 use crate::catalog::report::Report;
 use crate::catalog::{Binds, Inputs, Merged, Resolution, Values, resolve};
 use crate::document::{Diagnostic, Source};
+use crate::egress::Exceptions;
 use crate::secrets::Secrets;
 use profiles::Profile;
 use raw::{RawConfig, RawNames};
@@ -208,6 +209,7 @@ struct Parts {
     values: Values,
     secrets: Secrets,
     binds: Binds,
+    exceptions: Exceptions,
     tools: Tools,
     profile: Profile,
     signatures: Option<Signatures>,
@@ -324,6 +326,7 @@ impl Parts {
         };
         let signatures = raw.signatures.take().and_then(|raw| reader.signatures(raw, &beside, &source));
         let binds = reader.binds(&raw.binds, &environment, &source);
+        let exceptions = reader.exceptions(&raw.egress, &source);
         let tools = match &profile {
             Profile::Own { tools: Some(tools), .. } if flags.tools.is_empty() => Tools::of(tools),
             _ => reader.tools(flags, &here),
@@ -341,6 +344,7 @@ impl Parts {
             values,
             secrets,
             binds,
+            exceptions,
             tools,
             profile,
             signatures,
@@ -357,6 +361,7 @@ impl Parts {
             frozen: request.flags.servers.frozen,
             insecure: self.raw.registries.insecure.iter().map(|host| host.value.clone()).collect(),
             signatures: self.signatures.clone(),
+            exceptions: self.exceptions.clone(),
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) struct RawConfig {
     pub(super) signatures: Option<RawSignatures>,
     /// The keys of what clients keep for us.
     pub(super) sealing: RawSealing,
+    /// Where the gateway may connect to.
+    pub(super) egress: RawEgress,
     /// Where requests are noted; nowhere when absent.
     pub(super) audit: Option<RawAudit>,
     /// What clients and servers may take.
@@ -73,6 +75,14 @@ pub(super) struct RawRegistries {
     pub(super) insecure: Vec<Spanned<String>>,
 }
 
+/// `egress:`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawEgress {
+    /// Destinations that catalogs, plugins and registries may name although they are not public.
+    pub(super) allow: Vec<Spanned<String>>,
+}
+
 /// The keys of the file.
 pub(super) const KEYS: &[&str] = &[
     "listen",
@@ -89,6 +99,7 @@ pub(super) const KEYS: &[&str] = &[
     "registries",
     "signatures",
     "sealing",
+    "egress",
     "audit",
     "limits",
 ];

@@ -10,7 +10,7 @@ use super::env::Environment;
 use super::fetched::{Fetched, Missing, Wanted};
 use super::flags::ServerFlags;
 use super::profiles::{self, Profile};
-use super::raw::{RawBinds, RawProfile};
+use super::raw::{RawBinds, RawEgress, RawProfile};
 use super::seen::Seen;
 use super::signatures::{RawSignatures, Signatures};
 use crate::catalog::docker::Setup;
@@ -18,6 +18,7 @@ use crate::catalog::tools::Patterns;
 use crate::catalog::values::{Values, read_registry, read_tools};
 use crate::catalog::{self, Binds, Catalog, Merged, Origin};
 use crate::document::{Diagnostic, Source, Spanned};
+use crate::egress::Exceptions;
 use crate::secrets::{Secrets, Store, read_dotenv};
 
 /// Reads files, remembers them (they are watched) and gathers what is wrong with them.
@@ -323,6 +324,20 @@ impl Reader {
             }
         }
         binds
+    }
+
+    /// `egress:`.
+    pub(super) fn exceptions(&mut self, raw: &RawEgress, source: &Source<'_>) -> Exceptions {
+        let rules = raw.allow.iter().map(|rule| rule.value.as_str());
+        Exceptions::read(rules).unwrap_or_else(|at| {
+            if let Some(rule) = raw.allow.get(at) {
+                let message = format!("`{}` is neither an address nor a network nor a host", rule.value);
+                let cure = "write `10.0.0.0/8`, `10.1.2.3`, `registry.internal` or `registry.internal:5000`"
+                    .to_owned();
+                self.problems.push(source.at(&rule.referenced, &rule.value, message, cure));
+            }
+            Exceptions::default()
+        })
     }
 }
 

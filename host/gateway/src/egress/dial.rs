@@ -137,6 +137,7 @@ impl Service<Uri> for Guarded {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "every answer is looked at before one is dialled")]
 async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);

@@ -92,7 +92,7 @@ pub(crate) async fn supply(
 
 /// Under which rules, and by which sources, catalogs are fetched.
 fn basis(needs: &Needs) -> Vec<u8> {
-    let Distribution { lock, frozen, insecure, signatures } = &needs.distribution;
+    let Distribution { lock, frozen, insecure, signatures, exceptions } = &needs.distribution;
     let lock = Lock::read(lock.as_deref()).unwrap_or_default();
     let digest = |wanted: &Wanted| lock.of(&wanted.reference).map(|locked| locked.digest.clone());
     let locked: Vec<Option<String>> = needs.catalogs.iter().map(digest).collect();
@@ -107,7 +107,7 @@ fn basis(needs: &Needs) -> Vec<u8> {
             )
         })
         .collect();
-    Sha256::digest(format!("{frozen} {insecure:?} {rules:?} {locked:?} {plugins:?}")).to_vec()
+    Sha256::digest(format!("{frozen} {insecure:?} {rules:?} {locked:?} {plugins:?} {exceptions:?}")).to_vec()
 }
 
 /// What nobody can be asked for stays as it was; a "no" is believed.
