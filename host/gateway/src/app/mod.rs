@@ -40,6 +40,7 @@ use crate::shutdown::Tasks;
 use crate::upstream::{self, Clients, Identity, Pool};
 
 pub use crate::gateway::ServerState;
+pub use crate::launch::{WARDEN, keep as keep_watch};
 pub use catalogs::{Choice, Gathered, Publication, catalog_of, gather, is_path, keep, publication, push};
 pub use components::{PulledComponent, pull_component, push_component, stored};
 pub use foreign::checked_interceptor;
@@ -47,7 +48,7 @@ pub use import::{Imported, Target, import, put};
 pub(crate) use plugins::Plugins;
 pub use plugins::check_plugins;
 pub use probe::{Probe, ready};
-pub use run::{Access, Asked, run};
+pub use run::{Access, Asked, DRAIN, run};
 pub(crate) use supply::{Renewal, supply};
 pub use update::{Change, Update, accept, update};
 
@@ -177,6 +178,8 @@ async fn assemble(
         docker_host: config.environment.docker_host.clone(),
         binds: binds(config),
         environment: config.environment.inherited.clone(),
+        // This very program, even when its file was exchanged meanwhile.
+        warden: Some("/proc/self/exe".into()),
         logins: Some(Arc::new(images::DockerLogins(Credentials::new(
             config.environment.docker_config.clone(),
         )))),
@@ -194,6 +197,13 @@ async fn assemble(
         audit: audit(config, tasks)?,
     };
     let assembled = connect(generation, world, plugins, standing);
+    let launcher = assembled.launcher.clone();
+    tasks.spawn("sweep-processes", async move {
+        match launcher.sweep_processes().await {
+            0 => {}
+            ended => tracing::info!(ended, "ended processes that a dead gateway left"),
+        }
+    });
     if uses_containers(config) {
         tasks.spawn("sweep", sweep(assembled.launcher.clone()));
     }

@@ -21,6 +21,8 @@ use crate::upstream::Clients;
 
 /// Files open besides clients' connections: servers' pipes and connections, catalogs, plugins.
 const BESIDES: u64 = 1024;
+/// How long clients may take to read what became of calls that did not finish.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long everything else may take to end after that.
 const LAST: Duration = Duration::from_secs(10);
 
@@ -54,7 +56,7 @@ pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
     // Fronts have tasks of their own: they end first, while the servers still answer what is in flight.
     let (fronts, tasks) = (Tasks::new(), Tasks::new());
     let (fill, slot) = watch::channel(None);
-    let up = front(&config, &access, slot, &fronts).await?;
+    let up = front(&config, &access, slot, (&fronts, &tasks)).await?;
     let grace = config.limits.drain;
     // Behind stdin and stdout is one client, whatever is asked in whichever of its calls.
     let clients = if config.listen.at == At::Stdio { Clients::One } else { Clients::Many };
@@ -83,11 +85,14 @@ pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
         () = signals.next() => tracing::info!("stopping: finishing the calls in flight"),
         () = &mut gone => tracing::info!("the client is gone: stopping"),
     }
+    gateway.drain();
     tokio::select! {
         left = fronts.finish(grace) => report("front", &left),
         () = signals.next() => tracing::warn!("stopping now: told so twice"),
     }
     close(&gateway, &launcher).await;
+    // Calls that were cut off just now have their failures to tell.
+    fronts.finish(LAST_WORDS).await;
     report("gateway", &tasks.finish(LAST).await);
     Ok(())
 }
@@ -122,7 +127,7 @@ async fn front(
     config: &Config,
     access: &Access,
     slot: front::Slot,
-    fronts: &Tasks,
+    (fronts, tasks): (&Tasks, &Tasks),
 ) -> Result<Up<impl Future<Output = ()> + use<>>, StartError> {
     let (tell, ended) = tokio::sync::oneshot::channel::<()>();
     let (listen, limits) = (&config.listen, limits::of_clients(&config.limits));
@@ -139,9 +144,11 @@ async fn front(
             allow_files(limits.connections as u64 + BESIDES);
             let bound = front::bind(resolve(address).await?, settings, fronts.clone()).await?;
             local = Some(bound.local_addr());
+            let tasks = tasks.clone();
             fronts.spawn("http", async move {
-                bound.serve(slot).await;
+                let closing = bound.serve(slot).await;
                 drop(tell);
+                tasks.spawn("http-closing", closing.turn_away(tasks.clone()));
             });
         }
         At::Stdio => {

@@ -14,10 +14,13 @@ mod server;
 mod tools;
 mod update;
 mod validate;
+mod warden;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::app;
 
 /// A gateway between AI clients and MCP servers that anyone can extend with WebAssembly components.
 #[derive(Debug, Parser)]
@@ -53,6 +56,9 @@ enum Command {
     /// A small MCP server over stdio, for the demo catalog.
     #[command(hide = true)]
     DemoServer(demo::DemoServer),
+    /// What is left of a gateway that is killed.
+    #[command(name = app::WARDEN, hide = true)]
+    Warden(warden::Warden),
 }
 
 /// How a subcommand ended, when not well.
@@ -84,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Update(update) => update.run(),
         Command::Audit(audit) => audit.run(),
         Command::DemoServer(demo) => demo.run(),
+        Command::Warden(warden) => warden.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

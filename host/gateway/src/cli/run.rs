@@ -67,7 +67,8 @@ impl Run {
         let Read { config, seen } = request.read();
         let config = config.map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))?;
         let access = access(config.listen.allow_unauthenticated, &config.environment)?;
-        let done = app::block_on(app::run(Asked { request, config, seen, watch: self.watch }, access));
+        let asked = Asked { request, config, seen, watch: self.watch };
+        let done = app::block_on(app::run(asked, access));
         done.map_err(|error| Failed::Work(error.to_string()))?
             .map_err(|error| Failed::Usage(error.to_string()))
     }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::stream::{self, BoxStream, SelectAll};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
 use wasmgate_core::jsonrpc::write_notification;
 use wasmgate_core::mcp::method;
 
@@ -23,13 +24,19 @@ pub(super) struct Duplex {
     ready: VecDeque<Vec<u8>>,
     changes: BoxStream<'static, Vec<u8>>,
     steps: Option<mpsc::Receiver<Step>>,
+    stopping: CancellationToken,
 }
 
 impl Duplex {
     /// `changes` are the list changes for this client, `steps` what its messages come to when another task reads them.
-    pub(super) fn new(changes: BoxStream<'static, Vec<u8>>, steps: Option<mpsc::Receiver<Step>>) -> Self {
+    /// What listens is answered once `stopping` is.
+    pub(super) fn new(
+        changes: BoxStream<'static, Vec<u8>>,
+        steps: Option<mpsc::Receiver<Step>>,
+        stopping: CancellationToken,
+    ) -> Self {
         let (calls, listening) = (SelectAll::new(), SelectAll::new());
-        Self { calls, listening, ready: VecDeque::new(), changes, steps }
+        Self { calls, listening, ready: VecDeque::new(), changes, steps, stopping }
     }
 
     /// Takes what a message came to.
@@ -39,8 +46,23 @@ impl Duplex {
             Step::Reply(Reply { message, .. }) => self.ready.extend(message),
             Step::Call(calling) => self.calls.push(calling.boxed()),
             Step::Batch(batch) => self.calls.push(batch.boxed()),
-            Step::Listen(listen) => self.listening.push(listen.parts()),
+            Step::Listen(listen) => {
+                let stopping = self.stopping.clone().cancelled_owned();
+                self.listening.push(listen.until(stopping).boxed());
+            }
         }
+    }
+
+    /// All messages until the process stops, and then those that are owed.
+    pub(super) fn drained(self) -> impl Stream<Item = Vec<u8>> + Send {
+        stream::unfold(self, |mut duplex| async move {
+            let stopping = duplex.stopping.clone();
+            let message = match stopping.run_until_cancelled(duplex.next()).await {
+                Some(message) => message,
+                None => duplex.next_owed().await,
+            };
+            message.map(|message| (message, duplex))
+        })
     }
 
     /// The next message that is owed: None once nothing is left to be sent and nothing is being worked on.
@@ -202,7 +224,7 @@ mod tests {
     fn answers_come_in_order_and_changes_between_them() {
         let changes = stream::iter([b"changed".to_vec()]).chain(stream::pending()).boxed();
         let (steps, receiver) = mpsc::channel(4);
-        let mut duplex = Duplex::new(changes, Some(receiver));
+        let mut duplex = Duplex::new(changes, Some(receiver), CancellationToken::new());
         duplex.push(Step::Nothing);
         duplex.push(Step::Reply(Reply::message(b"one".to_vec())));
         duplex.push(Step::Reply(Reply::silence()));

@@ -130,7 +130,7 @@ impl Posted<'_> {
         {
             Ok(session) => (Arc::clone(&session), Some(session)),
             Err(Refusal::NoSession) if legacy_http::is_served_alone(&message) => {
-                (legacy_http::alone(self.front, &self.caller, self.head), None)
+                (legacy_http::alone(&self.caller, self.head), None)
             }
             Err(refusal) => return refuse(Wire::Legacy, message.id(), &refusal),
         };

@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use wasmgate_core::name::ServerName;
 
 use super::auth::Authority;
@@ -92,16 +93,48 @@ impl Bound {
         self.address
     }
 
-    /// Serves until the process stops: no new connections then, and open ones end with their running requests.
-    pub async fn serve(self, slot: Slot) {
-        let front = Arc::new(Front::new(self.address, self.settings, slot, self.tasks));
+    /// Serves until the process stops: open connections end with their running requests then. Whoever comes later is for
+    /// what this returns.
+    pub async fn serve(self, slot: Slot) -> Closing {
+        let Self { listener, address, settings, tasks } = self;
+        let front = Arc::new(Front::new(address, settings, slot, tasks));
         front.tasks.spawn("session-sweeper", sweep(Arc::clone(&front)));
         let seats = Seats::new(front.limits.connections, front.limits.connections_per_address);
+        let closing = Closing { listener, front, seats };
+        let tasks = closing.front.tasks.clone();
+        closing.accept(&tasks, Keep::Alive).await;
+        closing
+    }
+}
+
+/// A front whose time is over while its running requests go on.
+pub struct Closing {
+    listener: TcpListener,
+    front: Arc<Front>,
+    seats: Arc<Seats>,
+}
+
+/// Whether a connection may bring another request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Alive,
+    One,
+}
+
+impl Closing {
+    /// Tells whoever comes now how things stand, one request a connection, until `tasks` are told to stop: that the gateway
+    /// lives and is not ready; and lets running requests be cancelled and what they ask be answered. What is new is refused
+    /// by the gateway.
+    pub async fn turn_away(self, tasks: Tasks) {
+        self.accept(&tasks, Keep::One).await;
+    }
+
+    async fn accept(&self, tasks: &Tasks, keep: Keep) {
         let mut told = None;
-        let stopping = front.tasks.stopping();
+        let stopping = tasks.stopping();
         loop {
             let accepted = async {
-                seats.room().await;
+                self.seats.room().await;
                 self.listener.accept().await
             };
             let accepted = tokio::select! {
@@ -114,9 +147,10 @@ impl Bound {
                     let _ = stream.set_nodelay(true);
                     tokio::select! {
                         () = stopping.cancelled() => return,
-                        seat = seat(&seats, from.ip(), &mut told) => {
+                        seat = seat(&self.seats, from.ip(), &mut told) => {
                             let Some(seat) = seat else { continue };
-                            front.tasks.spawn("connection", connection(Arc::clone(&front), stream, seat));
+                            let life = Life { keep, stopping: tasks.stopping() };
+                            tasks.spawn("connection", connection(Arc::clone(&self.front), stream, seat, life));
                         }
                     }
                 }
@@ -205,7 +239,7 @@ impl Front {
         Self {
             site: if token.is_none() { site.open() } else { site },
             authority: Authority::new(token),
-            sessions: Sessions::new(limits.clone(), tasks.stopping()),
+            sessions: Sessions::new(limits.clone()),
             limits,
             slot,
             tasks,
@@ -282,7 +316,13 @@ impl Front {
     }
 }
 
-async fn connection<T>(front: Arc<Front>, stream: T, seat: Seat)
+/// How long a connection lasts.
+struct Life {
+    keep: Keep,
+    stopping: CancellationToken,
+}
+
+async fn connection<T>(front: Arc<Front>, stream: T, seat: Seat, life: Life)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -295,15 +335,15 @@ where
     let mut server = http1::Builder::new();
     server
         .timer(TokioTimer::new())
+        .keep_alive(life.keep == Keep::Alive)
         .header_read_timeout(front.limits.header_time)
         .max_header_size(front.limits.headers)
         .max_buf_size(BUFFER);
     let mut serving = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
-    let stopping = front.tasks.stopping();
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = peer.seat.lost() => return tracing::debug!("a connection that asked nothing made room"),
-        () = stopping.cancelled() => {
+        () = life.stopping.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use http::request::Parts;
 use http::{Response, StatusCode};
+use tokio_util::sync::CancellationToken;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::Message;
 use wasmgate_core::mcp::{LEGACY, V2025_03_26, method};
@@ -94,15 +95,14 @@ pub(super) fn is_served_alone(message: &Message) -> bool {
 
 /// A session of one request, for clients that never opened one: of the version they name, and they can be asked
 /// nothing. Nobody else hears of it.
-pub(super) fn alone(front: &Front, caller: &Caller, head: &Parts) -> Arc<Session> {
+pub(super) fn alone(caller: &Caller, head: &Parts) -> Arc<Session> {
     let version = match McpHeaders::of(&head.headers).version {
         Field::One(version) => LEGACY.iter().find(|known| **known == version).copied(),
         Field::Absent | Field::Unusable => None,
     };
     let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
     let agreed = Agreed { version: version.unwrap_or(V2025_03_26), client: Arc::new(client) };
-    let ended = front.tasks.stopping().child_token();
-    let session = Session::new(next_id(), caller.clone(), Instant::now(), ended).passing();
+    let session = Session::new(next_id(), caller.clone(), Instant::now(), CancellationToken::new()).passing();
     // It is new: nothing was agreed before.
     let _ = session.agree(agreed, Revisions::default());
     Arc::new(session)

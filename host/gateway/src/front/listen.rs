@@ -72,11 +72,6 @@ impl Listen {
         Self { id, parts }
     }
 
-    /// Its messages, without an end.
-    pub(super) fn parts(self) -> BoxStream<'static, Part> {
-        self.parts
-    }
-
     /// Its messages, and its answer once `stopping` is.
     pub(super) fn until(
         self,

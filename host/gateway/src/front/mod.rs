@@ -51,7 +51,7 @@ use tokio::sync::watch;
 use crate::gateway::{CallError, Gateway};
 
 pub use door::{Door, Knock};
-pub use http::{BindError, Bound, bind};
+pub use http::{BindError, Bound, Closing, bind};
 pub use render::in_words;
 pub use settings::{Limits, Settings};
 

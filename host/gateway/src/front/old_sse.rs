@@ -46,7 +46,8 @@ pub(super) async fn open(front: &Arc<Front>, caller: Caller, head: &Parts) -> Re
     let mut opening = Vec::new();
     sse::push(&mut opening, "endpoint", format!("/messages?sessionId={}", session.id).as_bytes());
     let changes = announcements(&gateway, Arc::clone(session), || true);
-    let messages = Duplex::new(changes, Some(steps)).take_until(session.ended.clone().cancelled_owned());
+    let duplex = Duplex::new(changes, Some(steps), front.tasks.stopping());
+    let messages = Box::pin(duplex.drained()).take_until(session.ended.clone().cancelled_owned());
     respond::stream(opened.around(messages).boxed(), opening)
 }
 

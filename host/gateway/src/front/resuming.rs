@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::{Stream, StreamExt as _};
 use http::Response;
 use http::request::Parts;
+use tokio_util::sync::CancellationToken;
 use wasmgate_core::mcp::V2025_11_25;
 
 use super::body::Body;
@@ -97,13 +98,20 @@ pub(super) fn news(
 ) -> Result<Response<Body>, Refusal> {
     let opened = session.replay.news(most, is_primed(session));
     let (recording, reader) = opened.ok_or(Refusal::Limit("open streams"))?;
-    tasks.spawn("legacy-news", tell(Arc::clone(gateway), Arc::clone(session), recording));
+    let (gateway, session) = (Arc::clone(gateway), Arc::clone(session));
+    tasks.spawn("legacy-news", tell(gateway, session, recording, tasks.stopping()));
     Ok(respond::events(reader.events(), sse::COMMENT.to_vec()))
 }
 
 /// Tells news as long as they are read, and records them for a while when they are not: changed resources as they come,
-/// changed lists once the client is back, when it is told what has changed altogether.
-async fn tell(gateway: Arc<Gateway>, session: Arc<Session>, recording: Recording) {
+/// changed lists once the client is back, when it is told what has changed altogether. Ends with the process, which owes
+/// nobody news.
+async fn tell(
+    gateway: Arc<Gateway>,
+    session: Arc<Session>,
+    recording: Recording,
+    stopping: CancellationToken,
+) {
     let hears = || {
         let recording = recording.clone();
         move || recording.is_chosen()
@@ -116,6 +124,7 @@ async fn tell(gateway: Arc<Gateway>, session: Arc<Session>, recording: Recording
         let message = tokio::select! {
             biased;
             () = ended.cancelled() => break,
+            () = stopping.cancelled() => break,
             () = recording.turned(standing) => {
                 left = tokio::time::Instant::now();
                 continue;

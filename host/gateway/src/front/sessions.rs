@@ -32,7 +32,6 @@ pub(super) struct Sessions {
     /// When room was last made.
     pressed: Mutex<Option<Instant>>,
     limits: Limits,
-    stopping: CancellationToken,
     /// What their streams keep.
     budget: Arc<Budget>,
 }
@@ -76,15 +75,14 @@ pub(super) struct Visit<'a> {
 }
 
 impl Sessions {
-    /// Sessions that end with `stopping` at the latest.
-    pub(super) fn new(limits: Limits, stopping: CancellationToken) -> Self {
+    /// No sessions yet.
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             shards: Default::default(),
             counts: Mutex::default(),
             ended: Mutex::default(),
             pressed: Mutex::default(),
             limits,
-            stopping,
             budget: Arc::default(),
         }
     }
@@ -227,7 +225,7 @@ impl Sessions {
     }
 
     fn session(&self, id: Arc<str>, caller: Caller, now: Instant) -> Session {
-        Session::new(id, caller, now, self.stopping.child_token()).sharing(&self.budget)
+        Session::new(id, caller, now, CancellationToken::new()).sharing(&self.budget)
     }
 
     fn count(&self, principal: &Arc<str>, now: Instant) -> Result<(), Refusal> {

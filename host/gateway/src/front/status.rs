@@ -26,12 +26,18 @@ struct Ready {
 /// Whether the gateway can serve: it is loaded, and every required server is ready.
 pub(super) fn ready(slot: &Slot) -> (StatusCode, Vec<u8>) {
     let gateway = slot.borrow().clone();
+    let draining = gateway.as_ref().is_some_and(|it| it.is_draining());
     let (states, config) = (gateway.as_ref().map(|it| it.states()), gateway.map(|it| it.config()));
-    readiness(states, config)
+    readiness(states, config, draining)
 }
 
-fn readiness(states: Option<Vec<ServerState>>, config: Option<Arc<ConfigState>>) -> (StatusCode, Vec<u8>) {
+fn readiness(
+    states: Option<Vec<ServerState>>,
+    config: Option<Arc<ConfigState>>,
+    draining: bool,
+) -> (StatusCode, Vec<u8>) {
     let reason = match &states {
+        _ if draining => Some("draining"),
         None => Some("the configuration is loading"),
         Some(states) if states.iter().any(|state| state.required && state.state != "ready") => {
             Some("a required server is not ready")
@@ -56,7 +62,7 @@ mod tests {
 
     #[track_caller]
     fn check(states: Option<Vec<ServerState>>, expected: Expect) {
-        let (status, body) = readiness(states, None);
+        let (status, body) = readiness(states, None, false);
         expected.assert_eq(&format!("{} {}", status.as_u16(), String::from_utf8(body).unwrap()));
     }
 
@@ -67,11 +73,21 @@ mod tests {
             error: Some("wasmgate.yaml:1:1: unknown key `x`".into()),
             since: "2026-11-21T12:00:00Z".into(),
         };
-        let (status, body) = readiness(Some(vec![]), Some(Arc::new(config)));
+        let (status, body) = readiness(Some(vec![]), Some(Arc::new(config)), false);
         expect![[
             r#"200 {"ready":true,"config":{"state":"rejected","error":"wasmgate.yaml:1:1: unknown key `x`","since":"2026-11-21T12:00:00Z"},"servers":[]}"#
         ]]
         .assert_eq(&format!("{} {}", status.as_u16(), String::from_utf8(body).unwrap()));
+    }
+
+    #[test]
+    fn a_gateway_that_stops_is_not_ready() {
+        let (status, body) = readiness(Some(vec![]), None, true);
+        expect![[r#"503 {"ready":false,"reason":"draining","servers":[]}"#]].assert_eq(&format!(
+            "{} {}",
+            status.as_u16(),
+            String::from_utf8(body).unwrap()
+        ));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio_util::sync::CancellationToken;
 use wasmgate_core::jsonrpc::{Id, Message, ReadError, peek_id, read};
 
 use super::batch::{self, Manner};
@@ -23,7 +24,7 @@ use crate::gateway::{Gateway, View};
 use crate::shutdown::Tasks;
 
 /// Serves one client until its input ends, its output breaks or the process stops. What was asked before the end of the
-/// input is answered, within a few seconds.
+/// input is answered, within a few seconds; when the process stops, what was asked before is answered to the end.
 pub async fn serve<R, W>(slot: Slot, (input, mut output): (R, W), limits: Limits, tasks: Tasks)
 where
     R: AsyncRead + Unpin,
@@ -32,16 +33,12 @@ where
     let stopping = tasks.stopping();
     let Some(gateway) = loaded(slot, &tasks).await else { return };
     let caller = Caller { principal: "local".into(), view: View::All };
-    let session = Arc::new(Session::new("stdio".into(), caller, Instant::now(), stopping.child_token()));
+    let session = Arc::new(Session::new("stdio".into(), caller, Instant::now(), CancellationToken::new()));
     let changes = announcements(&gateway, Arc::clone(&session), || true);
     let mut lines = Lines::new(BufReader::with_capacity(READ, input), limits.line);
-    let mut duplex = Duplex::new(changes, None);
-    let pipe = Pipe { gateway, session, limits };
-    let talk = pipe.talk(&mut lines, &mut output, &mut duplex);
-    let outcome = tokio::select! {
-        () = stopping.cancelled() => Ok(()),
-        outcome = talk => outcome,
-    };
+    let mut duplex = Duplex::new(changes, None, stopping.clone());
+    let pipe = Pipe { gateway, session, limits, stopping };
+    let outcome = pipe.talk(&mut lines, &mut output, &mut duplex).await;
     pipe.session.end();
     match outcome {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => tracing::debug!("the client is gone"),
@@ -63,6 +60,7 @@ struct Pipe {
     gateway: Arc<Gateway>,
     session: Arc<Session>,
     limits: Limits,
+    stopping: CancellationToken,
 }
 
 impl Pipe {
@@ -84,6 +82,7 @@ impl Pipe {
                     Some(line) => duplex.push(self.receive(line)),
                     None => break,
                 },
+                () = self.stopping.cancelled() => return self.drain(lines, output, duplex).await,
             }
         }
         // What a server asks now, nobody answers.
@@ -95,6 +94,36 @@ impl Pipe {
             Ok(())
         };
         tokio::time::timeout(LAST_WORDS, rest).await.unwrap_or(Ok(()))
+    }
+
+    /// Answers what is still owed. Answers of the client and what it cancels are heard meanwhile.
+    async fn drain<R, W>(
+        &self,
+        lines: &mut Lines<BufReader<R>>,
+        output: &mut W,
+        duplex: &mut Duplex,
+    ) -> io::Result<()>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let mut hears = true;
+        loop {
+            tokio::select! {
+                biased;
+                message = duplex.next_owed() => match message {
+                    Some(message) => write(output, message).await?,
+                    None => return Ok(()),
+                },
+                line = lines.next(), if hears && !self.session.is_opening() => match line? {
+                    Some(line) => duplex.push(self.receive(line)),
+                    None => {
+                        self.session.hear_no_more();
+                        hears = false;
+                    }
+                },
+            }
+        }
     }
 
     fn receive(&self, line: Line) -> Step {

@@ -26,6 +26,7 @@ impl Gateway {
         mut request: Request,
         word: impl FnOnce(&Json, &Offering) -> Result<Json, CallError> + Send,
     ) -> Result<Greeting, CallError> {
+        self.takes(&request)?;
         let now = self.current.load_full();
         let offering = self.offering(&request.view);
         let offering = offering.ok_or(CallError::NotServing("not serving that server"))?;

@@ -6,6 +6,7 @@
 mod asked; // public name -> server and its own name
 mod audited; // requests in the audit log
 mod call; // the life of a call
+mod drain; // the end of service
 mod error;
 mod events; // progress and log messages of a call
 pub mod extensions; // which ones are carried
@@ -27,6 +28,7 @@ mod subscriptions; // resources/subscribe
 mod tasks; // calls that go on after they are answered
 mod words; // ids and URIs as clients know them
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -137,6 +139,8 @@ pub struct Gateway {
     refreshed: watch::Sender<()>,
     started: Instant,
     config: ArcSwap<ConfigState>,
+    /// Whether nothing new is begun.
+    draining: AtomicBool,
 }
 
 impl Gateway {
@@ -163,6 +167,7 @@ impl Gateway {
             refreshed: watch::Sender::new(()),
             started: Instant::now(),
             config: ArcSwap::from_pointee(ConfigState::current()),
+            draining: AtomicBool::new(false),
         });
         tasks.spawn("gateway-refresh", refresh::keep_fresh(Arc::clone(&gateway), tasks.stopping()));
         gateway
@@ -197,6 +202,7 @@ impl Gateway {
     }
 
     async fn answer(&self, request: Request, noted: &mut Noted) -> Result<Json, CallError> {
+        self.takes(&request)?;
         match &*request.method {
             method::TOOLS_LIST => self.list(request, Kind::Tools).await,
             method::PROMPTS_LIST => self.list(request, Kind::Prompts).await,

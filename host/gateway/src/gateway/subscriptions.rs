@@ -129,6 +129,7 @@ impl Gateway {
     /// # Errors
     /// [`CallError`] when an interceptor objects, or answers what cannot be answered.
     pub async fn listen(&self, request: &Request) -> Result<Json, CallError> {
+        self.takes(request)?;
         let now = self.current.load_full();
         now.index(&request.view).ok_or(CallError::NotServing("not serving that server"))?;
         let params = request.params.clone().unwrap_or_else(Json::empty_object);

@@ -1,4 +1,4 @@
-//! Who started a container, written into its labels, and whether that gateway still lives.
+//! Who started a container or a process, written into its labels or its environment, and whether that gateway still lives.
 
 use std::collections::HashMap;
 use std::fs;
@@ -62,6 +62,24 @@ impl Identity {
             (STARTED, self.started.to_string()),
         ];
         labels.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// What every process carries that this gateway starts: the labels that tell who did, in one line. `server` tells
+    /// those of one server apart from all others.
+    pub(super) fn mark(&self, server: u64) -> String {
+        let Self { boot, host, space, pid, started, .. } = self;
+        format!("{boot} {server} {pid} {started} {host} {space}")
+    }
+
+    /// Judges a process by its mark, as [`Self::judge`] does a container.
+    pub(super) fn judge_mark(&self, mark: &str, start_of: impl Fn(u32) -> Option<u64>) -> Ownership {
+        let mut words = mark.splitn(6, ' ');
+        let mut next = || words.next().unwrap_or_default().to_owned();
+        let (boot, _server, pid, started, host, space) = (next(), next(), next(), next(), next(), next());
+        let labels = [(BOOT, boot), (PID, pid), (STARTED, started), (HOST, host), (SPACE, space)];
+        let labels: HashMap<_, _> = labels.map(|(name, value)| (name.to_owned(), value)).into();
+        let marked = labels.into_iter().chain([(MARK.to_owned(), "true".to_owned())]).collect();
+        self.judge(&marked, true, start_of)
     }
 
     /// Judges a container by its labels. `running` is whether the container runs; `start_of` tells when a process
@@ -161,6 +179,23 @@ mod tests {
         check(&[(SPACE, "kernel-0 pid:[1]")], true, None, Others);
         check(&[(PID, "")], false, None, Others);
         check(&[(STARTED, "x")], false, None, Others);
+    }
+
+    #[test]
+    fn a_mark_is_judged_like_labels() {
+        let theirs = identity("theirs", 7).mark(3);
+        assert_eq!(theirs, "theirs 3 7 100 vm kernel-1 pid:[1]");
+        let judge = |mark: &str, now: Option<u64>| {
+            identity("ours", 8).judge_mark(mark, |pid| now.filter(|_| pid == 7))
+        };
+        assert_eq!(judge(&theirs, Some(100)), Ownership::Others);
+        assert_eq!(judge(&theirs, Some(101)), Ownership::Orphan);
+        assert_eq!(judge(&theirs, None), Ownership::Orphan);
+        assert_eq!(judge(&identity("ours", 8).mark(0), None), Ownership::Ours);
+        assert_eq!(judge(&theirs.replace("pid:[1]", "pid:[2]"), None), Ownership::Others);
+        assert_eq!(judge(&theirs.replace("vm", "elsewhere"), None), Ownership::Others);
+        assert_eq!(judge("something else", None), Ownership::Others);
+        assert_eq!(judge("", None), Ownership::Others);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! its creation to its removal. Remotes are not started and never come here.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,6 +17,7 @@ use crate::shutdown::Tasks;
 mod binds; // which host paths a container may see
 mod container; // bollard
 mod error;
+mod family; // which processes are a server's
 mod guard; // which images may be run
 mod identity; // whose containers are whose
 mod instance; // what the user holds, what the owner holds
@@ -23,15 +25,17 @@ mod login; // who pulls images
 mod process; // tokio
 mod stderr;
 mod stdin;
+mod warden; // what is left when the gateway is killed
 
 pub use binds::BindPolicy;
 pub use error::{LaunchError, PullFault};
 pub use guard::{Admission, Admitted, AnyImage, Candidate, ImageGuard};
 pub use instance::{Exit, Instance};
 pub use login::{Account, Finding, ImageLogin, ImageLogins};
+pub use warden::{ARGUMENT as WARDEN, keep};
 
 use container::Containers;
-use process::BaseEnv;
+use process::Processes;
 
 /// Bytes from a server.
 pub type Output = Box<dyn AsyncRead + Send + Unpin>;
@@ -82,6 +86,9 @@ pub struct LaunchSettings {
     pub egress: Egress,
     /// The gateway's own environment. Only `PATH`, `HOME`, `LANG` and `TMPDIR` are ever used or handed to a process.
     pub environment: Vec<(OsString, OsString)>,
+    /// The program that, run with [`WARDEN`] and a name, ends in [`keep`]: it ends the processes of a gateway that is
+    /// killed. Without it they are left to the next start.
+    pub warden: Option<PathBuf>,
 }
 
 /// What a container may use when its entry does not say.
@@ -105,16 +112,14 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct Launcher {
     containers: Containers,
-    environment: Arc<BaseEnv>,
-    tasks: Tasks,
+    processes: Arc<Processes>,
 }
 
 impl Launcher {
     /// Takes the settings; never fails and never touches the container engine.
     pub fn new(settings: LaunchSettings, tasks: Tasks) -> Self {
-        let environment = settings.environment.clone();
-        let containers = Containers::new(settings, tasks.clone());
-        Self { containers, environment: Arc::new(BaseEnv::of(environment)), tasks }
+        let processes = Arc::new(Processes::new(&settings, tasks.clone()));
+        Self { containers: Containers::new(settings, tasks), processes }
     }
 
     /// Starts a container or process (never a remote). `progress` is called as the start advances. Dropping the
@@ -130,7 +135,7 @@ impl Launcher {
         match &server.launch {
             Launch::Process(process) => {
                 progress(Progress::Starting);
-                process::start(&server.name, process, &self.environment, &self.tasks)
+                self.processes.start(&server.name, process)
             }
             Launch::Container(container) => self.containers.start(server, container, progress).await,
             Launch::Remote(_) | Launch::Tools(_) => Err(LaunchError::NotStartable),
@@ -156,12 +161,19 @@ impl Launcher {
         self.containers.sweep().await
     }
 
+    /// Ends the processes that dead gateways of this machine left, and says how many. Only what carries the mark of a gateway
+    /// that is certainly dead is touched.
+    pub async fn sweep_processes(&self) -> usize {
+        self.processes.sweep().await
+    }
+
     /// Removes every container this launcher has started and that is still there, and says how many there were. The
     /// last step of the drain; asks nothing of an engine that was never needed.
     ///
     /// # Errors
     /// When the engine does not answer any more.
     pub async fn stop_all(&self) -> Result<usize, LaunchError> {
+        self.processes.close().await;
         self.containers.remove_own().await
     }
 }

@@ -1,11 +1,14 @@
-//! Servers that are child processes: a clean environment, an own process group, nothing left behind.
+//! Servers that are child processes: a clean environment, an own process group, nothing left behind: neither when they end,
+//! nor when the gateway is killed (`warden`), nor when both are (the sweep of the next start).
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
@@ -15,10 +18,13 @@ use tokio::time::{Instant, sleep, timeout};
 use wasmgate_core::catalog::{Argument, Process};
 use wasmgate_core::name::ServerName;
 
-use super::instance::Owner;
+use super::family::{self, Member};
+use super::identity::{Identity, Ownership, started};
+use super::instance::{ABANDONED_GRACE, Owner};
 use super::stderr::Stderr;
 use super::stdin::{self, Closer};
-use super::{Channel, Exit, Instance, LaunchError};
+use super::warden::{Warden, Watched};
+use super::{Channel, Exit, Instance, LaunchError, LaunchSettings};
 use crate::shutdown::Tasks;
 
 /// The part of the gateway's environment that processes see.
@@ -36,31 +42,64 @@ impl BaseEnv {
     }
 }
 
-/// Starts a process and the task that owns it.
-pub(super) fn start(
-    name: &ServerName,
-    process: &Process,
-    base: &BaseEnv,
-    tasks: &Tasks,
-) -> Result<Instance, LaunchError> {
-    let mut child = command(process, base)?
-        .spawn()
-        .map_err(|cause| LaunchError::Spawn { program: process.program.clone(), cause })?;
-    let lost = || LaunchError::Spawn {
-        program: process.program.clone(),
-        cause: std::io::ErrorKind::BrokenPipe.into(),
-    };
-    let (input, output) = child.stdin.take().zip(child.stdout.take()).ok_or_else(lost)?;
-    let said = child.stderr.take().ok_or_else(lost)?;
-    let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).ok_or_else(lost)?;
+/// Starts processes, and knows its own.
+pub(super) struct Processes {
+    base: BaseEnv,
+    identity: Identity,
+    warden: Warden,
+    /// How many were started.
+    count: AtomicU64,
+    tasks: Tasks,
+}
 
-    let stderr = Stderr::new(name, &process.env, &process.args);
-    let (input, stdin) = stdin::closable(Box::new(input), tasks);
-    let channel = Channel::Stdio { input: Box::new(input), output: Box::new(output) };
-    let (instance, owner) = Instance::pair(channel, tasks);
-    let own = Own { child, group, stdin };
-    tasks.spawn("server process", own.run(owner, stderr, said));
-    Ok(instance)
+impl Processes {
+    /// Takes the settings; starts nothing.
+    pub(super) fn new(settings: &LaunchSettings, tasks: Tasks) -> Self {
+        let identity = Identity::of(&settings.gateway);
+        let warden = Warden::new(settings.warden.clone(), identity.boot());
+        let base = BaseEnv::of(settings.environment.iter().cloned());
+        Self { base, identity, warden, count: AtomicU64::new(0), tasks }
+    }
+
+    /// Starts a process and the task that owns it.
+    pub(super) fn start(&self, name: &ServerName, process: &Process) -> Result<Instance, LaunchError> {
+        let mut command = command(process, &self.base)?;
+        let mark = self.identity.mark(self.count.fetch_add(1, Ordering::Relaxed));
+        // Last, so that no entry can pretend to be somebody else's.
+        command.env(family::VARIABLE, &mark);
+        self.warden.call(&self.tasks);
+        let failed = |cause| LaunchError::Spawn { program: process.program.clone(), cause };
+        let mut child = command.spawn().map_err(failed)?;
+        let lost = || failed(std::io::ErrorKind::BrokenPipe.into());
+        let (input, output) = child.stdin.take().zip(child.stdout.take()).ok_or_else(lost)?;
+        let said = child.stderr.take().ok_or_else(lost)?;
+        let id = child.id().ok_or_else(lost)?;
+        let group = Pid::from_raw(id.cast_signed()).ok_or_else(lost)?;
+        let strays = Strays { mark, child: id, since: started(id).unwrap_or_default() };
+
+        let stderr = Stderr::new(name, &process.env, &process.args);
+        let (input, stdin) = stdin::closable(Box::new(input), &self.tasks);
+        let channel = Channel::Stdio { input: Box::new(input), output: Box::new(output) };
+        let (instance, owner) = Instance::pair(channel, &self.tasks);
+        let own = Own { child, group, stdin, strays, _watched: self.warden.watch(id) };
+        self.tasks.spawn("server process", own.run(owner, stderr, said));
+        Ok(instance)
+    }
+
+    /// Ends the processes that dead gateways of this machine left, and says how many.
+    pub(super) async fn sweep(&self) -> usize {
+        let identity = self.identity.clone();
+        let swept = tokio::task::spawn_blocking(move || {
+            let is_orphan = |mark: &str| identity.judge_mark(mark, started) == Ownership::Orphan;
+            family::end(|| family::marked(0, is_orphan), ABANDONED_GRACE)
+        });
+        swept.await.unwrap_or_default()
+    }
+
+    /// The last step of the drain.
+    pub(super) async fn close(&self) {
+        self.warden.dismiss().await;
+    }
 }
 
 /// What to run, and with which environment.
@@ -106,11 +145,45 @@ struct Own {
     child: Child,
     group: Pid,
     stdin: Closer,
+    strays: Strays,
+    _watched: Watched,
+}
+
+/// What a child started and its group does not have any more.
+struct Strays {
+    mark: String,
+    child: u32,
+    /// When the child started: nothing of it is older.
+    since: u64,
+}
+
+impl Strays {
+    /// The family of the child as long as it lives: those without the mark are known by nothing else.
+    async fn family(&self) -> BTreeSet<Member> {
+        let child = self.child;
+        tokio::task::spawn_blocking(move || family::descendants(child)).await.unwrap_or_default()
+    }
+
+    /// Ends what is left of `family` and all that carries the mark.
+    async fn end(self, family: BTreeSet<Member>, grace: Duration) {
+        let ended = tokio::task::spawn_blocking(move || {
+            let find = || {
+                let alive = family.iter().filter(|member| member.is_alive()).cloned();
+                alive.chain(family::marked(self.since, |mark| mark == self.mark)).collect()
+            };
+            family::end(find, grace)
+        });
+        match ended.await {
+            Ok(0) | Err(_) => {}
+            Ok(ended) => tracing::debug!(ended, "processes that a server had left behind were ended"),
+        }
+    }
 }
 
 impl Own {
     /// Lives as long as the child: reports its end, and ends it when asked.
     async fn run(mut self, mut owner: Owner, stderr: Stderr, said: tokio::process::ChildStderr) {
+        let mut asked = None;
         let status = {
             let drain = stderr.clone().drain(said);
             tokio::pin!(drain);
@@ -118,7 +191,10 @@ impl Own {
             let status = loop {
                 tokio::select! {
                     status = self.child.wait() => break status.ok(),
-                    grace = owner.asked_to_stop() => break self.stop(grace, drain.as_mut(), &mut drained).await,
+                    grace = owner.asked_to_stop() => {
+                        asked = Some((grace, self.strays.family().await));
+                        break self.stop(grace, drain.as_mut(), &mut drained).await;
+                    }
                     () = drain.as_mut(), if !drained => drained = true,
                 }
             };
@@ -130,7 +206,15 @@ impl Own {
             }
             status
         };
-        owner.ended(exit(status, stderr.tail()));
+        let exit = exit(status, stderr.tail());
+        if let Some((grace, family)) = asked {
+            self.strays.end(family, grace).await;
+            owner.ended(exit);
+        } else {
+            // Its calls fail now; tidying up can wait.
+            owner.ended(exit);
+            self.strays.end(BTreeSet::new(), ABANDONED_GRACE).await;
+        }
     }
 
     /// Closes stdin, then signals, each with its grace. `drain` goes on meanwhile, or a child that still writes would

@@ -60,6 +60,11 @@ fn alone() -> Seat {
     }
 }
 
+/// As long as the front's.
+fn life(front: &Front) -> Life {
+    Life { keep: Keep::Alive, stopping: front.tasks.stopping() }
+}
+
 /// Sends the bytes on a connection of its own and returns all that comes back until its end.
 async fn exchange(front: &Arc<Front>, request: &[u8]) -> String {
     let (mut near, far) = tokio::io::duplex(1 << 20);
@@ -68,7 +73,7 @@ async fn exchange(front: &Arc<Front>, request: &[u8]) -> String {
         near.write_all(request).await.unwrap();
         near.read_to_string(&mut answer).await.unwrap();
     };
-    tokio::join!(connection(Arc::clone(front), far, alone()), talk);
+    tokio::join!(connection(Arc::clone(front), far, alone(), life(front)), talk);
     answer
 }
 
@@ -263,7 +268,7 @@ async fn the_old_transport_answers_on_its_stream_and_ends_with_it() {
     let front = front(crate::front::tests::slot(&tasks), &tasks);
     let (near, far) = tokio::io::duplex(1 << 20);
     let (over, is_over) = tokio::sync::oneshot::channel();
-    let serving = connection(Arc::clone(&front), far, alone());
+    let serving = connection(Arc::clone(&front), far, alone(), life(&front));
     tasks.spawn("connection", async move {
         serving.await;
         over.send(()).unwrap();

@@ -11,7 +11,7 @@ use crate::gateway::View;
 fn sessions(most: usize, each: usize) -> Sessions {
     let idle = Duration::from_secs(300);
     let limits = Limits { sessions: most, sessions_per_principal: each, idle, ..Limits::default() };
-    Sessions::new(limits, CancellationToken::new())
+    Sessions::new(limits)
 }
 
 fn open(sessions: &Sessions, principal: &str, now: Instant) -> Result<Arc<Session>, Refusal> {

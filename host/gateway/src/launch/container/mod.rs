@@ -58,7 +58,7 @@ pub(super) struct Containers {
 impl Containers {
     /// Takes the settings; touches no engine.
     pub(super) fn new(settings: LaunchSettings, tasks: Tasks) -> Self {
-        let LaunchSettings { gateway, docker_host, binds, limits, logins, egress, environment: _ } = settings;
+        let LaunchSettings { gateway, docker_host, binds, limits, logins, egress, .. } = settings;
         let engine = Engine::new(docker_host);
         let images = Images::new(engine.clone(), logins, tasks.clone());
         let identity = Arc::new(Identity::of(&gateway));

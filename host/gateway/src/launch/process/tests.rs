@@ -18,14 +18,15 @@ fn process(script: &str) -> Process {
     }
 }
 
-fn base() -> BaseEnv {
+fn processes(tasks: &Tasks) -> Processes {
     let all =
         [("PATH", "/usr/bin:/bin"), ("HOME", "/nowhere"), ("LANG", "C"), ("AWS_SECRET_ACCESS_KEY", "leaked")];
-    BaseEnv::of(all.map(|(name, value)| (name.into(), value.into())))
+    let environment = all.map(|(name, value)| (name.into(), value.into())).into();
+    Processes::new(&LaunchSettings { environment, ..LaunchSettings::default() }, tasks.clone())
 }
 
 fn start(process: &Process, tasks: &Tasks) -> Result<Instance, LaunchError> {
-    super::start(&ServerName::new("s").unwrap(), process, &base(), tasks)
+    processes(tasks).start(&ServerName::new("s").unwrap(), process)
 }
 
 fn stdio(instance: &mut Instance) -> (Input, Lines<BufReader<Output>>) {
@@ -72,6 +73,7 @@ async fn the_environment_is_clean() {
     output.read_to_string(&mut said).await.unwrap();
     let mut said: Vec<&str> =
         said.lines().filter(|l| !l.starts_with("_=") && !l.starts_with("SHLVL=")).collect();
+    said.retain(|l| !l.starts_with("WASMGATE_OWNER="));
     said[1..].sort_unstable();
     assert_eq!(said, ["/", "HOME=/nowhere", "LANG=C", "PATH=/usr/bin:/bin", "PWD=/", "TOKEN=t0ken"]);
 }
@@ -118,6 +120,57 @@ async fn grandchildren_end_with_the_child() {
         }
         gone(&grandchild).await;
     }
+}
+
+#[tokio::test]
+async fn what_left_the_group_ends_too() {
+    let tasks = Tasks::new();
+    // A daemon, one that ignores all there is to ignore, and one that did away with its environment.
+    let daemon = "setsid sh -c 'sleep 1000 & echo $!'; ";
+    let stubborn = "setsid sh -c 'trap \"\" TERM HUP; echo $$; while :; do sleep 0.02; done' & ";
+    let unmarked = "env -i PATH=$PATH setsid sh -c 'echo $$; exec sleep 1000' & ";
+    for (script, then, stop) in [
+        (daemon, "read x", true),
+        (daemon, "exit 1", false),
+        (stubborn, "read x", true),
+        (stubborn, "read x; exit 1", false),
+        (unmarked, "read x", true),
+    ] {
+        let mut instance = start(&process(&format!("{script}{then}")), &tasks).unwrap();
+        let (input, mut lines) = stdio(&mut instance);
+        let stray = line(&mut lines).await;
+        if stop {
+            instance.stop(Duration::from_millis(100)).await;
+            let stat = std::fs::read_to_string(format!("/proc/{stray}/stat"));
+            assert!(
+                stat.is_err() || stat.unwrap().contains(") Z "),
+                "{script}: it is gone when the stop is over"
+            );
+        } else {
+            drop(input);
+            instance.ended().await;
+            gone(&stray).await;
+        }
+    }
+    assert!(tasks.finish(PATIENT).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_dead_gateway_left_is_swept_and_nothing_else() {
+    let tasks = Tasks::new();
+    let sleeper = |mark: &str| {
+        let mut command = Command::new("sleep");
+        command.arg("1000").env(family::VARIABLE, mark).kill_on_drop(true).spawn().unwrap()
+    };
+    let processes = processes(&tasks);
+    let ours = processes.identity.mark(0);
+    let alive = format!("{:016x}{}", 7, &ours[16..]);
+    let dead = alive.replacen(&format!(" {} ", std::process::id()), " 4194304 ", 1);
+    assert_ne!(dead, alive);
+    let (mut alive, mut dead) = (sleeper(&alive), sleeper(&dead));
+    assert!(processes.sweep().await >= 1, "this one, and what other dead gateways left");
+    assert_eq!(dead.wait().await.unwrap().signal(), Some(15));
+    assert!(alive.try_wait().unwrap().is_none(), "its gateway lives");
 }
 
 #[tokio::test]
