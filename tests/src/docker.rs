@@ -229,3 +229,16 @@ pub async fn remove(docker: &Docker, id: &str) {
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
     let _ = docker.remove_container(id, Some(options)).await;
 }
+
+/// A network with the labels of a container: of the same owner, that is.
+pub async fn network_of(docker: &Docker, container: &ContainerSummary, name: &str) {
+    let labels = container.labels.clone();
+    let request = bollard::models::NetworkCreateRequest { name: name.into(), labels, ..Default::default() };
+    docker.create_network(request).await.expect("a network");
+}
+
+/// Whether there is a network of this name.
+pub async fn has_network(docker: &Docker, name: &str) -> bool {
+    let all = docker.list_networks(None::<bollard::query_parameters::ListNetworksOptions>).await;
+    all.expect("Docker, as before").iter().any(|network| network.name.as_deref() == Some(name))
+}

@@ -49,7 +49,7 @@ async fn a_process_gets_a_clean_environment() {
     gw.ready(["fx"]).await;
     let seen = gw.alone("fx").await.call("env", json!({})).await["structuredContent"].clone();
     assert_eq!(seen["GIVEN"], "yes");
-    let allowed = ["GIVEN", "PATH", "HOME", "LANG", "TMPDIR", "PWD"];
+    let allowed = ["GIVEN", "PATH", "HOME", "LANG", "TMPDIR", "PWD", "WASMGATE_OWNER"];
     let names: Vec<&String> = seen.as_object().expect("an object").keys().collect();
     assert!(names.iter().all(|name| allowed.contains(&name.as_str())), "more than it should have: {names:?}");
     gw.stop().await;

@@ -3,6 +3,7 @@
 
 mod clients;
 mod containers;
+mod drain;
 mod floods;
 mod hangups;
 mod host;

@@ -1,4 +1,6 @@
-//! Containers nobody looks after: what dead gateways left, and at the very end what this one did.
+//! Containers and networks nobody looks after: what dead gateways left, and at the very end what this one did.
+//!
+//! Volumes stay: they are a server's, not a gateway's, and what lies in them is wanted at the next start.
 
 use std::collections::HashMap;
 
@@ -28,7 +30,7 @@ impl Containers {
         Ok(removed)
     }
 
-    /// Removes every container of this run of the gateway, and says how many there still were.
+    /// Removes every container and network of this run of the gateway, and says how many there still were.
     pub(in crate::launch) async fn remove_own(&self) -> Result<usize, LaunchError> {
         // No engine was ever needed: nothing was ever created.
         let Some(docker) = self.engine.connected() else { return Ok(0) };
