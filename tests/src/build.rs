@@ -82,16 +82,29 @@ pub fn static_fixture() -> Result<PathBuf, String> {
         .clone()
 }
 
+/// The component that misbehaves as it is told to, in a file: one of the plugin host's own tests.
+pub fn hostile() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let directory = target_dir().join("plugins");
+    BUILT.get_or_init(|| component(&["guest-hostile"], &directory));
+    directory.join("wasm32-wasip2").join("plugin").join("guest_hostile.wasm")
+}
+
+fn component(packages: &[&str], directory: &Path) {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).args(["build", "--quiet", "--profile", "plugin", "--lib"]);
+    command.args(["--target", "wasm32-wasip2"]).arg("--target-dir").arg(directory);
+    command.args(packages.iter().flat_map(|package| ["-p", package]));
+    assert!(command.status().expect("cargo runs").success(), "the components could not be built");
+}
+
 /// A plugin of this repository as a component in a file, built as an author would build it.
 pub fn plugin(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     const TARGET: &str = "wasm32-wasip2";
     let directory = target_dir().join("plugins");
     BUILT.get_or_init(|| {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(root()).args(["build", "--quiet", "--profile", "plugin", "--target", TARGET]);
-        command.args(["-p", "block-secrets", "-p", "log-calls"]).arg("--target-dir").arg(&directory);
-        assert!(command.status().expect("cargo runs").success(), "the plugins could not be built");
+        component(&["block-secrets", "log-calls"], &directory);
     });
     directory.join(TARGET).join("plugin").join(format!("{}.wasm", name.replace('-', "_")))
 }

@@ -16,7 +16,7 @@ use wasmgate_tests::{Gateway, Running, build, gateway, process, soon};
 const SECRET: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 
 /// A configuration with these servers (each the fixture) and these plugins.
-fn yaml(servers: &[&str], plugins: &str) -> String {
+pub(crate) fn yaml(servers: &[&str], plugins: &str) -> String {
     let fixture = build::fixture();
     let servers: String = servers
         .iter()
@@ -26,14 +26,14 @@ fn yaml(servers: &[&str], plugins: &str) -> String {
 }
 
 /// Exchanges a file as editors do: the new one is renamed over the old one.
-fn exchange(path: &Path, bytes: impl AsRef<[u8]>) {
+pub(crate) fn exchange(path: &Path, bytes: impl AsRef<[u8]>) {
     let new = path.with_extension("new");
     fs::write(&new, bytes).expect("a new file");
     fs::rename(&new, path).expect("a rename");
 }
 
 /// Changes the gateway's configuration.
-fn change(gw: &Running, text: &str) {
+pub(crate) fn change(gw: &Running, text: &str) {
     exchange(&gw.home().join("wasmgate.yaml"), text);
 }
 
@@ -52,7 +52,7 @@ async fn config(gw: &Running, what: &str, wanted: impl Fn(&Value) -> bool) -> Va
 }
 
 /// Makes a change and waits until it is in force.
-async fn in_force(gw: &Running, what: &str, change: impl FnOnce()) {
+pub(crate) async fn in_force(gw: &Running, what: &str, change: impl FnOnce()) {
     let before = gw.states().await["config"]["since"].take();
     change();
     let after = config(gw, what, |config| config["since"] != before).await;
@@ -60,7 +60,7 @@ async fn in_force(gw: &Running, what: &str, change: impl FnOnce()) {
 }
 
 /// Makes a change and waits until it is rejected; gives the reason.
-async fn rejected(gw: &Running, what: &str, change: impl FnOnce()) -> String {
+pub(crate) async fn rejected(gw: &Running, what: &str, change: impl FnOnce()) -> String {
     let before = gw.states().await["config"]["since"].take();
     change();
     let after = config(gw, what, |config| config["since"] != before).await;
@@ -83,13 +83,13 @@ async fn blocks(gw: &Running, server: &str) -> bool {
 }
 
 /// Clients that call one server's tool all the time. Every call must get its own answer.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<u64>>,
 }
 
 impl Load {
-    async fn on(gw: &Running, server: &str) -> Self {
+    pub(crate) async fn on(gw: &Running, server: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut clients = Vec::new();
         for number in 0..4 {
@@ -109,7 +109,7 @@ impl Load {
     }
 
     /// Ends it; a call that was lost or failed fails the test here.
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
             assert!(soon("the end of a client", client).await.expect("no call is lost") > 0);
@@ -118,7 +118,7 @@ impl Load {
 }
 
 /// A gateway with a configuration file, ready.
-async fn started(servers: &[&str], plugins: &str) -> Running {
+pub(crate) async fn started(servers: &[&str], plugins: &str) -> Running {
     // Building them takes a while, in which clients under way would be cut off.
     build::plugin("block-secrets");
     running(gateway(), servers, plugins).await

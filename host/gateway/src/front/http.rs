@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use wasmgate_core::name::ServerName;
 
@@ -328,8 +329,10 @@ where
 {
     let peer = Peer { seat, ambiguous: Arc::default() };
     let stream = Framed::new(Unstalled::new(stream, front.limits.stall), Arc::clone(&peer.ambiguous));
+    let asked = Notify::new();
     let service = service_fn(|request| {
         let (front, peer) = (&front, &peer);
+        asked.notify_one();
         async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
     });
     let mut server = http1::Builder::new();
@@ -343,10 +346,14 @@ where
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = peer.seat.lost() => return tracing::debug!("a connection that asked nothing made room"),
-        () = life.stopping.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
+        () = life.stopping.cancelled() => tokio::select! {
+            ended = serving.as_mut() => ended,
+            // The first request of a connection may be on its way: it is not left without an answer.
+            _ = tokio::time::timeout(FIRST, asked.notified()) => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        },
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
@@ -367,6 +374,8 @@ async fn sweep(front: Arc<Front>) {
 const BUFFER: usize = 256 << 10;
 /// How often it is told that connections are refused.
 const TELL: Duration = Duration::from_secs(10);
+/// How long a connection that has brought nothing yet is waited for at the end.
+const FIRST: Duration = Duration::from_millis(500);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const SWEEP: Duration = Duration::from_secs(10);
 

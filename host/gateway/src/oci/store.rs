@@ -60,11 +60,19 @@ impl Store {
     /// Uses the directory, making it if need be, and removes what crashed processes left in it.
     ///
     /// # Errors
-    /// When it cannot be made, or belongs to somebody else: what a tag leads to would be theirs to say.
+    /// When it cannot be made, or belongs to somebody else: what a tag leads to would be theirs to say. Where a disk is full
+    /// or read-only it is empty and stays so.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let store = Self { root: Arc::from(root.into()) };
         for dir in [store.root.to_path_buf(), store.blobs(), store.refs()] {
-            files::private_dir(&dir).map_err(at(&dir))?;
+            match files::private_dir(&dir) {
+                // What cannot be kept can be fetched: it costs the next start time, not this one its answer.
+                Err(error) if is_no_room(&error) => {
+                    tracing::warn!(path = %dir.display(), %error, "nothing can be kept in the store");
+                    return Ok(store);
+                }
+                made => made.map_err(at(&dir))?,
+            }
         }
         for dir in [store.blobs(), store.refs()] {
             files::sweep_leftovers(&dir, LEFTOVER);
@@ -296,6 +304,10 @@ fn without_needless_digest(reference: &Reference) -> Reference {
         Some(digest) if !reference.is_local() => reference.only(digest),
         _ => reference.clone(),
     }
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {

@@ -251,14 +251,11 @@ async fn f42_the_client_is_killed_while_it_holds_the_pipes() {
     client.args(["-c", &script]).env_clear().envs(env).current_dir(gateway.home()).process_group(0);
     client.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
     let mut client = client.spawn().expect("sh starts");
-    let is = |name: &str| {
-        process::of_home(gateway.home(), 0)
-            .into_iter()
-            .find(|(_, line)| line.contains(name))
-            .map(|(pid, _)| pid)
-    };
-    until("the server", async || is("server --stdio").is_some()).await;
-    let (sleep, shell) = (is("sleep 1000").expect("the writer"), client.id().expect("running"));
+    let all = || process::of_home(gateway.home(), 0);
+    until("the server", async || all().iter().any(|(_, line)| line.ends_with("fixture server --stdio")))
+        .await;
+    let sleep = all().into_iter().find(|(_, line)| line == "sleep 1000").expect("the writer").0;
+    let shell = client.id().expect("running");
     process::signal(shell, Signal::KILL);
     process::signal(sleep, Signal::KILL);
     drop(client.wait().await);

@@ -44,6 +44,9 @@ impl Interceptor for Hostile {
             "exit" => std::process::exit(3),
             "doze" => std::thread::sleep(std::time::Duration::from_secs(3600)),
             "flood-log" => (0..1_000).for_each(|_| log::info("again and again", &[("and", "again")])),
+            "flood-log-million" => {
+                (0..1_000_000).for_each(|_| log::info("again and again", &[("and", "again")]));
+            }
             "flood-output" => (0..500).for_each(|_| flood()),
             "flood-findings" => return Ok(vec![Finding::info("x".repeat(3000)); 400]),
             "huge-text" => return Err("x".repeat(30 << 20)),
