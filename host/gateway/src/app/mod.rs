@@ -48,7 +48,7 @@ pub use import::{Imported, Target, import, put};
 pub(crate) use plugins::Plugins;
 pub use plugins::check_plugins;
 pub use probe::{Probe, ready};
-pub use run::{Access, Asked, DRAIN, run};
+pub use run::{Access, Asked, run};
 pub(crate) use supply::{Renewal, supply};
 pub use update::{Change, Update, accept, update};
 
