@@ -475,6 +475,54 @@ async fn networks_end_with_their_servers_however_those_end() {
     }
 }
 
+#[tokio::test]
+async fn a_strangers_catalog_leads_nowhere_private_unless_that_is_allowed() {
+    let canary = Canary::on("127.0.0.1").await;
+    let there = wasmgate_tests::remote::fixture(&["server", "--http"]).await;
+    let remote =
+        |url: String| json!({"type": "remote", "remote": {"url": url, "transport_type": "streamable-http"}});
+    let port = canary.port;
+    let registry = json!({
+        "near": remote(format!("https://127.0.0.1:{port}/mcp")),
+        "plain": remote(format!("http://localhost:{port}/mcp")),
+        "dword": remote(format!("https://2130706433:{port}/mcp")),
+        "mapped": remote(format!("https://[::ffff:127.0.0.1]:{port}/mcp")),
+        "metadata": remote("http://169.254.169.254/latest/meta-data/".to_owned()),
+        "there": remote(there.url("/mcp")),
+    });
+    let document = json!({"version": 3, "registry": registry}).to_string();
+    let address = wasmgate_tests::remote::service(move |head, _| match head.contains("/moved") {
+        true => (302, String::new()),
+        false => (200, document.clone()),
+    });
+    let address = address.await;
+    let names = ["near", "plain", "dword", "mapped", "metadata", "there"];
+    let start = |config: &str| {
+        let gw = gateway().catalog_at(format!("http://{address}/catalog.yaml")).config(config).servers(names);
+        gw.start()
+    };
+    let closed = start("{}").await;
+    for name in names {
+        let state = closed.reaches(name, &["failed", "refused"]).await;
+        let reason = state["reason"].as_str().unwrap_or_default();
+        assert!(reason.contains("not allowed"), "{name}: {state}");
+    }
+    closed.stop().await;
+    assert_eq!(canary.hits(), 0, "nobody came by");
+
+    let rule = format!(r#"{{"egress": {{"allow": ["{}", "169.254.0.0/16"]}}}}"#, there.address);
+    let open = start(&rule).await;
+    open.ready(["there"]).await;
+    for name in ["near", "plain", "dword", "mapped", "metadata"] {
+        open.reaches(name, &["failed", "refused"]).await;
+    }
+    open.stop().await;
+    assert_eq!(canary.hits(), 0, "one exception is not another");
+
+    let moved = gateway().catalog_at(format!("http://{address}/moved")).run_to_end().await;
+    assert!(!moved.status.success() && moved.stderr.contains("redirects to"), "{}", moved.stderr);
+}
+
 /// The address of the machine on Docker's own bridge.
 async fn bridge_address() -> String {
     let engine = docker::there().await.expect("checked");

@@ -361,3 +361,35 @@ impl Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an entry and the operator's word over it come to, of the three ways to say what is reached.
+    #[track_caller]
+    fn check(entry: &str, over: &str, expected: &str) {
+        let read = |text: &str| serde_json::from_str::<Options>(text).unwrap();
+        let both = read(entry).overlaid(read(over));
+        let hosts =
+            both.allow_hosts.map(|hosts| hosts.into_iter().map(|host| host.0).collect::<Vec<_>>().join(" "));
+        let found =
+            format!("{:?} {:?} {}", both.extras.network, both.disable_network, hosts.unwrap_or_default());
+        assert_eq!(found.trim(), expected, "{entry} {over}");
+    }
+
+    #[test]
+    fn the_operator_replaces_what_an_entry_says_of_its_network() {
+        let (hosts, off) = (r#"{"allowHosts": ["a.b"]}"#, r#"{"disableNetwork": true}"#);
+        check(hosts, "{}", "None None a.b");
+        check(hosts, r#"{"allowHosts": ["c.d"]}"#, "None None c.d");
+        check(hosts, r#"{"allowHosts": []}"#, "None None");
+        check(hosts, r#"{"network": "default"}"#, "Some(Default) None");
+        check(hosts, r#"{"network": "none"}"#, "Some(None) None");
+        check(hosts, off, "None Some(true)");
+        check(hosts, r#"{"disableNetwork": false}"#, "None Some(false) a.b");
+        check(off, hosts, "None None a.b");
+        check(r#"{"network": "host"}"#, hosts, "None None a.b");
+        check(off, r#"{"disableNetwork": false}"#, "None Some(false)");
+    }
+}

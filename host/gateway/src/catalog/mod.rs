@@ -17,6 +17,7 @@ mod item;
 mod mount;
 mod poci;
 mod refusal;
+mod relaxed;
 mod remote;
 pub mod report;
 mod requirements;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::relaxed::relaxations;
 use super::{Inputs, Listed, Resolution, resolve};
 use crate::document::{Diagnostic, render};
 
@@ -23,6 +24,8 @@ pub struct Line {
     pub status: &'static str,
     /// What is missing and the key to set; empty when nothing is.
     pub reason: String,
+    /// What its entry takes beyond the default isolation of a container.
+    pub takes: Vec<String>,
 }
 
 /// One broken file.
@@ -52,7 +55,7 @@ impl Report {
         inputs: &Inputs<'_>,
         faults: &[Diagnostic],
     ) -> Self {
-        let line = |listed: &Listed| Line::new(listed.name.as_str(), &resolve(listed, inputs));
+        let line = |listed: &Listed| Line::new(listed, &resolve(listed, inputs));
         let mut servers: Vec<_> = servers.into_iter().map(line).collect();
         servers.sort_by(|a, b| a.name.cmp(&b.name));
         Self { servers, errors: faults.iter().map(Fault::new).collect() }
@@ -67,8 +70,10 @@ impl Report {
 }
 
 impl Line {
-    fn new(name: &str, resolution: &Resolution) -> Self {
-        Self { name: name.to_owned(), status: resolution.status(), reason: resolution.reason() }
+    fn new(listed: &Listed, resolution: &Resolution) -> Self {
+        let takes = listed.entry.as_ref().map(|entry| relaxations(entry)).unwrap_or_default();
+        let (status, reason) = (resolution.status(), resolution.reason());
+        Self { name: listed.name.to_string(), status, reason, takes }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::args::{Interceptors, Sources};
 use super::{Failed, output};
-use crate::catalog::report::Report;
+use crate::catalog::report::{Line, Report};
 
 /// Check catalogs and configuration without starting anything.
 #[derive(Debug, clap::Args)]
@@ -22,11 +22,23 @@ impl Validate {
         if self.json {
             output::print_json(&report);
         } else {
-            let row = |line: &crate::catalog::report::Line| {
-                vec![line.name.clone(), line.status.to_owned(), line.reason.clone()]
+            // Only containers take something; where there is none the column would be empty.
+            let containers = report.servers.iter().any(|line| !line.takes.is_empty());
+            let takes = |line: &Line| containers.then(|| line.takes.join("; "));
+            let row = |line: &Line| {
+                let last = [line.reason.clone()];
+                [line.name.clone(), line.status.to_owned()]
+                    .into_iter()
+                    .chain(takes(line))
+                    .chain(last)
+                    .collect()
             };
-            let rows: Vec<_> = report.servers.iter().map(row).collect();
-            output::print(&output::table(&["SERVER", "STATUS", "REASON"], &rows));
+            let rows: Vec<Vec<String>> = report.servers.iter().map(row).collect();
+            let head: &[&str] = match containers {
+                true => &["SERVER", "STATUS", "TAKES", "REASON"],
+                false => &["SERVER", "STATUS", "REASON"],
+            };
+            output::print(&output::table(head, &rows));
         }
         if report.exit_code() == 0 { Ok(()) } else { Err(Failed::Usage(summary(&report))) }
     }

@@ -609,17 +609,26 @@ fn validate_lists_every_server_and_every_broken_file() {
             {
               "name": "github",
               "status": "needs-secret",
-              "reason": "set the secret `github.token=...` in a file of `secrets`, or the variable `GH`"
+              "reason": "set the secret `github.token=...` in a file of `secrets`, or the variable `GH`",
+              "takes": [
+                "network"
+              ]
             },
             {
               "name": "slack",
               "status": "needs-config",
-              "reason": "set `config.slack.team_id` in wasmgate.yaml"
+              "reason": "set `config.slack.team_id` in wasmgate.yaml",
+              "takes": [
+                "network"
+              ]
             },
             {
               "name": "time",
               "status": "ok",
-              "reason": ""
+              "reason": "",
+              "takes": [
+                "network"
+              ]
             }
           ],
           "errors": [

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use secrecy::ExposeSecret as _;
-use wasmgate_core::catalog::{Extras, Launch, Server};
+use wasmgate_core::catalog::{Extras, Launch, Network, Server};
 use wasmgate_core::json::Json;
 
 use super::World;
-use crate::catalog::{Grant, Grants, Origin, Resolution, file, resolve};
+use crate::catalog::{Grant, Grants, Listed, Origin, Resolution, file, resolve};
 use crate::document::Source;
 
 #[track_caller]
@@ -626,6 +626,44 @@ registry:
         unknown refused: the catalog's entry at line 11 cannot be read: unknown variant `my-net`, expected one of `none`, `bridge`, `default`, `host`
     "#]],
     );
+}
+
+#[test]
+fn hosts_are_named_and_nothing_else_is_reached() {
+    let entry = "
+registry:
+  some: {image: x, allowHosts: ['api.example.com:443', '*.cdn.example', 'db.example:5432/tcp'], extraHosts: ['db.example:10.0.0.9']}
+  none: {image: x, allowHosts: ['api.example.com'], disableNetwork: true}
+  empty: {image: x, allowHosts: ['']}
+  absent: {image: x, allowHosts: []}
+  bad: {image: x, allowHosts: ['https://api.example.com/']}
+  host: {image: x, allowHosts: ['api.example.com'], network: host}
+";
+    let catalog = file::read(&Source { file: "c", text: entry }, Origin::File).unwrap();
+    let world = World::new("", &[]);
+    let network = |listed: &Listed| match resolve(listed, &world.inputs()) {
+        Resolution::Ready(server) => match server.launch {
+            Launch::Container(container) => match container.network {
+                Network::Hosts(allowed) => {
+                    let rules: Vec<String> = allowed.rules.iter().map(ToString::to_string).collect();
+                    format!("[{}]", rules.join(" "))
+                }
+                other => format!("{other:?}"),
+            },
+            _ => "no container".to_owned(),
+        },
+        other => other.reason(),
+    };
+    let shown: String =
+        catalog.servers.iter().map(|listed| format!("{}: {}\n", listed.name, network(listed))).collect();
+    expect![[r#"
+        some: [api.example.com:443 *.cdn.example:443 db.example:5432/tcp]
+        none: None
+        empty: []
+        absent: Default
+        bad: `https://api.example.com/` in its `allowHosts` has no port from 1 to 65535
+        host: its `network` and its `allowHosts` contradict each other
+    "#]].assert_eq(&shown);
 }
 
 #[test]

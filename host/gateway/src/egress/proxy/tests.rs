@@ -221,17 +221,11 @@ async fn plain_requests_go_on_without_what_was_for_the_proxy() {
              X-Mine: 1\r\nTE: trailers\r\nX-Kept: 1\r\nContent-Length: 0\r\n\r\n",
         )
         .await;
-    expect![[r#"
-        HTTP/1.1 200 OK
-        content-length: 77
-
-        POST /a?b=c HTTP/1.1
-        host: localhost:PORT
-        content-length: 0
-        x-kept: 1
-
-    "#]]
-    .assert_eq(&answer);
+    let (head, sent) = answer.split_once("\n\n").unwrap();
+    assert_eq!(head, format!("HTTP/1.1 200 OK\ncontent-length: {}", bench.heard.load(Ordering::SeqCst)));
+    let mut sent: Vec<&str> = sent.lines().filter(|line| !line.is_empty()).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, ["POST /a?b=c HTTP/1.1", "content-length: 0", "host: localhost:PORT", "x-kept: 1"]);
 }
 
 #[tokio::test]
