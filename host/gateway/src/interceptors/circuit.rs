@@ -1,4 +1,5 @@
-//! When a stage that keeps failing is left alone for a while: the states of a circuit breaker, without a clock.
+//! When a stage that keeps failing in one phase is left alone there for a while: the states of a circuit breaker, without a
+//! clock.
 //!
 //! Five failures in a row within a minute open the circuit; half a minute later one call is let through to try, and its
 //! success closes the circuit again. A success in between starts the count anew, so that a stage which fails on some

@@ -21,8 +21,26 @@ use super::circuit::{Admission, Change, Circuit, Ended, PAUSE};
 /// A stage and its guard.
 pub struct Guarded {
     inner: Arc<dyn Stage>,
-    circuit: Mutex<Circuit>,
+    circuits: Circuits,
     counts: Counts,
+}
+
+/// One for each thing a stage does: what it makes of answers says nothing about what it makes of requests, and both come
+/// in turn.
+#[derive(Default)]
+struct Circuits {
+    requests: Mutex<Circuit>,
+    responses: Mutex<Circuit>,
+    lists: Mutex<Circuit>,
+}
+
+impl Circuits {
+    const fn of(&self, phase: Phase) -> &Mutex<Circuit> {
+        match phase {
+            Phase::Request => &self.requests,
+            Phase::Response => &self.responses,
+        }
+    }
 }
 
 /// What a stage has done since it was loaded.
@@ -49,7 +67,7 @@ struct Counts {
 impl Guarded {
     /// Guards a stage.
     pub fn new(inner: Arc<dyn Stage>) -> Self {
-        Self { inner, circuit: Mutex::default(), counts: Counts::default() }
+        Self { inner, circuits: Circuits::default(), counts: Counts::default() }
     }
 
     /// What the stage has done so far.
@@ -67,11 +85,12 @@ impl Guarded {
     /// Runs one call of the stage, or refuses it.
     async fn pass<T>(
         &self,
+        circuit: &Mutex<Circuit>,
         exchange: &Exchange,
         call: impl Future<Output = Result<T, StageError>>,
     ) -> Result<T, StageError> {
         let started = Instant::now();
-        let admission = self.circuit().admit(started);
+        let admission = locked(circuit).admit(started);
         if admission == Admission::Refuse {
             add(&self.counts.refusals, 1);
             let words =
@@ -79,7 +98,7 @@ impl Guarded {
             return Err(StageError::Failed(words));
         }
         // Tells the circuit in any case, also when nobody waits for the call any more.
-        let mut told = Told { guard: self, admission, ended: Ended::Unknown };
+        let mut told = Told { guard: self, circuit, admission, ended: Ended::Unknown };
         let answer = AssertUnwindSafe(call).catch_unwind().await;
         let answer = answer.unwrap_or_else(|_| Err(StageError::Failed("panicked".to_owned())));
         told.ended = if answer.is_ok() { Ended::Well } else { Ended::Badly };
@@ -101,12 +120,8 @@ impl Guarded {
         }
     }
 
-    fn circuit(&self) -> std::sync::MutexGuard<'_, Circuit> {
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn settle(&self, admission: Admission, ended: Ended) {
-        let change = self.circuit().settle(admission, ended, Instant::now());
+    fn settle(&self, circuit: &Mutex<Circuit>, admission: Admission, ended: Ended) {
+        let change = locked(circuit).settle(admission, ended, Instant::now());
         let interceptor = &*self.inner.info().name;
         match change {
             Some(Change::Opened) => {
@@ -130,11 +145,13 @@ impl Stage for Guarded {
 
     fn run<'a>(&'a self, exchange: &'a Exchange, phase: Phase, payload: &'a Json) -> StageFuture<'a> {
         // The inner future is made inside, where a panic is caught.
-        Box::pin(self.pass(exchange, async move { self.inner.run(exchange, phase, payload).await }))
+        let circuit = self.circuits.of(phase);
+        Box::pin(self.pass(circuit, exchange, async move { self.inner.run(exchange, phase, payload).await }))
     }
 
     fn filter<'a>(&'a self, exchange: &'a Exchange, items: &'a [ListItem]) -> FilterFuture<'a> {
-        Box::pin(self.pass(exchange, async move { self.inner.filter(exchange, items).await }))
+        let circuit = &self.circuits.lists;
+        Box::pin(self.pass(circuit, exchange, async move { self.inner.filter(exchange, items).await }))
     }
 
     fn reconfigured(&self, config: Json) -> ReconfigureFuture<'_> {
@@ -159,14 +176,19 @@ impl Drop for Guarded {
 /// Tells the circuit how a call ended.
 struct Told<'a> {
     guard: &'a Guarded,
+    circuit: &'a Mutex<Circuit>,
     admission: Admission,
     ended: Ended,
 }
 
 impl Drop for Told<'_> {
     fn drop(&mut self) {
-        self.guard.settle(self.admission, self.ended);
+        self.guard.settle(self.circuit, self.admission, self.ended);
     }
+}
+
+fn locked(circuit: &Mutex<Circuit>) -> std::sync::MutexGuard<'_, Circuit> {
+    circuit.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn add(count: &AtomicU64, more: u64) {
@@ -230,6 +252,19 @@ mod tests {
         assert!(refused.contains("circuit is open"), "{refused}");
         let Figures { calls, failures, refusals, .. } = stage.figures();
         assert_eq!((calls, failures, refusals), (5, 5, 1));
+    }
+
+    #[test]
+    fn what_answers_pass_does_not_excuse_what_requests_fail() {
+        let stage = Scripted::guarded("-+-+-+-+-++");
+        let (exchange, payload) = (exchange("tools/call"), Json::empty_object());
+        let run = |phase| stage.run(&exchange, phase, &payload).now_or_never().unwrap();
+        for _ in 0..5 {
+            assert!(run(Phase::Request).is_err());
+            assert!(run(Phase::Response).is_ok());
+        }
+        assert!(run(Phase::Request).unwrap_err().to_string().contains("circuit is open"));
+        assert!(run(Phase::Response).is_ok());
     }
 
     #[test]
