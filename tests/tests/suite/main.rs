@@ -24,6 +24,7 @@ mod faults;
 mod fidelity;
 mod foreign;
 mod import;
+mod instances;
 mod isolation;
 mod languages;
 mod layering;

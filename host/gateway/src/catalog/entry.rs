@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use wasmgate_core::catalog::{Protocol, Pull};
 
+use super::instances::InstancesEntry;
 use crate::document::units::{AtOnce, Memory, Span};
 use crate::document::{EnvList, Text};
 
@@ -208,8 +209,10 @@ pub struct Limits {
     pub protocol: Option<ProtocolEntry>,
     /// How long requests may take.
     pub deadlines: Option<DeadlinesEntry>,
-    /// How many requests it is given at once.
+    /// How many requests each instance of it is given at once.
     pub max_in_flight: Option<AtOnce>,
+    /// Who shares an instance, and how many run.
+    pub instances: Option<InstancesEntry>,
     /// Whether the gateway must not run without it.
     pub required: Option<bool>,
 }
@@ -346,6 +349,7 @@ impl Options {
                 protocol: over.limits.protocol.or(self.limits.protocol),
                 deadlines: over.limits.deadlines.or(self.limits.deadlines),
                 max_in_flight: over.limits.max_in_flight.or(self.limits.max_in_flight),
+                instances: over.limits.instances.or(self.limits.instances),
                 required: over.limits.required.or(self.limits.required),
             },
             extras: ExtrasEntry {

@@ -13,6 +13,7 @@ mod entry;
 mod extras;
 pub mod file;
 mod grants;
+mod instances; // who shares one, and how many run
 mod item;
 mod mount;
 mod poci;
@@ -41,6 +42,7 @@ pub use entry::{
 };
 pub(crate) use extras::said;
 pub use grants::{Grant, Grants};
+pub use instances::InstancesEntry;
 pub use mount::{Binds, SHARED};
 pub use refusal::Refusal;
 pub use resolve::{Inputs, Resolution, resolve};

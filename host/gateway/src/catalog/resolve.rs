@@ -6,13 +6,13 @@
 use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
-use wasmgate_core::catalog::{About, Deadlines, Instances, Launch, Server, Sharing, ToolFilter};
+use wasmgate_core::catalog::{About, Deadlines, Launch, Server, ToolFilter};
 
 use super::entry::DeadlinesEntry;
 use super::requirements::{Lack, complete};
 use super::scope::{Scope, gather};
 use super::values::Values;
-use super::{Binds, Entry, Listed, Refusal, container, poci, remote};
+use super::{Binds, Entry, Listed, Refusal, container, instances, poci, remote};
 use crate::secrets::Secrets;
 
 /// What entries are resolved with.
@@ -124,25 +124,21 @@ fn attempt(listed: &Listed, inputs: &Inputs<'_>) -> Result<Server, Resolution> {
         return Err(needs_config(listed.name.as_str(), lacks, &gathered.missing_hint()));
     }
     let scope = Scope { root: root(listed.name.as_str(), &canonical, values), ..gathered.complete()? };
+    let launch = launch(entry, &scope, inputs)?;
+    let written = entry.options.limits.instances.unwrap_or_default();
+    let instances = instances::build(written, entry.options.long_lived, &launch)?;
     Ok(Server {
         name: listed.name.clone(),
         about: About { title: entry.title.clone(), description: entry.description.clone() },
-        launch: launch(entry, &scope, inputs)?,
+        launch,
         prefix: entry.options.prefix.clone().filter(|prefix| !prefix.is_empty()),
         tools: tools(listed.tools.as_deref()),
         protocol: entry.options.limits.protocol.map_or_else(Default::default, Into::into),
         deadlines: deadlines(entry.options.limits.deadlines),
         max_in_flight: entry.options.limits.max_in_flight.map(|most| most.0),
-        instances: instances(entry.options.long_lived),
+        instances,
         required: entry.options.limits.required.unwrap_or_default(),
     })
-}
-
-fn instances(long_lived: Option<bool>) -> Instances {
-    match long_lived {
-        Some(true) => Instances { sharing: Sharing::PerSession, ..Instances::default() },
-        _ => Instances::default(),
-    }
 }
 
 fn launch(entry: &Entry, scope: &Scope<'_>, inputs: &Inputs<'_>) -> Result<Launch, Resolution> {

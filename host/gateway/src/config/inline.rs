@@ -137,6 +137,7 @@ fn options(raw: &RawServer) -> Options {
             protocol: raw.protocol,
             deadlines: raw.deadlines,
             max_in_flight: raw.max_in_flight,
+            instances: raw.instances,
             required: raw.required,
         },
         extras: ExtrasEntry {

@@ -13,7 +13,9 @@ use super::limits::RawLimits;
 use super::raw_plugins::RawPlugins;
 use super::sealing::RawSealing;
 use super::signatures::RawSignatures;
-use crate::catalog::{DeadlinesEntry, NetworkEntry, ProtocolEntry, PullEntry, Transport, Values};
+use crate::catalog::{
+    DeadlinesEntry, InstancesEntry, NetworkEntry, ProtocolEntry, PullEntry, Transport, Values,
+};
 use crate::document::units::{AtOnce, Memory};
 use crate::document::{EnvList, Source, Spanned, Text, closest};
 
@@ -166,6 +168,7 @@ pub(super) struct RawServer {
     pub(super) protocol: Option<ProtocolEntry>,
     pub(super) deadlines: Option<DeadlinesEntry>,
     pub(super) max_in_flight: Option<AtOnce>,
+    pub(super) instances: Option<InstancesEntry>,
     pub(super) required: Option<bool>,
     pub(super) workdir: Option<Text>,
     pub(super) entrypoint: Option<Vec<Text>>,

@@ -39,7 +39,11 @@ fn readiness(
     let reason = match &states {
         _ if draining => Some("draining"),
         None => Some("the configuration is loading"),
-        Some(states) if states.iter().any(|state| state.required && state.state != "ready") => {
+        Some(states)
+            if states
+                .iter()
+                .any(|state| state.required && !["ready", "degraded"].contains(&&*state.state)) =>
+        {
             Some("a required server is not ready")
         }
         Some(_) => None,

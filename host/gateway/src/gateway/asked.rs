@@ -11,7 +11,7 @@ use wasmgate_core::name::ServerName;
 use super::offering::shows;
 use super::snapshot::Snapshot;
 use super::tasks::{self, Task};
-use super::{CallError, Gateway, Request, State, View};
+use super::{CallError, Gateway, Request, View};
 use crate::upstream::Status;
 
 /// What a request asks for.
@@ -147,7 +147,7 @@ impl Gateway {
         let waiting = async {
             loop {
                 let is_up = self.current.load().status(server).is_none_or(|status| status.offer.is_some());
-                let has_failed = status().is_none_or(|status| matches!(status.state, State::Failed { .. }));
+                let has_failed = status().is_none_or(|status| status.state.has_failed());
                 if is_up || has_failed || refreshed.changed().await.is_err() {
                     return;
                 }
@@ -164,7 +164,7 @@ impl Gateway {
         let now = self.current.load();
         let is_starting = |status: &Status| {
             now.status(&status.server.name).is_none_or(|shown| shown.offer.is_none())
-                && !matches!(status.state, State::Failed { .. })
+                && !status.state.has_failed()
         };
         self.pool.status().iter().any(|status| shows(view, status) && is_starting(status))
     }

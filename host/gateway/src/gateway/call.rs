@@ -225,6 +225,7 @@ fn ask(request: &Request, params: Option<Json>, events: &mpsc::Sender<Event>) ->
         method: Arc::clone(&request.method),
         params,
         principal: Arc::clone(&request.principal),
+        session: request.session.clone(),
         client: Arc::clone(&request.client),
         events: events.clone(),
     }

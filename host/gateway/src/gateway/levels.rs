@@ -59,6 +59,7 @@ impl Gateway {
                 method: method::SET_LEVEL.into(),
                 params: Some(ObjectWriter::new().member("level", &Json::of(level)).finish()),
                 principal: Arc::clone(&request.principal),
+                session: request.session.clone(),
                 client: Arc::clone(&request.client),
                 events: request.events.clone(),
             };

@@ -232,6 +232,11 @@ impl Gateway {
         Arc::clone(&self.current.load().generation)
     }
 
+    /// A client's session has ended: what servers keep for it alone ends too.
+    pub fn session_over(&self, session: &str) {
+        self.pool.session_over(session);
+    }
+
     /// Ends every connection and stops every server.
     pub async fn close(&self) {
         self.parking.close();

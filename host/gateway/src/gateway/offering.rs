@@ -24,7 +24,7 @@ pub struct Offering {
 pub struct ServerState {
     /// The server.
     pub name: String,
-    /// `pending`, `pulling`, `starting`, `ready`, `needs-config`, `needs-secret`, `needs-auth`, `needs-grant`,
+    /// `pending`, `pulling`, `starting`, `ready`, `degraded`, `quarantined`, `needs-config`, `needs-secret`, `needs-auth`, `needs-grant`,
     /// `refused` or `failed`.
     pub state: Cow<'static, str>,
     /// What is wrong or going on.
@@ -107,7 +107,7 @@ impl Gateway {
 
     /// Whether every server has either become ready or failed at least once.
     pub fn settled(&self) -> bool {
-        self.pool.status().iter().all(|status| matches!(status.state, State::Ready | State::Failed { .. }))
+        self.pool.status().iter().all(|status| status.state.is_settled())
     }
 
     /// Resolves when [`Gateway::settled`] holds.
@@ -155,6 +155,8 @@ fn words(state: &State) -> (&'static str, Option<String>) {
         State::Pulling(Some(percent)) => ("pulling", Some(format!("{percent} %"))),
         State::Starting => ("starting", None),
         State::Ready => ("ready", None),
+        State::Degraded { reason } => ("degraded", Some(reason.clone())),
+        State::Quarantined { reason } => ("quarantined", Some(reason.clone())),
         State::Failed { code, reason, stderr } => {
             let tail = stderr.as_deref().map(str::trim).filter(|tail| !tail.is_empty());
             let last = tail.map(|tail| format!("; it last wrote: {tail}")).unwrap_or_default();

@@ -55,6 +55,7 @@ pub(super) fn sign(answer: Result<Answer, Fault>, over: Over) -> Sign {
         Err(Fault::Timeout(_)) if over == Over::Pipes => Sign::Legacy,
         Err(
             Fault::Timeout(_)
+            | Fault::Busy(_)
             | Fault::Unavailable(_)
             | Fault::Crashed(_)
             | Fault::OutOfMemory

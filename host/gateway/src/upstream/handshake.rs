@@ -357,7 +357,7 @@ impl From<Fault> for Failure {
         let code = match fault {
             Fault::Timeout(_) => "initialize_timeout",
             Fault::Unauthorized(_) => "unauthorized",
-            Fault::Unavailable(_) => "unavailable",
+            Fault::Unavailable(_) | Fault::Busy(_) => "unavailable",
             Fault::Crashed(_) | Fault::OutOfMemory => "disconnected",
             Fault::Misbehaved(_) | Fault::TooLarge(_) => "not_mcp",
         };

@@ -1,7 +1,7 @@
 //! MCP towards servers: connections, their pool, what each server offers.
 //!
-//! [`Pool`] holds one [`slot`] per server; a slot starts its server, shakes hands ([`handshake`]), reads its lists
-//! ([`lists`]) and starts it again when it ends. A [`link`] carries requests: over pipes ([`stdio`], one owner task), over
+//! [`Pool`] holds one [`slot`] per server; a slot starts its server, as often as its clients need, shakes hands
+//! ([`handshake`]), reads its lists ([`lists`]) and starts it again when it ends. A [`link`] carries requests: over pipes ([`stdio`], one owner task), over
 //! streamable HTTP ([`http`], in the caller's own future) or over HTTP+SSE of 2024-11-05 ([`bridge`], which turns it into
 //! pipes). [`legacy`] and [`modern`] are the only places that know what an era looks like on the wire.
 //!
@@ -10,18 +10,21 @@
 mod again; // requests that remotes may be sent twice
 mod asks; // calls that wait for their client
 mod backoff; // how long to wait before a restart
+mod balance; // which of several connections
 mod bridge; // HTTP+SSE of 2024-11-05
 mod budget; // how much servers may say unasked
 mod correlator; // answers to questions
 mod declared; // what clients can be asked
 mod denial; // remotes that do not let us in
 mod detect; // which era a server is of
+mod dice; // chance
 mod era; // what a request looks like, by era
 mod eras; // what has been found out about that
 mod framer; // lines of stdio
 mod handshake; // initialize or discover
 mod http; // streamable HTTP
 mod incoming; // what a message is
+mod lanes; // the addresses of a remote
 mod legacy; // 2025-11-25 and earlier
 mod limits; // what servers may take
 mod link; // one connection, whatever its transport
@@ -32,9 +35,10 @@ mod outlet; // notifications on their way to a call
 mod poci; // tools that are one container per call
 mod pool; // all servers
 mod questions; // what servers ask of us
-mod slot; // the life of one server
+mod slot; // one server and its instances
 mod sse; // event streams
 mod stdio; // pipes
+mod turns; // so many at once
 mod waiter; // a call that somebody else looks after
 
 use std::sync::Arc;
@@ -69,6 +73,8 @@ pub struct Ask {
     pub params: Option<Json>,
     /// Who asks: never sent anywhere, but what one principal may be asked goes to no other.
     pub principal: Arc<str>,
+    /// The session it comes from, when it comes from one.
+    pub session: Option<Arc<str>>,
     /// What the end client said of itself (for modern servers).
     pub client: Arc<ClientFacts>,
     /// Where notifications that belong to this request go. Full means drop (progress: keep latest is fine).
@@ -192,8 +198,13 @@ pub enum State {
     Pulling(Option<u8>),
     /// Starting or in its handshake.
     Starting,
-    /// Serving.
+    /// Serving, or started by the first call when nothing of it need run.
     Ready,
+    /// Serving, though not all of it.
+    Degraded {
+        /// What does not serve.
+        reason: String,
+    },
     /// Could not be started or has ended; retried after a while when `retry` says so.
     Failed {
         /// A stable code (`image_missing`, `docker_unavailable`, `exited`, `initialize_timeout`, ...).
@@ -202,6 +213,11 @@ pub enum State {
         reason: String,
         /// Last lines of its stderr.
         stderr: Option<String>,
+    },
+    /// Left alone for a while, because a start would do harm.
+    Quarantined {
+        /// A sentence, with what ends it.
+        reason: String,
     },
 }
 
@@ -214,6 +230,26 @@ pub struct Status {
     pub state: State,
     /// What it offers, or offered when it was last ready.
     pub offer: Option<Arc<Offer>>,
+}
+
+impl State {
+    /// Why the server cannot be asked, when it has to be said.
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Failed { reason, .. } | Self::Quarantined { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether it cannot be asked though nothing is under way.
+    pub fn has_failed(&self) -> bool {
+        self.reason().is_some()
+    }
+
+    /// Whether its first start is over, in whatever way.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Self::Ready | Self::Degraded { .. }) || self.has_failed()
+    }
 }
 
 impl Keeping {
@@ -249,6 +285,9 @@ pub enum Fault {
     /// Never reached the server: safe to try again.
     #[error("is not available: {0}")]
     Unavailable(String),
+    /// Never reached the server: as much of it as may be is in use.
+    #[error("is busy: {0}")]
+    Busy(String),
     /// The server ended while the request was in flight.
     #[error("ended during the call{0}")]
     Crashed(String),
@@ -277,7 +316,7 @@ impl Fault {
             Self::Crashed(_) | Self::OutOfMemory => "upstream_crashed",
             Self::Timeout(_) => "upstream_timeout",
             Self::Misbehaved(_) => "upstream_misbehaved",
-            Self::TooLarge(_) => "limit_exceeded",
+            Self::TooLarge(_) | Self::Busy(_) => "limit_exceeded",
             Self::Unauthorized(_) => "upstream_unauthorized",
         }
     }

@@ -13,8 +13,10 @@ use wasmgate_core::catalog::Server;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::policy::Permit;
 
+use super::dice::Dice;
 use super::eras::Eras;
 use super::slot::{Shared, Slot};
+use super::turns::Turns;
 use super::{Answer, Ask, Fault, Identity, Limits, Status, Topic, Update, UpstreamError};
 use crate::egress::Egress;
 use crate::launch::Launcher;
@@ -25,8 +27,6 @@ pub struct Pool {
     slots: ArcSwap<Slots>,
     /// One `apply` at a time.
     applying: Mutex<()>,
-    /// The lives of all slots, removed ones that still drain among them.
-    lives: TaskTracker,
     shared: Arc<Shared>,
 }
 
@@ -80,21 +80,29 @@ impl Pool {
             launcher,
             egress,
             tasks,
+            lives: TaskTracker::new(),
             identity: Arc::new(identity),
             changed: watch::Sender::new(0),
             starts: Arc::new(Semaphore::new(STARTING_AT_ONCE)),
+            turns: Turns::new(limits.in_flight.get(), WAITING),
             log_level: watch::Sender::new(None),
             updates: broadcast::Sender::new(UPDATES),
             clients,
             limits,
+            dice: Dice::default(),
             closing: CancellationToken::new(),
+            #[cfg(test)]
+            opener: None,
         };
-        Arc::new(Self {
-            slots: ArcSwap::default(),
-            applying: Mutex::new(()),
-            lives: TaskTracker::new(),
-            shared: Arc::new(shared),
-        })
+        Arc::new(Self { slots: ArcSwap::default(), applying: Mutex::new(()), shared: Arc::new(shared) })
+    }
+
+    /// Speaks to servers in memory; chance is that of the seed.
+    #[cfg(test)]
+    pub(super) fn simulate(self: &mut Arc<Self>, opener: super::slot::Opener, seed: u64) {
+        let shared = Arc::get_mut(self).and_then(|pool| Arc::get_mut(&mut pool.shared)).unwrap();
+        shared.opener = Some(opener);
+        shared.dice = Dice::of(seed);
     }
 
     /// Keeps what it finds out about servers in this directory, and begins with what is there.
@@ -113,10 +121,10 @@ impl Pool {
         let mut begun = Vec::new();
         for server in servers {
             let before = old.by_name.get(&server.name);
-            let kept = before.filter(|slot| slot.keep_for(&server));
+            let kept = before.filter(|slot| slot.keep_for(&server, &self.shared.limits));
             let slot = kept.cloned().unwrap_or_else(|| {
                 let predecessor = before.map(|slot| &**slot);
-                let slot = Arc::new(Slot::new(Arc::clone(&server), predecessor));
+                let slot = Arc::new(Slot::new(Arc::clone(&server), predecessor, &self.shared.limits));
                 begun.push(Arc::clone(&slot));
                 slot
             });
@@ -145,7 +153,7 @@ impl Pool {
             }
         }
         for slot in begun {
-            let life = self.lives.track_future(slot.live(Arc::clone(&self.shared)));
+            let life = self.shared.lives.track_future(slot.live(Arc::clone(&self.shared)));
             self.shared.tasks.spawn("upstream-server", life);
         }
         self.shared.changed.send_modify(|count| *count += 1);
@@ -173,7 +181,7 @@ impl Pool {
     pub(super) async fn ask(&self, server: &ServerName, ask: Ask) -> Result<Answer, UpstreamError> {
         let slot = self.slots.load().find(server);
         let answer = match slot {
-            Some(slot) => slot.call(ask).await,
+            Some(slot) => slot.call(&self.shared, ask).await,
             None => Err(Fault::Unavailable("it is not configured".into())),
         };
         answer.map_err(|fault| UpstreamError { server: server.clone(), fault })
@@ -214,6 +222,13 @@ impl Pool {
         self.shared.updates.subscribe()
     }
 
+    /// A client's session has ended: instances that were kept for it end once their calls in flight are over.
+    pub fn session_over(&self, session: &str) {
+        for slot in &self.slots.load().in_order {
+            slot.session_over(session);
+        }
+    }
+
     /// Asks every server that offers logging for this level from now on (`logging/setLevel` towards legacy servers).
     pub fn want_log_level(&self, level: &str) {
         self.shared.log_level.send_replace(Some(level.into()));
@@ -223,8 +238,8 @@ impl Pool {
     pub async fn close(&self) {
         self.shared.closing.cancel();
         self.apply(Vec::new());
-        self.lives.close();
-        self.lives.wait().await;
+        self.shared.lives.close();
+        self.shared.lives.wait().await;
     }
 }
 
@@ -248,5 +263,7 @@ const UPDATES: usize = 256;
 /// How long a call may take from its beginning to its server, interceptors included, to be served by one that has been
 /// removed in the meantime.
 const LINGER: Duration = Duration::from_secs(5);
+/// So many calls wait for one of all servers to have room.
+const WAITING: usize = 8192;
 /// How many servers are started at once.
 const STARTING_AT_ONCE: usize = 8;

@@ -1,43 +1,47 @@
-//! The life of one server: start, handshake, lists, serve, and again after a pause when it ends.
+//! One server: how far its start has come, which instances of it there are, and who has which.
 //!
-//! One instance per server, shared by everybody. Policies (per principal, per session) will make a slot hold several.
+//! One instance is the *base*: started first, and again whenever it ends; lists, subscriptions and log levels are its
+//! own, and the server's state is its state ([`base`]). It serves calls like any other. Further instances come and go
+//! with the clients ([`further`]); [`roster`] says who has which, [`keeper`] ends the idle ones, keeps spares and
+//! opens connections to the other addresses of a remote. A call finds its instance in [`calls`].
 
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
-use wasmgate_core::catalog::Server;
-use wasmgate_core::json::{Json, ObjectWriter};
+use tokio_util::task::TaskTracker;
+use wasmgate_core::catalog::{Launch, Server, Sharing};
 
-mod calls; // how clients' calls share a connection
+mod base; // the life of the first instance
+mod calls; // from a call to an instance, and its turns
+mod connection; // what the calls on one connection share
+mod further; // the life of any other instance
+mod keeper; // spares, idle ones, other addresses
 mod listen; // the one listen of a modern server
 mod open; // from a definition to a connection
+mod roster; // who has which instance
 mod same; // whether a server must be started anew
 mod sessions; // sessions of single clients
 mod subscribe; // clients that wait for changes
 mod topics; // of what
 
-use self::calls::Calls;
-use self::listen::Listener;
+#[cfg(test)]
+pub(super) use self::open::Opener;
+
+use self::connection::Ready;
+use self::roster::Roster;
 use self::same::runs_the_same;
 use self::topics::Topics;
-use super::backoff::Backoff;
-use super::correlator::Patience;
-use super::era::Era;
+use super::dice::Dice;
 use super::eras::Eras;
-use super::handshake::{Failure, Greeting, greet};
-use super::link::{Link, Question};
-use super::lists::{Lists, is_same};
-use super::modern_listen::told_lists;
+use super::lanes::Lanes;
 use super::pool::Clients;
-use super::{Answer, Fault, Identity, Limits, Offer, State, Status, Update};
+use super::turns::Turns;
+use super::{Fault, Identity, Limits, Offer, State, Status, Update};
 use crate::egress::Egress;
-use crate::launch::{Launcher, Progress};
+use crate::launch::Launcher;
 use crate::shutdown::Tasks;
 
 /// What all slots of a pool share.
@@ -45,6 +49,8 @@ pub(super) struct Shared {
     pub(super) launcher: Launcher,
     pub(super) egress: Egress,
     pub(super) tasks: Tasks,
+    /// The lives of all instances, of removed servers that still drain among them.
+    pub(super) lives: TaskTracker,
     pub(super) identity: Arc<Identity>,
     /// What is known of servers' eras.
     pub(super) eras: Eras,
@@ -52,6 +58,8 @@ pub(super) struct Shared {
     pub(super) changed: watch::Sender<u64>,
     /// How many servers may be starting at once.
     pub(super) starts: Arc<Semaphore>,
+    /// Calls with servers at once, all servers together.
+    pub(super) turns: Arc<Turns>,
     /// The log level clients want.
     pub(super) log_level: watch::Sender<Option<Arc<str>>>,
     /// Resources and tasks that have changed.
@@ -60,8 +68,13 @@ pub(super) struct Shared {
     pub(super) clients: Clients,
     /// What servers may take.
     pub(super) limits: Limits,
+    /// Chance.
+    pub(super) dice: Dice,
     /// The pool is closing: calls in flight get no more time.
     pub(super) closing: CancellationToken,
+    /// In place of real servers.
+    #[cfg(test)]
+    pub(super) opener: Option<Opener>,
 }
 
 /// One server of the pool.
@@ -69,367 +82,178 @@ pub(super) struct Slot {
     server: ArcSwap<Server>,
     phase: watch::Sender<Phase>,
     stop: CancellationToken,
-    /// How often a connection was opened: turns through the addresses of a remote.
-    opened: AtomicUsize,
+    /// Ends a quarantine.
+    pardon: Notify,
+    /// Ends the sleep of a base that nobody needed.
+    rouse: Notify,
     topics: Arc<Topics>,
+    /// The addresses it is reached at.
+    lanes: Lanes,
+    house: Arc<House>,
+    roster: Mutex<Roster>,
 }
 
-/// Where a slot is.
+/// What bounds the instances of one server together.
+pub(super) struct House {
+    /// Calls with it at once.
+    turns: Arc<Turns>,
+    /// Instances at once.
+    places: Arc<Turns>,
+    /// Something for the keeper to look at.
+    wake: Notify,
+}
+
+/// How far the base of a slot is.
 #[derive(Clone)]
 struct Phase {
     state: State,
     ready: Option<Arc<Ready>>,
     offer: Option<Arc<Offer>>,
-}
-
-/// A server that can be asked.
-struct Ready {
-    link: Link,
-    era: Era,
-    calls: Arc<Calls>,
+    /// What does not serve though the server does, in words.
+    short: Option<String>,
 }
 
 impl Slot {
     /// For a server that is not started yet: see [`Slot::live`]. Its predecessor's subscriptions are its own, and what that
     /// offered stays listed while it starts.
-    pub(super) fn new(server: Arc<Server>, predecessor: Option<&Self>) -> Self {
+    pub(super) fn new(server: Arc<Server>, predecessor: Option<&Self>, limits: &Limits) -> Self {
         let topics = predecessor.map(|slot| Arc::clone(&slot.topics)).unwrap_or_default();
         let offer = predecessor.and_then(|slot| slot.status().offer);
-        let phase = Phase { state: State::Pending, ready: None, offer };
+        let phase = Phase { state: State::Pending, ready: None, offer, short: None };
+        let lanes = match &server.launch {
+            Launch::Remote(remote) => remote.urls.len(),
+            _ => 1,
+        };
+        let house = House {
+            turns: Turns::new(at_once(&server, limits), WAITING),
+            places: Turns::new(server.instances.max.get(), WAITING),
+            wake: Notify::new(),
+        };
+        let sharing = match &server.launch {
+            // Each of their calls is a container of its own anyway.
+            Launch::Tools(_) => Sharing::Shared,
+            _ => server.instances.sharing,
+        };
         Self {
             server: ArcSwap::new(server),
             phase: watch::Sender::new(phase),
             stop: CancellationToken::new(),
-            opened: AtomicUsize::new(0),
+            pardon: Notify::new(),
+            rouse: Notify::new(),
             topics,
+            lanes: Lanes::new(lanes),
+            house: Arc::new(house),
+            roster: Mutex::new(Roster::new(sharing)),
         }
     }
 
-    /// Takes a newer definition of the same server, when it can be served by the connection there is.
-    pub(super) fn keep_for(&self, server: &Arc<Server>) -> bool {
+    /// Takes a newer definition of the same server, when it can be served by the instances there are. A quarantine ends
+    /// in either case.
+    pub(super) fn keep_for(&self, server: &Arc<Server>, limits: &Limits) -> bool {
         let keeps = runs_the_same(&self.server.load(), server);
         if keeps {
             self.server.store(Arc::clone(server));
+            self.house.places.set_limit(server.instances.max.get());
+            self.house.turns.set_limit(at_once(server, limits));
+            self.house.wake.notify_one();
+            if matches!(self.phase.borrow().state, State::Quarantined { .. }) {
+                self.pardon.notify_one();
+            }
+            self.roster().pardon();
         }
         keeps
     }
 
     /// The server's state and offer.
     pub(super) fn status(&self) -> Status {
-        let phase = self.phase.borrow().clone();
-        Status { server: self.server.load_full(), state: phase.state, offer: phase.offer }
+        let Phase { state, short, offer, .. } = self.phase.borrow().clone();
+        let serving = self.roster().serving();
+        let state = match (state, short) {
+            (State::Ready, Some(reason)) => State::Degraded { reason },
+            (State::Failed { reason, .. }, _) if serving > 0 => {
+                State::Degraded { reason: format!("one of its instances {reason}; others serve") }
+            }
+            (state, _) => state,
+        };
+        Status { server: self.server.load_full(), state, offer }
     }
 
-    /// Ends the server once its calls in flight are over.
+    /// Ends the server once its calls in flight are over. Nobody waits for a turn any longer.
     pub(super) fn stop(&self) {
         self.stop.cancel();
+        self.house.turns.close();
+        self.house.places.close();
     }
 
-    /// A server that can be asked, other than `old`.
-    async fn ready(&self, limit: Duration, old: Option<&Arc<Ready>>) -> Result<Arc<Ready>, Fault> {
-        let is_new = |ready: &Arc<Ready>| old.is_none_or(|old| !Arc::ptr_eq(old, ready));
-        if let Some(ready) = self.phase.borrow().ready.as_ref().filter(|ready| is_new(ready)) {
-            return Ok(Arc::clone(ready));
-        }
-        let mut phases = self.phase.subscribe();
-        let decided = |phase: &Phase| {
-            phase.ready.as_ref().is_some_and(is_new) || matches!(phase.state, State::Failed { .. })
-        };
-        match tokio::time::timeout(limit, phases.wait_for(decided)).await {
-            Ok(Ok(phase)) => match (&phase.ready, &phase.state) {
-                (Some(ready), _) => Ok(Arc::clone(ready)),
-                (None, State::Failed { reason, .. }) => Err(Fault::Unavailable(reason.clone())),
-                (None, _) => Err(Fault::Unavailable("it has been removed".into())),
-            },
-            Ok(Err(_)) => Err(Fault::Unavailable("it has been removed".into())),
-            Err(_) => Err(Fault::Unavailable("it is still starting".into())),
+    /// A client's session has ended: what was kept for it ends soon.
+    pub(super) fn session_over(&self, session: &str) {
+        if self.roster().session_over(session) {
+            self.house.wake.notify_one();
         }
     }
 
     /// Runs the server until the slot is stopped.
     pub(super) async fn live(self: Arc<Self>, shared: Arc<Shared>) {
-        let mut backoff = Backoff::default();
-        while let Some(failure) = self.run_once(&shared, &mut backoff).await {
-            if failure.is_detour() {
-                continue;
-            }
-            let pause = self.fail(&shared, failure, &mut backoff);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.stop.cancelled() => break,
-            }
+        tokio::select! {
+            biased;
+            () = self.live_as_base(&shared) => {}
+            never = self.keep(&shared) => match never {},
         }
     }
 
-    /// From a start to an end; None when the slot was stopped.
-    async fn run_once(&self, shared: &Arc<Shared>, backoff: &mut Backoff) -> Option<Failure> {
-        let permit = tokio::select! {
-            () = self.stop.cancelled() => return None,
-            permit = Arc::clone(&shared.starts).acquire_owned() => permit.ok(),
+    /// A base that can be asked, other than `old`.
+    async fn ready(&self, limit: Duration, old: Option<&Arc<Ready>>) -> Result<Arc<Ready>, Fault> {
+        let is_new = |ready: &Arc<Ready>| {
+            let is_other = old.is_none_or(|old| !Arc::ptr_eq(old, ready));
+            is_other && ready.is_up() && !ready.calls.over.is_cancelled()
         };
-        self.enter(shared, State::Starting);
-        let opened = tokio::select! {
-            () = self.stop.cancelled() => return None,
-            opened = self.open(shared) => opened,
-        };
-        let link = match opened {
-            Ok(link) => link,
-            Err(failure) => return Some(failure),
-        };
-        let calls = Arc::new(Calls::new(&self.server.load_full(), shared));
-        let failure = tokio::select! {
-            () = self.stop.cancelled() => None,
-            failure = self.serve(shared, (&link, &calls), permit, backoff) => Some(failure),
-            never = calls.sessions.tend() => match never {},
-        };
-        // Said before the server is stopped, which may take a while.
-        if let Some(failure) = failure.as_ref().filter(|failure| !failure.is_detour()) {
-            self.enter(shared, failed(failure));
+        if let Some(ready) = self.phase.borrow().ready.as_ref().filter(|ready| is_new(ready)) {
+            return Ok(Arc::clone(ready));
         }
-        put_away(shared, &link, &calls).await;
-        failure
-    }
-
-    async fn open(&self, shared: &Arc<Shared>) -> Result<Link, Failure> {
-        let server = self.server.load_full();
-        let attempt = self.opened.fetch_add(1, Ordering::Relaxed);
-        let progress = |progress| match progress {
-            Progress::Pulling(percent) => self.enter(shared, State::Pulling(percent)),
-            Progress::Starting => self.enter(shared, State::Starting),
-        };
-        open::open(shared, &server, attempt, &progress).await
-    }
-
-    /// Serves until the connection ends. When only the session did, shakes hands again.
-    async fn serve(
-        &self,
-        shared: &Arc<Shared>,
-        (link, calls): (&Link, &Arc<Calls>),
-        mut permit: Option<OwnedSemaphorePermit>,
-        backoff: &mut Backoff,
-    ) -> Failure {
-        let mut short_in_row = 0;
-        loop {
-            let (served, failure) = self.serve_session(shared, (link, calls), permit.take()).await;
-            backoff.served(served);
-            let is_session_over = link.how_it_ended().is_some_and(|ending| ending.is_session_over());
-            short_in_row = if served < SHORT_SESSION { short_in_row + 1 } else { 0 };
-            if !is_session_over || short_in_row > MAX_SHORT_SESSIONS {
-                return failure;
-            }
-            self.enter(shared, State::Starting);
-            link.begin_again();
+        let mut phases = self.phase.subscribe();
+        if self.roster().is_asleep {
+            self.rouse.notify_one();
+        }
+        let decided =
+            |phase: &Phase| phase.ready.as_ref().is_some_and(is_new) || phase.state.reason().is_some();
+        let removed = || Fault::Unavailable("it has been removed".into());
+        let waiting = tokio::time::timeout(limit, phases.wait_for(decided));
+        let waited = self.stop.run_until_cancelled(waiting).await.ok_or_else(removed)?;
+        match waited {
+            Ok(Ok(phase)) => match (&phase.ready, phase.state.reason()) {
+                (Some(ready), _) => Ok(Arc::clone(ready)),
+                (None, Some(reason)) => Err(Fault::Unavailable(reason.to_owned())),
+                (None, None) => Err(removed()),
+            },
+            Ok(Err(_)) => Err(removed()),
+            Err(_) => Err(Fault::Unavailable("it is still starting".into())),
         }
     }
 
-    /// Shakes hands, reads the lists, and serves until the connection or the session ends.
-    async fn serve_session(
-        &self,
-        shared: &Arc<Shared>,
-        (link, calls): (&Link, &Arc<Calls>),
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> (Duration, Failure) {
-        let server = self.server.load_full();
-        let (permit, greeting) =
-            match holding(permit, greet(link, &server, &shared.identity, &shared.eras)).await {
-                (permit, Ok(greeting)) => (permit, greeting),
-                (_, Err(failure)) => return (Duration::ZERO, failure),
-            };
-        self.topics.begin_again();
-        let era = greeting.era.clone();
-        let (settled, begun) = oneshot::channel();
-        let mut listening = std::pin::pin!(self.listen(link, &greeting, settled));
-        let lists = async {
-            // Changes that come before the lists are read are in them, those that come later are told.
-            let _ = tokio::time::timeout(LISTENING, begun).await;
-            let known = self.phase.borrow().offer.as_ref().map(|offer| offer.left_out.clone());
-            Lists { link, era: &era, server: &server }.all(greeting, known.unwrap_or_default()).await
-        };
-        let offer = tokio::select! {
-            (_, offer) = holding(permit, lists) => offer,
-            never = &mut listening => match never {},
-        };
-        link.learn(&era, &offer.tools);
-        let ready = Arc::new(Ready { link: link.clone(), era, calls: Arc::clone(calls) });
-        self.become_ready(shared, &ready, offer);
-        let since = Instant::now();
-        let ending = tokio::select! {
-            ending = link.ended() => ending,
-            () = self.tend(shared, &ready) => link.ended().await,
-            () = link.listen(&ready.era) => link.ended().await,
-            never = self.pass_updates(shared, &ready) => match never {},
-            never = self.tell_topics(&ready), if matches!(ready.era, Era::Legacy(_)) => match never {},
-            never = &mut listening => match never {},
-        };
-        (since.elapsed(), ending.into())
-    }
-
-    /// Listens to a server of 2026-07-28 for as long as the connection lives.
-    fn listen(
-        &self,
-        link: &Link,
-        greeting: &Greeting,
-        settled: oneshot::Sender<()>,
-    ) -> impl Future<Output = Infallible> + use<> {
-        let listener = match &greeting.era {
-            Era::Legacy(_) => None,
-            Era::Modern(identity) => Some(Listener {
-                link: link.clone(),
-                identity: Arc::clone(identity),
-                server: self.server.load().name.clone(),
-                lists: told_lists(&greeting.capabilities),
-                topics: Arc::clone(&self.topics),
-                settled: Some(settled),
-            }),
-        };
-        async move {
-            match listener {
-                Some(listener) => listener.run().await,
-                None => std::future::pending().await,
-            }
-        }
-    }
-
-    /// While the server serves: reads changed lists anew and passes the log level on.
-    async fn tend(&self, shared: &Arc<Shared>, ready: &Ready) {
-        let mut levels = shared.log_level.subscribe();
-        levels.mark_changed();
-        loop {
-            tokio::select! {
-                () = ready.link.signals().raised() => {
-                    tokio::time::sleep(COALESCE).await;
-                    self.relist(shared, ready).await;
-                }
-                Ok(()) = levels.changed() => {
-                    let level = levels.borrow_and_update().clone();
-                    if let Some(level) = level {
-                        self.set_log_level(ready, &level).await;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn relist(&self, shared: &Arc<Shared>, ready: &Ready) {
-        let Some(old) = self.phase.borrow().offer.clone() else { return };
-        let server = self.server.load_full();
-        let kinds = ready.link.signals().take();
-        let offer = Lists { link: &ready.link, era: &ready.era, server: &server }.again(&old, kinds).await;
-        if !is_same(&old, &offer) {
-            ready.link.learn(&ready.era, &offer.tools);
-            self.phase.send_modify(|phase| phase.offer = Some(Arc::new(offer)));
+    /// Changes what is known of the base, and says so when it is news.
+    fn phase(&self, shared: &Shared, change: impl FnOnce(&mut Phase) -> bool) {
+        if self.phase.send_if_modified(change) {
             shared.changed.send_modify(|count| *count += 1);
         }
     }
 
-    /// Towards a modern server every request carries its own level.
-    async fn set_log_level(&self, ready: &Ready, level: &str) {
-        let offers =
-            self.phase.borrow().offer.as_ref().is_some_and(|o| o.capabilities.member("logging").is_some());
-        if !offers || matches!(ready.era, Era::Modern(_)) {
-            return;
-        }
-        if !set_log_level(&ready.link, &ready.era, level).await {
-            tracing::debug!(server = %self.server.load().name, level, "log level was not accepted");
-        }
-    }
-
-    fn become_ready(&self, shared: &Shared, ready: &Arc<Ready>, offer: Offer) {
-        tracing::info!(
-            server = %self.server.load().name, version = %offer.version, tools = offer.tools.len(),
-            prompts = offer.prompts.len(), resources = offer.resources.len(), "server ready"
-        );
-        self.phase.send_modify(|phase| {
-            *phase =
-                Phase { state: State::Ready, ready: Some(Arc::clone(ready)), offer: Some(Arc::new(offer)) };
-        });
-        shared.changed.send_modify(|count| *count += 1);
-    }
-
-    /// A state in which it cannot be asked.
-    fn enter(&self, shared: &Shared, state: State) {
-        let is_new = self.phase.send_if_modified(|phase| {
-            let is_new = phase.state != state;
-            phase.state = state;
-            phase.ready = None;
-            is_new
-        });
-        if is_new {
-            shared.changed.send_modify(|count| *count += 1);
-        }
-    }
-
-    /// Notes a failure and says how long to wait.
-    fn fail(&self, shared: &Shared, mut failure: Failure, backoff: &mut Backoff) -> Duration {
-        let pause = backoff.failed(std::time::Instant::now(), random());
-        let again_in = pause.length.as_secs_f32();
-        let name = &self.server.load().name;
-        let stderr = failure.stderr.as_deref().and_then(|text| text.trim().lines().next_back());
-        let (code, reason) = (failure.code, &failure.reason);
-        tracing::warn!(server = %name, code, %reason, stderr, again_in, "server failed");
-        if pause.is_open {
-            failure.reason.push_str(" (it keeps failing: tried again about once a minute)");
-        }
-        self.enter(shared, failed(&failure));
-        pause.length
+    fn roster(&self) -> MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Runs a part of a start while holding its permit, but not for long: a server that hangs must not hold others up.
-async fn holding<F: Future>(
-    permit: Option<OwnedSemaphorePermit>,
-    start: F,
-) -> (Option<OwnedSemaphorePermit>, F::Output) {
-    let mut start = std::pin::pin!(start);
-    if let Ok(done) = tokio::time::timeout(PERMIT_LIMIT, &mut start).await {
-        return (permit, done);
-    }
-    drop(permit);
-    (None, start.await)
-}
-
-/// Asks a legacy server for this level; says whether it agrees.
-async fn set_log_level(link: &Link, era: &Era, level: &str) -> bool {
-    let params = ObjectWriter::new().member("level", &Json::of(level)).finish();
-    let patience = Patience::of(LOG_LEVEL_LIMIT, Instant::now().into_std());
-    let method = "logging/setLevel";
-    let question = Question { method, params: Some(&params), client: None, events: None, patience };
-    matches!(link.ask(era, question).await, Ok(Answer::Result(_)))
-}
-
-/// Ends a connection, giving calls in flight time unless the pool is closing.
-async fn put_away(shared: &Shared, link: &Link, calls: &Calls) {
-    calls.close();
-    let closing = async |grace: Duration| {
-        let began = Instant::now();
-        calls.sessions.close(grace).await;
-        link.close(grace.saturating_sub(began.elapsed())).await;
-    };
-    tokio::select! {
-        () = closing(DRAIN) => {}
-        () = shared.closing.cancelled() => closing(Duration::ZERO).await,
+/// Calls that a server is given at once, all its instances together.
+fn at_once(server: &Server, limits: &Limits) -> usize {
+    match server.max_in_flight {
+        Some(each) => each.get().saturating_mul(server.instances.max.get()),
+        None => limits.in_flight_per_server.get(),
     }
 }
 
-fn failed(failure: &Failure) -> State {
-    let Failure { code, reason, stderr } = failure.clone();
-    State::Failed { code, reason, stderr }
-}
-
-/// In `0.0..1.0`.
+/// In `0.0..1.0`, for what need not be repeated.
 pub(super) fn random() -> f64 {
     getrandom::u32().map_or(0.5, |n| f64::from(n) / (f64::from(u32::MAX) + 1.0))
 }
 
-/// A server that ends sessions sooner than this, several times in a row, has failed.
-const SHORT_SESSION: Duration = Duration::from_secs(5);
-const MAX_SHORT_SESSIONS: u32 = 3;
-/// How long a burst of `list_changed` is gathered.
-const COALESCE: Duration = Duration::from_millis(250);
-/// How long calls in flight may go on when their server is being replaced.
-const DRAIN: Duration = Duration::from_secs(25);
-/// How long one start may keep others waiting.
-const PERMIT_LIMIT: Duration = Duration::from_secs(2);
-/// How long a start waits for the server to begin to tell of changes.
-const LISTENING: Duration = Duration::from_millis(250);
-const LOG_LEVEL_LIMIT: Duration = Duration::from_secs(5);
+/// So many calls wait for one server.
+const WAITING: usize = 1024;

@@ -89,6 +89,7 @@ fn failures_of_servers_name_the_server() {
         (Fault::Timeout(60), "upstream_timeout"),
         (Fault::Misbehaved("x".into()), "upstream_misbehaved"),
         (Fault::TooLarge(1), "limit_exceeded"),
+        (Fault::Busy("b".into()), "limit_exceeded"),
         (Fault::Unauthorized(401.into()), "upstream_unauthorized"),
         (Fault::OutOfMemory, "upstream_crashed"),
     ] {

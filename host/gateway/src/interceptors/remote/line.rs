@@ -59,7 +59,8 @@ impl Line {
     pub(super) async fn ask(&self, method: &str, params: Option<Json>) -> Result<Answer, UpstreamError> {
         let (events, _) = mpsc::channel(1);
         let principal = "".into();
-        let ask = Ask { method: method.into(), params, principal, client: Arc::clone(&self.client), events };
+        let client = Arc::clone(&self.client);
+        let ask = Ask { method: method.into(), params, principal, session: None, client, events };
         self.pool.call(&self.permit, ask).await
     }
 }

@@ -1,126 +1,288 @@
-//! How the clients' calls share a connection: in turns, when the server takes only so many at once, and in sessions of a
-//! client's own, when it may be asked something.
+//! From a call to an instance of its server, and its turns there: the instance's own, the server's, everybody's.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
-use wasmgate_core::catalog::{Deadlines, Server};
-use wasmgate_core::mcp::MAY_ASK;
+use tokio::time::{Instant, timeout_at};
+use wasmgate_core::catalog::{Deadlines, Sharing};
+use wasmgate_core::mcp::method;
 
-use super::sessions::{Lease, Sessions};
-use super::{Ready, Shared, Slot};
+use super::connection::{Lease, Ready};
+use super::further::Stage;
+use super::roster::{Found, Sought};
+use super::sessions::Lease as Session;
+use super::{Shared, Slot};
 use crate::upstream::correlator::Patience;
-use crate::upstream::declared::Declared;
-use crate::upstream::era::Era;
-use crate::upstream::link::{Client, Link, Question};
-use crate::upstream::pool::Clients;
+use crate::upstream::link::{Client as Asker, Question};
+use crate::upstream::turns::{Client, NoTurn, Turn, Turns};
 use crate::upstream::{Answer, Ask, Fault};
 
-/// What the calls on one connection share besides it.
-pub(super) struct Calls {
-    turns: Option<Arc<Semaphore>>,
-    pub(super) sessions: Sessions,
+/// How long a call may take, waiting included.
+#[derive(Clone, Copy)]
+struct Clock {
+    began: Instant,
+    until: Instant,
+    deadlines: Deadlines,
 }
 
-/// A request that was not looked at, because its session had ended.
+/// An instance for a call, and its turns there.
+struct Seat {
+    lease: Lease,
+    /// The instance's own, when it has a limit.
+    own: Option<Turn>,
+    /// The server's and everybody's.
+    others: [Turn; 2],
+}
+
+impl Seat {
+    /// Keeps it for a call that goes on once its client has answered, and gives it up when the call is over.
+    fn keep_for(self, session: Option<Session>, answer: Answer) -> Answer {
+        let Answer::Asks(_) = &answer else { return answer };
+        let Self { lease, own, others } = self;
+        let parked = lease.ready.calls.park(own.into_iter().chain(others).collect());
+        answer.holding((session, lease, parked))
+    }
+}
+
+/// What became of one attempt.
+struct Tried {
+    answer: Result<Answer, Fault>,
+    /// Where it was made.
+    ready: Option<Arc<Ready>>,
+    missed: Missed,
+}
+
+/// A request that was not looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Missed {
     No,
-    /// The session that everybody shares: it is being renewed.
+    /// The session that everybody shares had ended: it is being renewed.
     Base,
-    /// A client's own: the next request opens another.
+    /// A client's own session had: the next request opens another.
     Own,
-}
-
-impl Calls {
-    pub(super) fn new(server: &Arc<Server>, shared: &Arc<Shared>) -> Self {
-        let turns = server.max_in_flight.map(|most| Arc::new(Semaphore::new(most.get())));
-        Self { turns, sessions: Sessions::new(Arc::clone(server), Arc::clone(shared)) }
-    }
-
-    /// Waits for a turn, first come, first served.
-    async fn turn(&self, limit: Duration) -> Result<Option<OwnedSemaphorePermit>, Fault> {
-        let Some(turns) = &self.turns else { return Ok(None) };
-        match timeout(limit, Arc::clone(turns).acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(Some(turn)),
-            Ok(Err(_)) => Err(Fault::Unavailable("it has ended".into())),
-            Err(_) => Err(Fault::Unavailable("other requests keep it busy".into())),
-        }
-    }
-
-    /// The connection is over: nobody waits any longer.
-    pub(super) fn close(&self) {
-        self.turns.iter().for_each(|turns| turns.close());
-    }
+    /// The address could not be reached, and the server has others.
+    Address,
 }
 
 impl Slot {
     /// Asks the server, waiting for it when it is starting. A request that met the end of its session was not looked
-    /// at; it is asked again once when it only reads.
-    pub(in crate::upstream) async fn call(&self, ask: Ask) -> Result<Answer, Fault> {
-        let limit = self.server.load().deadlines.initialize;
-        let ready = self.ready(limit, None).await?;
-        let (answer, missed) = self.attempt(&ready, &ask).await;
-        if !READING.contains(&&*ask.method) {
-            return answer;
+    /// at; it is asked again once when it only reads. One that could not be sent to an address is sent to another.
+    pub(in crate::upstream) async fn call(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        ask: Ask,
+    ) -> Result<Answer, Fault> {
+        let (began, deadlines) = (Instant::now(), self.server.load().deadlines);
+        let clock = Clock { began, until: began + deadlines.total, deadlines };
+        let (mut addresses, mut sessions) = (self.lanes.count(), 1);
+        let mut old = None;
+        loop {
+            let Tried { answer, ready, missed } = self.attempt(shared, &ask, (clock, old.as_ref())).await;
+            let left = match missed {
+                Missed::No => return answer,
+                Missed::Base | Missed::Own if READING.contains(&&*ask.method) => &mut sessions,
+                Missed::Base | Missed::Own => return answer,
+                Missed::Address => &mut addresses,
+            };
+            if *left == 0 {
+                return answer;
+            }
+            *left -= 1;
+            old = ready.filter(|_| missed != Missed::Own);
         }
-        let ready = match missed {
-            Missed::No => return answer,
-            Missed::Own => ready,
-            Missed::Base => self.ready(limit, Some(&ready)).await?,
-        };
-        self.attempt(&ready, &ask).await.0
     }
 
-    async fn attempt(&self, ready: &Ready, ask: &Ask) -> (Result<Answer, Fault>, Missed) {
-        let deadlines = self.server.load().deadlines;
-        let turn = match ready.calls.turn(deadlines.total).await {
-            Ok(turn) => turn,
-            Err(fault) => return (Err(fault), Missed::No),
+    async fn attempt(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        ask: &Ask,
+        (clock, old): (Clock, Option<&Arc<Ready>>),
+    ) -> Tried {
+        let seat = match self.seat(shared, ask, (clock, old)).await {
+            Ok(seat) => seat,
+            Err(fault) => return Tried { answer: Err(fault), ready: None, missed: Missed::No },
         };
-        let lease = ready.lease(ask).await;
-        let (link, era) = lease.as_ref().map_or((&ready.link, &ready.era), Lease::connection);
+        let ready = Arc::clone(&seat.lease.ready);
+        let session = ready.session(ask).await;
+        let (link, era) = session.as_ref().map_or((&ready.link, &ready.era), Session::connection);
         let sessions = link.sessions_ended();
-        let answer = link.ask(era, ask.question(deadlines)).await;
-        let is_over = matches!(answer, Err(Fault::Unavailable(_))) && link.sessions_ended() != sessions;
-        let missed = match (is_over, &lease) {
-            (false, _) => Missed::No,
+        let answer = link.ask(era, ask.question(clock)).await;
+        let was_not_sent = matches!(answer, Err(Fault::Unavailable(_)));
+        let missed = match (link.sessions_ended() != sessions, &session) {
+            _ if !was_not_sent => Missed::No,
             (true, None) => Missed::Base,
             (true, Some(_)) => Missed::Own,
+            (false, _) if self.lanes.count() > 1 && !ready.is_up() => Missed::Address,
+            (false, _) => Missed::No,
         };
-        (answer.map(|answer| answer.holding((turn, lease))), missed)
+        self.note(&ready, &answer);
+        Tried { answer: answer.map(|answer| seat.keep_for(session, answer)), ready: Some(ready), missed }
     }
-}
 
-impl Ready {
-    /// The session of the client's own, when the server may ask it something and it has one.
-    async fn lease(&self, ask: &Ask) -> Option<Lease> {
-        let (Era::Legacy(_), Link::Http(base)) = (&self.era, &self.link) else { return None };
-        if !MAY_ASK.contains(&&*ask.method) {
-            return None;
+    /// Remembers how an address is doing. One that goes out is spoken to anew, when everybody uses it; clients that have
+    /// sessions there keep them.
+    fn note(&self, ready: &Arc<Ready>, answer: &Result<Answer, Fault>) {
+        let lane = ready.calls.lane;
+        if self.lanes.count() == 1 {
+            return;
         }
-        let declared = Declared::of(&ask.client.capabilities);
-        self.calls.sessions.lease(base, &ask.principal, declared).await
+        match answer {
+            Err(Fault::Timeout(_) | Fault::Crashed(_) | Fault::OutOfMemory | Fault::Unavailable(_)) => {
+                if !self.lanes.unanswered(lane, Instant::now()) {
+                    return;
+                }
+                tracing::warn!(server = %self.server.load().name, lane, "an address gives no answers and is left alone");
+                let mut roster = self.roster();
+                if roster.sharing != Sharing::Shared {
+                    return;
+                }
+                if roster.base.as_ref().is_some_and(|base| base.calls.lane == lane) {
+                    roster.retire_base();
+                }
+                let there = |ready: Option<Arc<Ready>>| ready.is_some_and(|ready| ready.calls.lane == lane);
+                for further in roster.shared.extract_if(.., |further| there(further.ready())) {
+                    further.retire();
+                }
+                drop(roster);
+                self.house.wake.notify_one();
+            }
+            _ => self.lanes.answered(lane),
+        }
+    }
+
+    /// Finds an instance and waits for the call's turns.
+    async fn seat(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        ask: &Ask,
+        (clock, old): (Clock, Option<&Arc<Ready>>),
+    ) -> Result<Seat, Fault> {
+        let client = ask.client();
+        // Those that everybody uses are chosen when the turn has come.
+        let is_shared = self.roster().sharing == Sharing::Shared;
+        let early = match is_shared {
+            true => Some(self.turn(&client, clock).await?),
+            false => None,
+        };
+        let lease = self.lease(shared, ask, (clock, old)).await?;
+        let own = match &lease.ready.calls.turns {
+            Some(turns) => Some(turn(turns, &client, clock).await?),
+            None => None,
+        };
+        let servers = match early {
+            Some(turn) => turn,
+            None => self.turn(&client, clock).await?,
+        };
+        let everybodys = turn(&shared.turns, &client, clock).await?;
+        Ok(Seat { lease, own, others: [servers, everybodys] })
+    }
+
+    async fn turn(&self, client: &Client, clock: Clock) -> Result<Turn, Fault> {
+        if let Some(turn) = self.house.turns.try_enter() {
+            return Ok(turn);
+        }
+        // Another instance may help.
+        self.house.wake.notify_one();
+        turn(&self.house.turns, client, clock).await
+    }
+
+    /// An instance for this call, begun for it when there is none.
+    async fn lease(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        ask: &Ask,
+        (clock, old): (Clock, Option<&Arc<Ready>>),
+    ) -> Result<Lease, Fault> {
+        loop {
+            let (found, sharing) = self.find(shared, ask, old);
+            let further = match found {
+                Found::Lease(lease) => return Ok(lease),
+                Found::Gone(fault) => return Err(fault),
+                Found::Base => {
+                    self.ready(clock.deadlines.initialize, old).await?;
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Found::Wait(further) => further,
+                Found::Begin(further) => {
+                    self.begin(shared, &further);
+                    self.house.wake.notify_one();
+                    further
+                }
+            };
+            let is_only = sharing == Sharing::PerCall;
+            // Dropped before it has an instance, the call leaves none behind.
+            let unused = is_only.then(|| further.over.clone().drop_guard());
+            match self.opened(&further, clock.until, old).await? {
+                Stage::Open(ready) if is_only => {
+                    unused.map(|unused| unused.disarm());
+                    return Ok(Lease::only(&ready));
+                }
+                Stage::Over { fault, .. } if is_only || matches!(fault, Fault::Busy(_)) => return Err(fault),
+                // Looked for again, so that it is not ended in between.
+                _ => {}
+            }
+        }
+    }
+
+    fn find(&self, shared: &Shared, ask: &Ask, old: Option<&Arc<Ready>>) -> (Found, Sharing) {
+        if self.stop.is_cancelled() {
+            return (Found::Gone(Fault::Unavailable("it has been removed".into())), Sharing::Shared);
+        }
+        let mut roster = self.roster();
+        let sharing = match roster.sharing {
+            // Concerns the server, not an instance that is gone in a moment.
+            Sharing::PerCall if &*ask.method == method::SET_LEVEL => Sharing::Shared,
+            sharing => sharing,
+        };
+        let client = match sharing {
+            Sharing::PerPrincipal => Client { session: None, ..ask.client() },
+            _ => ask.client(),
+        };
+        let is_known = roster.base.is_some() || self.phase.borrow().offer.is_some();
+        let sought = Sought { client: &client, now: Instant::now(), old, is_known, stop: &self.stop };
+        let found = match sharing {
+            Sharing::Shared => roster.of_all(&sought, &shared.dice),
+            Sharing::PerPrincipal | Sharing::PerSession => roster.of_client(&sought),
+            Sharing::PerCall => roster.of_call(&sought),
+        };
+        (found, sharing)
     }
 }
 
-impl Shared {
-    /// What a server on a pair of pipes is told it may ask: what can be told apart, or need not be.
-    pub(super) fn declared(&self, server: &Server) -> Declared {
-        let one_at_a_time = server.max_in_flight.is_some_and(|most| most.get() == 1);
-        if one_at_a_time || self.clients == Clients::One { Declared::ANYTHING } else { Declared::NOTHING }
+async fn turn(turns: &Arc<Turns>, client: &Client, clock: Clock) -> Result<Turn, Fault> {
+    if let Some(turn) = turns.try_enter() {
+        return Ok(turn);
+    }
+    match timeout_at(clock.until, turns.enter(client)).await {
+        Ok(turn) => turn.map_err(Fault::from),
+        Err(_) => Err(Fault::Busy("other calls keep it busy".into())),
+    }
+}
+
+impl From<NoTurn> for Fault {
+    fn from(no_turn: NoTurn) -> Self {
+        match no_turn {
+            NoTurn::Full => Self::Busy("as many calls wait for it as may".into()),
+            NoTurn::Over => Self::Unavailable("it has ended".into()),
+        }
     }
 }
 
 impl Ask {
-    fn question(&self, deadlines: Deadlines) -> Question<'_> {
+    fn client(&self) -> Client {
+        Client { principal: Arc::clone(&self.principal), session: self.session.clone() }
+    }
+
+    fn question(&self, clock: Clock) -> Question<'_> {
+        // Waiting counts: the whole began before the server heard of it.
+        let mut patience = Patience::new(clock.deadlines, clock.began.into_std());
+        patience.renew(Instant::now().into_std());
         Question {
             method: &self.method,
             params: self.params.as_ref(),
-            client: Some(Client { facts: &self.client, principal: Some(&self.principal) }),
+            client: Some(Asker { facts: &self.client, principal: Some(&self.principal) }),
             events: Some(self.events.clone()),
-            patience: Patience::new(deadlines, Instant::now().into_std()),
+            patience,
         }
     }
 }

@@ -16,16 +16,27 @@ use crate::upstream::link::Link;
 use crate::upstream::stdio::{Behind, Ends, Pipe};
 use crate::upstream::{Fault, bridge, eras, poci};
 
-/// Makes the server run, unless it runs elsewhere, and connects to it. `attempt` counts up and turns through the addresses
-/// of a remote that has several; balancing among them will happen here.
+/// Makes connections in place of real servers.
+#[cfg(test)]
+pub(in crate::upstream) type Opener = Arc<
+    dyn Fn(&Shared, &Server, usize) -> futures_util::future::BoxFuture<'static, Result<Link, Failure>>
+        + Send
+        + Sync,
+>;
+
+/// Makes the server run, unless it runs elsewhere, and connects to it: at the address `lane`, of those it has.
 pub(super) async fn open(
     shared: &Shared,
     server: &Server,
-    attempt: usize,
+    lane: usize,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Link, Failure> {
+    #[cfg(test)]
+    if let Some(opener) = &shared.opener {
+        return opener(shared, server, lane).await;
+    }
     if let Launch::Remote(remote) = &server.launch {
-        return open_remote(shared, server, remote, attempt).await;
+        return open_remote(shared, server, remote, lane).await;
     }
     if let Launch::Tools(tools) = &server.launch {
         return Ok(Link::Pipe(poci::open(server, tools, &shared.launcher, &shared.tasks, &shared.limits)));
@@ -56,10 +67,9 @@ async fn open_remote(
     shared: &Shared,
     server: &Server,
     remote: &Remote,
-    attempt: usize,
+    lane: usize,
 ) -> Result<Link, Failure> {
-    let turn = attempt.checked_rem(remote.urls.len()).unwrap_or(0);
-    let url = remote.urls.get(turn).ok_or_else(|| unusable("it has no address"))?;
+    let url = remote.urls.get(lane).ok_or_else(|| unusable("it has no address"))?;
     let reach = if remote.private_allowed { Reach::Named } else { Reach::Public };
     let headers =
         configured(&remote.headers, &shared.identity).map_err(|error| unusable(&error.to_string()))?;

@@ -15,7 +15,8 @@ use tokio::time::{Instant, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmgate_core::catalog::{Protocol, Server};
 
-use super::{Shared, set_log_level};
+use super::Shared;
+use super::connection::set_log_level;
 use crate::upstream::declared::Declared;
 use crate::upstream::era::Era;
 use crate::upstream::handshake::{Failure, greet};

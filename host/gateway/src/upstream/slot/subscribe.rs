@@ -11,8 +11,9 @@ use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::jsonrpc::error_object;
 use wasmgate_core::mcp::method;
 
+use super::connection::Ready;
 use super::topics::Verdict;
-use super::{Ready, Shared, Slot};
+use super::{Shared, Slot};
 use crate::upstream::correlator::Patience;
 use crate::upstream::link::Question;
 use crate::upstream::questions::METHOD_NOT_FOUND;

@@ -106,6 +106,11 @@ impl Topics {
         wanted
     }
 
+    /// Whether anybody waits for anything.
+    pub(super) fn is_any_wanted(&self) -> bool {
+        !self.table().is_empty()
+    }
+
     /// Those among these that the server has not answered yet.
     pub(super) fn pending(&self, among: &BTreeSet<Topic>) -> Vec<Topic> {
         let table = self.table();

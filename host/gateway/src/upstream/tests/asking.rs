@@ -139,7 +139,14 @@ fn call_with(
     let json = |text: &str| Json::parse(text.to_owned()).unwrap();
     let client = ClientFacts { info: None, capabilities: json(capabilities), log_level: None };
     let (method, principal) = (method.into(), principal.into());
-    let ask = Ask { method, params: Some(json(params)), principal, client: Arc::new(client), events };
+    let ask = Ask {
+        method,
+        params: Some(json(params)),
+        principal,
+        session: None,
+        client: Arc::new(client),
+        events,
+    };
     let pool = Arc::clone(pool);
     tokio::spawn(async move {
         let answer = pool.ask(&ServerName::new("p").unwrap(), ask).await;

@@ -477,7 +477,9 @@ async fn an_unreachable_address_makes_way_for_the_next() {
         remote.urls.insert(0, gone.into());
     }
     let pool = pool(vec![server]);
-    until(&pool, |status| status.state == State::Ready).await;
+    let status = until(&pool, |status| matches!(status.state, State::Degraded { .. })).await;
+    let reason = "1 of its 2 addresses cannot be used; the others serve".to_owned();
+    assert_eq!(status.state, State::Degraded { reason });
     assert_eq!(text(tool(&pool, "p", "t").await), r#"{"ok":1}"#);
     pool.close().await;
 }

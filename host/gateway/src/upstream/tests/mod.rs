@@ -5,6 +5,7 @@ mod eras; // finding out which era a server is of
 mod http; // streamable HTTP
 mod listen; // what modern servers say outside calls
 mod process; // stdio
+mod simulation; // whatever may happen, in memory
 pub(crate) mod site; // an HTTP server that does as it is told
 mod sse; // HTTP+SSE of 2024-11-05
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use wasmgate_core::catalog::{About, Deadlines, Instances, Launch, Protocol, Server, ToolFilter};
+use wasmgate_core::catalog::{About, Deadlines, Instances, Launch, Protocol, Server, Sharing, ToolFilter};
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 
@@ -32,9 +33,20 @@ pub(crate) fn server(name: &str, launch: Launch) -> Server {
         protocol: Protocol::Auto,
         deadlines: Deadlines::default(),
         max_in_flight: None,
-        instances: Instances::default(),
+        // As most tests have it: one connection, whoever asks.
+        instances: shared(1),
         required: false,
     }
+}
+
+fn at_least(number: usize) -> std::num::NonZeroUsize {
+    std::num::NonZeroUsize::new(number).unwrap()
+}
+
+/// Everybody shares so many.
+pub(crate) fn shared(max: usize) -> Instances {
+    let max = at_least(max);
+    Instances { sharing: Sharing::Shared, max, ..Instances::default() }
 }
 
 fn pool(servers: Vec<Server>) -> Arc<Pool> {
@@ -70,7 +82,14 @@ async fn ask(
 ) -> Result<Answer, Fault> {
     let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
     let params = Some(Json::parse(params.to_owned()).unwrap());
-    let ask = Ask { method: method.into(), params, principal: "".into(), client: Arc::new(client), events };
+    let ask = Ask {
+        method: method.into(),
+        params,
+        principal: "".into(),
+        session: None,
+        client: Arc::new(client),
+        events,
+    };
     pool.ask(&ServerName::new(server).unwrap(), ask).await.map_err(|error| error.fault)
 }
 
