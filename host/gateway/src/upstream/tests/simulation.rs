@@ -249,7 +249,8 @@ fn a_thousand_calls_of_one_delay_anothers_by_a_turn() {
         for nonce in 2000..2003 {
             assert_eq!(call(Arc::clone(&pool), &polite("b"), nonce).await.unwrap(), nonce.to_string());
         }
-        assert!(began.elapsed() <= SECOND * 6, "{:?} for three calls of a second", began.elapsed());
+        // The rest of one that runs, one turn of the other's, and its own.
+        assert!(began.elapsed() <= SECOND * 9, "{:?} for three calls of a second", began.elapsed());
         // And no more than so many wait.
         let more = (3000..3100).map(|nonce| {
             let pool = Arc::clone(&pool);
@@ -284,6 +285,7 @@ fn a_hundred_first_calls_start_one_instance() {
             let calls = (0..100).map(|nonce| call(Arc::clone(&pool), CALL, nonce));
             let answers = futures_util::future::join_all(calls).await;
             assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+            sleep(SECOND * 5).await;
             // One that a session has is followed by a spare for the next; calls of their own run as many at once as may.
             match sharing {
                 Sharing::PerCall => assert!(world.started() >= 100 && world.most_at_once() == expected),
