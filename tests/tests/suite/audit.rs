@@ -112,3 +112,21 @@ async fn what_was_done_to_a_log_is_found() {
     assert!(ended.stderr.contains("line 2 does not follow"), "{}", ended.stderr);
     gw.stop().await;
 }
+
+#[tokio::test]
+async fn who_is_not_let_in_is_noted_too() {
+    let gw = gateway().catalog(Catalog::new().fixture("fx", &["server", "--stdio"])).start().await;
+    gw.ready(["fx"]).await;
+    assert_eq!(gw.get("/mcp").await.status, 401);
+    let answer = gw.door("/mcp").ask("GET").header("origin", "https://evil.example").send().await;
+    assert_eq!(answer.status, 403);
+    for code in ["unauthenticated", "origin_refused"] {
+        soon(code, async {
+            while !invariants::audit(gw.home()).iter().any(|line| line["code"] == code) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+    gw.stop().await;
+}

@@ -137,6 +137,7 @@ async fn front(
         allowed_hosts: listen.allowed_hosts.clone(),
         limits: limits.clone(),
         door: listen.interceptors.then(foreign::door),
+        behind: Some(tasks.clone()),
     };
     let mut local = None;
     match &listen.at {

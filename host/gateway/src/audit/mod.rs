@@ -11,9 +11,9 @@ mod chain; // lines and what ties them together
 mod writer; // the file
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -47,6 +47,30 @@ pub struct Audit {
     records: mpsc::Sender<Record>,
     is_broken: Arc<AtomicBool>,
     on_failure: OnFailure,
+    strangers: Arc<Mutex<Strangers>>,
+}
+
+/// How many refusals of strangers were noted in the present second.
+struct Strangers {
+    since: Instant,
+    noted: u32,
+    /// Those that were not, since the last one that was.
+    lost: u64,
+}
+
+impl Strangers {
+    /// Whether another is noted, and then how many were not before it.
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        if now.duration_since(self.since) >= SECOND {
+            (self.since, self.noted) = (now, 0);
+        }
+        if self.noted >= STRANGERS {
+            self.lost += 1;
+            return None;
+        }
+        self.noted += 1;
+        Some(std::mem::take(&mut self.lost))
+    }
 }
 
 /// What a record says of a request before it has an outcome.
@@ -83,6 +107,7 @@ pub struct Open {
     /// What is known of it.
     pub entry: Entry,
     since: Instant,
+    lost: u64,
 }
 
 /// The log cannot be written, and the configuration wants nothing served then.
@@ -113,7 +138,8 @@ impl Audit {
         let writer = writer.map_err(|cause| OpenError { file, cause })?;
         let (records, written) = mpsc::channel(QUEUE);
         tasks.spawn("audit", writer.run(written, tasks.stopping()));
-        Ok(Self { records, is_broken, on_failure })
+        let strangers = Arc::new(Mutex::new(Strangers { since: Instant::now(), noted: 0, lost: 0 }));
+        Ok(Self { records, is_broken, on_failure, strangers })
     }
 
     /// Reserves the place of a request's record. Waits while the queue is full.
@@ -130,12 +156,18 @@ impl Audit {
         if place.is_none() && refuses {
             return Err(Unwritable);
         }
-        Ok(Open { place, entry, since: Instant::now() })
+        Ok(Open { place, entry, since: Instant::now(), lost: 0 })
     }
 
-    /// Notes what was refused before it was a request.
+    /// Notes what was refused before it was a request, for want of a token for example. Strangers can fill no disk: of more
+    /// than a hundred in a second the rest is only counted, as `lost` in the next line of this kind.
     pub async fn denied(&self, entry: Entry, code: &'static str) {
-        if let Ok(open) = self.begin(entry).await {
+        let Some(lost) = self.strangers.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now())
+        else {
+            return;
+        };
+        if let Ok(mut open) = self.begin(entry).await {
+            open.lost = lost;
             open.end(Outcome { kind: "denied", code: Some(code) });
         }
     }
@@ -150,7 +182,7 @@ impl Open {
     fn put(&mut self, outcome: Outcome) {
         if let Some(place) = self.place.take() {
             let entry = std::mem::take(&mut self.entry);
-            place.send(Record { entry, outcome, took: self.since.elapsed(), lost: 0 });
+            place.send(Record { entry, outcome, took: self.since.elapsed(), lost: self.lost });
         }
     }
 }
@@ -163,6 +195,9 @@ impl Drop for Open {
 
 /// So many records wait for the disk; then requests do.
 const QUEUE: usize = 10_000;
+/// So many refusals of strangers are noted in a second.
+const STRANGERS: u32 = 100;
+const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ async fn written(file: &Path, names: &[&str]) {
     for name in names {
         audit.begin(entry(name)).await.unwrap().end(OK);
     }
-    assert!(tasks.finish(std::time::Duration::from_secs(5)).await.is_empty());
+    assert!(tasks.finish(Duration::from_secs(5)).await.is_empty());
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &[u8]> {
@@ -90,11 +90,21 @@ async fn a_file_that_is_moved_away_is_followed_by_another() {
     std::fs::rename(&file, &old).unwrap();
     audit.begin(entry("b")).await.unwrap().end(OK);
     drop(audit.begin(entry("given up")).await.unwrap());
-    tasks.finish(std::time::Duration::from_secs(5)).await;
+    tasks.finish(Duration::from_secs(5)).await;
     let both = format!("{}{}", read(&old), read(&file));
     assert_eq!(verify(lines(&both)).unwrap().lines, 3);
     assert!(read(&file).contains(r#""outcome":"cancelled""#));
     std::fs::remove_dir_all(here).unwrap();
+}
+
+#[test]
+fn strangers_are_noted_up_to_a_rate_and_counted_beyond() {
+    let start = Instant::now();
+    let mut strangers = Strangers { since: start, noted: 0, lost: 0 };
+    let noted = (0..150).filter(|_| strangers.admit(start).is_some()).count();
+    assert_eq!(noted, 100);
+    assert_eq!(strangers.admit(start + SECOND), Some(50));
+    assert_eq!(strangers.admit(start + SECOND), Some(0));
 }
 
 #[tokio::test]
@@ -117,9 +127,9 @@ async fn a_disk_that_takes_nothing_refuses_or_counts() {
             if served {
                 audit.begin(entry("later")).await.unwrap().end(OK);
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tasks.finish(std::time::Duration::from_secs(5)).await;
+        tasks.finish(Duration::from_secs(5)).await;
         let text = read(&file);
         verify(lines(&text)).unwrap();
         assert_eq!(text.contains(r#""name":"lost""#), !served, "{text}");

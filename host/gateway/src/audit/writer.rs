@@ -85,7 +85,7 @@ impl Writer {
                     tracing::error!(file = %self.path.display(), %error, "the audit log cannot be written");
                 }
                 if self.on_failure == OnFailure::Continue {
-                    self.lost += batch.len() as u64;
+                    self.lost += batch.iter().map(|record| 1 + record.lost).sum::<u64>();
                     batch.clear();
                 }
                 false
@@ -101,7 +101,7 @@ impl Writer {
         let time = telemetry::now();
         let moment = Moment { time: &time, since_start: self.started.elapsed() };
         if let Some(first) = batch.first_mut() {
-            first.lost = self.lost;
+            first.lost += std::mem::take(&mut self.lost);
         }
         let lines: Vec<u8> = batch.iter().flat_map(|record| link.line(record, &moment)).collect();
         if let Err(error) = self.file.write_all(&lines) {
@@ -110,7 +110,6 @@ impl Writer {
             return Err(error);
         }
         self.link = link;
-        self.lost = 0;
         Ok(())
     }
 

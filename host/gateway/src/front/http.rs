@@ -34,6 +34,7 @@ use super::sessions::Sessions;
 use super::settings::{Limits, Settings};
 use super::stall::Unstalled;
 use super::{Slot, endpoint, legacy_http, old_sse, preflight, respond, status};
+use crate::audit::Entry as Noted;
 use crate::gateway::{View, seconds_now};
 use crate::shutdown::Tasks;
 
@@ -201,6 +202,7 @@ pub(super) struct Front {
     pub(super) slot: Slot,
     pub(super) tasks: Tasks,
     door: Option<Door>,
+    behind: Option<Tasks>,
 }
 
 /// What a path stands for.
@@ -235,7 +237,7 @@ impl Place {
 
 impl Front {
     fn new(address: SocketAddr, settings: Settings, slot: Slot, tasks: Tasks) -> Self {
-        let Settings { token, allowed_origins, allowed_hosts, limits, door } = settings;
+        let Settings { token, allowed_origins, allowed_hosts, limits, door, behind } = settings;
         let site = Site::new(address.ip(), address.port(), &allowed_hosts, &allowed_origins);
         Self {
             site: if token.is_none() { site.open() } else { site },
@@ -245,6 +247,7 @@ impl Front {
             slot,
             tasks,
             door,
+            behind,
         }
     }
 
@@ -257,6 +260,7 @@ impl Front {
         if let Err(foreign) = self.site.admits(&head.uri, &head.headers) {
             let malformed = matches!(foreign, Foreign::Host | Foreign::Target);
             let status = if malformed { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
+            self.note_stranger(&head, if malformed { "host_refused" } else { "origin_refused" }).await;
             return respond::refused(status, &foreign.to_string());
         }
         let Some(origin) = self.site.configured_origin(&head.headers).cloned() else {
@@ -280,7 +284,10 @@ impl Front {
         }
         let principal = match self.authority.principal(&head.headers) {
             Ok(principal) => principal,
-            Err(why) => return respond::unauthenticated(why),
+            Err(why) => {
+                self.note_stranger(head, "unauthenticated").await;
+                return respond::unauthenticated(why);
+            }
         };
         peer.seat.keep();
         if let (Place::Interceptors, Some(door)) = (&place, &self.door) {
@@ -306,10 +313,20 @@ impl Front {
         }
     }
 
+    /// Notes that somebody was not let in.
+    async fn note_stranger(&self, head: &Parts, code: &'static str) {
+        let gateway = self.slot.borrow().clone();
+        if let Some(audit) = gateway.as_ref().and_then(|gateway| gateway.audit()) {
+            let name = head.uri.path().chars().take(LONGEST_PATH).collect();
+            audit.denied(Noted { name: Some(name), ..Noted::default() }, code).await;
+        }
+    }
+
     fn ready(&self, head: &Parts) -> Response<Body> {
         match head.method {
             Method::GET | Method::HEAD => {
-                let (status, body) = status::ready(&self.slot);
+                let behind = self.behind.as_ref().map_or(0, Tasks::running);
+                let (status, body) = status::ready(&self.slot, self.tasks.running() + behind);
                 respond::json(status, body.into())
             }
             _ => respond::not_allowed("GET"),
@@ -376,6 +393,8 @@ const BUFFER: usize = 256 << 10;
 const TELL: Duration = Duration::from_secs(10);
 /// How long a connection that has brought nothing yet is waited for at the end.
 const FIRST: Duration = Duration::from_millis(500);
+/// So much of a path stands in the audit log, in characters.
+const LONGEST_PATH: usize = 128;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const SWEEP: Duration = Duration::from_secs(10);
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::door::Door;
+use crate::shutdown::Tasks;
 
 /// Who may talk to the HTTP front, and its limits.
 #[derive(Clone, Default)]
@@ -19,6 +20,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Who answers at `/interceptors`; nobody, and then the path is nowhere.
     pub door: Option<Door>,
+    /// What runs behind the front, for `/ready` to count.
+    pub behind: Option<Tasks>,
 }
 
 impl std::fmt::Debug for Settings {

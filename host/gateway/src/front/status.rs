@@ -21,20 +21,22 @@ struct Ready {
     config: Option<Arc<ConfigState>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     servers: Option<Vec<ServerState>>,
+    /// How many tasks run: what grows without an end has leaked.
+    tasks: usize,
 }
 
 /// Whether the gateway can serve: it is loaded, and every required server is ready.
-pub(super) fn ready(slot: &Slot) -> (StatusCode, Vec<u8>) {
+pub(super) fn ready(slot: &Slot, tasks: usize) -> (StatusCode, Vec<u8>) {
     let gateway = slot.borrow().clone();
     let draining = gateway.as_ref().is_some_and(|it| it.is_draining());
     let (states, config) = (gateway.as_ref().map(|it| it.states()), gateway.map(|it| it.config()));
-    readiness(states, config, draining)
+    readiness(states, config, (draining, tasks))
 }
 
 fn readiness(
     states: Option<Vec<ServerState>>,
     config: Option<Arc<ConfigState>>,
-    draining: bool,
+    (draining, tasks): (bool, usize),
 ) -> (StatusCode, Vec<u8>) {
     let reason = match &states {
         _ if draining => Some("draining"),
@@ -48,7 +50,7 @@ fn readiness(
         }
         Some(_) => None,
     };
-    let ready = Ready { ready: reason.is_none(), reason, config, servers: states };
+    let ready = Ready { ready: reason.is_none(), reason, config, servers: states, tasks };
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // Plain data of our own always serialises.
     (status, serde_json::to_vec(&ready).unwrap_or_default())
@@ -66,7 +68,7 @@ mod tests {
 
     #[track_caller]
     fn check(states: Option<Vec<ServerState>>, expected: Expect) {
-        let (status, body) = readiness(states, None, false);
+        let (status, body) = readiness(states, None, (false, 7));
         expected.assert_eq(&format!("{} {}", status.as_u16(), String::from_utf8(body).unwrap()));
     }
 
@@ -77,7 +79,7 @@ mod tests {
             error: Some("wasmgate.yaml:1:1: unknown key `x`".into()),
             since: "2026-11-21T12:00:00Z".into(),
         };
-        let (status, body) = readiness(Some(vec![]), Some(Arc::new(config)), false);
+        let (status, body) = readiness(Some(vec![]), Some(Arc::new(config)), (false, 7));
         expect![[
             r#"200 {"ready":true,"config":{"state":"rejected","error":"wasmgate.yaml:1:1: unknown key `x`","since":"2026-11-21T12:00:00Z"},"servers":[]}"#
         ]]
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_gateway_that_stops_is_not_ready() {
-        let (status, body) = readiness(Some(vec![]), None, true);
+        let (status, body) = readiness(Some(vec![]), None, (true, 7));
         expect![[r#"503 {"ready":false,"reason":"draining","servers":[]}"#]].assert_eq(&format!(
             "{} {}",
             status.as_u16(),
