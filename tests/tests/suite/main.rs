@@ -40,6 +40,7 @@ mod remotes;
 mod resumption;
 mod sessions;
 mod signatures;
+mod soak;
 mod stdio;
 mod tasks;
 mod uris;
