@@ -4,7 +4,7 @@
 //! It starts everything itself: a trivial loopback backend, the relay, and `target/release/wasmgate` (built first by
 //! `cargo build --release`). Only ratios within one run mean anything; nothing here is a test.
 //!
-//! With `clients` it measures sessions, held streams and fan-out instead (`clients.rs`), with `catalogs` imports, catalogs
+//! With `servers` it measures starts of servers and calls to them (`servers.rs`). With `clients` it measures sessions, held streams and fan-out instead (`clients.rs`), with `catalogs` imports, catalogs
 //! and starts (`catalogs.rs`).
 
 mod backend;
@@ -15,6 +15,7 @@ mod generated;
 mod load;
 mod process;
 mod relay;
+mod servers;
 mod standin;
 mod starts;
 mod timing;
@@ -26,6 +27,7 @@ use catalogs::Runs;
 use clients::Crowd;
 use load::Sample;
 use process::Running;
+use servers::Times;
 
 /// Connections of each cell.
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
@@ -52,7 +54,9 @@ fn main() -> ExitCode {
         ["clients", "--quick"] => runtime.block_on(clients::measure(FEW)),
         ["catalogs"] => runtime.block_on(catalogs::measure(Runs { few: 5, many: 15 })),
         ["catalogs", "--quick"] => runtime.block_on(catalogs::measure(Runs { few: 1, many: 3 })),
-        _ => Err("usage: wasmgate-bench [catalogs|clients] [--quick]".into()),
+        ["servers"] => runtime.block_on(servers::measure(Times { starts: 15, calls: 2_000 })),
+        ["servers", "--quick"] => runtime.block_on(servers::measure(Times { starts: 3, calls: 100 })),
+        _ => Err("usage: wasmgate-bench [catalogs|clients|servers] [--quick]".into()),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -663,7 +663,8 @@ registry:
         absent: Default
         bad: `https://api.example.com/` in its `allowHosts` has no port from 1 to 65535
         host: its `network` and its `allowHosts` contradict each other
-    "#]].assert_eq(&shown);
+    "#]]
+    .assert_eq(&shown);
 }
 
 #[test]
