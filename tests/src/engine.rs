@@ -62,7 +62,7 @@ impl Engine {
 
     /// A connection to it.
     pub fn docker(&self) -> Docker {
-        Docker::connect_with_unix(&self.host(), 60, API_DEFAULT_VERSION).expect("a connection is made later")
+        Docker::connect_with_unix(&self.host(), 60, API_DEFAULT_VERSION).expect("it has been started")
     }
 
     /// Starts it, also after its death.
@@ -76,13 +76,20 @@ impl Engine {
         let log = std::fs::File::options().create(true).append(true).open(file("log")).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         self.daemon = Some(command.spawn().expect("dockerd runs"));
-        let docker = self.docker();
         let answers = async {
-            while docker.ping().await.is_err() {
+            while !self.answers().await {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         soon(&format!("the engine's first answer; see {}", file("log")), answers).await;
+    }
+
+    async fn answers(&self) -> bool {
+        // Before it is there for the first time there is no socket, which is an error at once.
+        match Docker::connect_with_unix(&self.host(), 60, API_DEFAULT_VERSION) {
+            Ok(docker) => docker.ping().await.is_ok(),
+            Err(_) => false,
+        }
     }
 
     /// It dies of SIGKILL.

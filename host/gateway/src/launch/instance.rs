@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Channel;
+use super::{Censor, Channel};
 use crate::shutdown::Tasks;
 
 /// How a server ended.
@@ -27,6 +27,7 @@ pub struct Exit {
 /// A started server. Dropping it stops the server in the background; prefer [`Instance::stop`].
 pub struct Instance {
     channel: Option<Channel>,
+    censor: Censor,
     stop: oneshot::Sender<Duration>,
     ended: watch::Receiver<Option<Exit>>,
 }
@@ -35,6 +36,11 @@ impl Instance {
     /// The channel, once.
     pub fn take_channel(&mut self) -> Option<Channel> {
         self.channel.take()
+    }
+
+    /// What nobody is to read in what it says.
+    pub fn censor(&self) -> Censor {
+        self.censor.clone()
     }
 
     /// Resolves when the server has ended, and says how. May be called again; safe to drop half-way.
@@ -52,11 +58,11 @@ impl Instance {
     }
 
     /// A pair: what the user gets, and what the owning task keeps.
-    pub(super) fn pair(channel: Channel, tasks: &Tasks) -> (Self, Owner) {
+    pub(super) fn pair(channel: Channel, censor: Censor, tasks: &Tasks) -> (Self, Owner) {
         let (stop, asked) = oneshot::channel();
         let (exit, ended) = watch::channel(None);
         let owner = Owner { asked, stopping: tasks.stopping(), exit };
-        (Self { channel: Some(channel), stop, ended }, owner)
+        (Self { channel: Some(channel), censor, stop, ended }, owner)
     }
 }
 

@@ -32,6 +32,7 @@ pub use error::{LaunchError, PullFault};
 pub use guard::{Admission, Admitted, AnyImage, Candidate, ImageGuard};
 pub use instance::{Exit, Instance};
 pub use login::{Account, Finding, ImageLogin, ImageLogins};
+pub use stderr::Censor;
 pub use warden::{ARGUMENT as WARDEN, keep};
 
 use container::Containers;

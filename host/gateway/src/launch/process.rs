@@ -80,7 +80,7 @@ impl Processes {
         let stderr = Stderr::new(name, &process.env, &process.args);
         let (input, stdin) = stdin::closable(Box::new(input), &self.tasks);
         let channel = Channel::Stdio { input: Box::new(input), output: Box::new(output) };
-        let (instance, owner) = Instance::pair(channel, &self.tasks);
+        let (instance, owner) = Instance::pair(channel, stderr.censor(), &self.tasks);
         let own = Own { child, group, stdin, strays, _watched: self.warden.watch(id) };
         self.tasks.spawn("server process", own.run(owner, stderr, said));
         Ok(instance)

@@ -13,11 +13,34 @@ use tracing::Level;
 use wasmgate_core::catalog::{Argument, EnvVar};
 use wasmgate_core::name::ServerName;
 
+/// What nobody is to read in what one server says. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Censor(Arc<[SecretString]>);
+
+impl Censor {
+    /// Values of `env` that are long enough to be a secret, and secret arguments.
+    fn of(env: &[EnvVar], args: &[Argument]) -> Self {
+        let secrets = env.iter().map(|var| &var.value).chain(args.iter().filter_map(Argument::secret));
+        Self(secrets.filter(|value| value.expose_secret().len() >= SHORTEST_SECRET).cloned().collect())
+    }
+
+    /// The text without them; what is no UTF-8 is replaced.
+    pub fn redacted(&self, bytes: &[u8]) -> String {
+        let mut text = String::from_utf8_lossy(bytes).into_owned();
+        for secret in self.0.iter() {
+            if text.contains(secret.expose_secret()) {
+                text = text.replace(secret.expose_secret(), "[redacted]");
+            }
+        }
+        text
+    }
+}
+
 /// Collects what one instance says. Clones share it.
 #[derive(Clone)]
 pub(super) struct Stderr {
     server: ServerName,
-    secrets: Arc<[SecretString]>,
+    censor: Censor,
     state: Arc<Mutex<State>>,
 }
 
@@ -34,10 +57,12 @@ struct State {
 impl Stderr {
     /// Starts empty. Values of `env` that are long enough to be a secret are never shown, nor are secret arguments.
     pub(super) fn new(server: &ServerName, env: &[EnvVar], args: &[Argument]) -> Self {
-        let secrets = env.iter().map(|var| &var.value).chain(args.iter().filter_map(Argument::secret));
-        let secrets =
-            secrets.filter(|value| value.expose_secret().len() >= SHORTEST_SECRET).cloned().collect();
-        Self { server: server.clone(), secrets, state: Arc::default() }
+        Self { server: server.clone(), censor: Censor::of(env, args), state: Arc::default() }
+    }
+
+    /// What is not shown.
+    pub(super) fn censor(&self) -> Censor {
+        self.censor.clone()
     }
 
     /// Reads until the end.
@@ -107,13 +132,7 @@ impl Stderr {
     }
 
     fn harmless(&self, bytes: &[u8]) -> String {
-        let mut text = String::from_utf8_lossy(bytes).into_owned();
-        for secret in self.secrets.iter() {
-            if text.contains(secret.expose_secret()) {
-                text = text.replace(secret.expose_secret(), "[redacted]");
-            }
-        }
-        neutralise(&text)
+        neutralise(&self.censor.redacted(bytes))
     }
 }
 

@@ -296,7 +296,7 @@ pub(super) struct Ending {
     pub(super) code: &'static str,
     /// What follows "ended", with its leading space or colon: ` with exit code 3`.
     pub(super) how: String,
-    /// Last lines of the server's stderr.
+    /// Last lines of the server's stderr, or of what it wrote to stdout that was no message.
     pub(super) stderr: Option<String>,
 }
 

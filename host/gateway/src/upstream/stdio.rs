@@ -24,6 +24,7 @@ use wasmgate_core::mcp::method;
 use wasmgate_core::name::ServerName;
 
 use self::desk::Desk;
+use self::garbage::Garbage;
 use self::owner::Owner;
 use super::correlator::Patience;
 use super::declared::Declared;
@@ -115,7 +116,8 @@ impl Pipe {
         let (controls, controls_in) = mpsc::unbounded_channel();
         let (ending, ended) = watch::channel(None);
         let signals = Arc::new(Signals::new(limits));
-        let desk = Desk::new(server.clone(), Arc::clone(&signals), declared, limits.message);
+        let garbage = Garbage::new(ends.behind.censor());
+        let desk = Desk::new(server.clone(), Arc::clone(&signals), declared, limits.message, garbage);
         let owner = Owner::new(ends, queue, controls_in, desk);
         tasks.spawn("upstream-pipe", owner.run(ending));
         Self { server, declared, orders, controls, next: AtomicU64::new(1), signals, ended }

@@ -170,7 +170,7 @@ async fn f07_an_image_is_nowhere_or_may_not_be_pulled() {
         assert!(state["reason"].as_str().is_some_and(|reason| reason.contains(says)), "{state}");
     }
     let client = gw.legacy().await;
-    is(&client.call_fails("denied__any", json!({})).await, "unknown_tool");
+    is(&client.call_fails("denied__any", json!({})).await, "upstream_unavailable");
     the_good_one_is_fine(&gw).await;
     gw.stop().await;
 }

@@ -1,9 +1,11 @@
 //! What servers say on their pipes: noise, lies, floods and questions nobody wanted (F09 to F16).
 
+use std::io::Write as _;
+
 use serde_json::{Value, json};
 use wasmgate_tests::faulty::{FINE, faulty, is, logged};
 use wasmgate_tests::mcp::{error, parsed};
-use wasmgate_tests::{process, soon};
+use wasmgate_tests::{process, require, soon};
 
 const DEBUG: (&str, &str) = ("WASMGATE_LOG", "wasmgate=debug");
 
@@ -23,6 +25,10 @@ async fn f09_stdout_carries_garbage_between_messages() {
         let answer = bad.says(&[noise, FINE, noise]).await;
         assert_eq!(answer["result"]["ok"], true, "{noise}: {answer}");
     }
+    // The server got its environment from us, and nothing of that gets out this way.
+    let secret = bad.gw.home().join("notes").display().to_string();
+    let told = format!("my notes are in {secret}");
+    assert_eq!(bad.says(&[&told, FINE]).await["result"]["ok"], true);
     let with_bom = format!(
         "hex:efbbbf{}",
         hex(r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#)
@@ -36,7 +42,8 @@ async fn f09_stdout_carries_garbage_between_messages() {
     }
     let over = logged(&ended.stderr, "connection over");
     let counted = over.iter().find(|event| event["server"] == "bad").map(|event| event["garbage"].clone());
-    assert_eq!(counted, Some(json!(2 * garbage.len())), "every line of it is counted: {over:?}");
+    assert_eq!(counted, Some(json!(2 * garbage.len() + 1)), "every line of it is counted: {over:?}");
+    assert!(!ended.stderr.contains(&told), "a value of its environment was logged");
     let shown = logged(&ended.stderr, "stdout line is not a message: ignored");
     assert_eq!(shown.len(), 10, "and a few are shown");
 }
@@ -272,6 +279,117 @@ async fn f16_a_server_asks_a_client_that_declared_nothing() {
     assert_eq!(reply["structuredContent"]["error"]["code"], -32601, "{reply}");
     bad.both_are_fine().await;
     bad.gw.stop().await;
+}
+
+#[tokio::test]
+async fn f12_what_passes_is_read_alike_by_three_parsers() {
+    require!(runs("python3"));
+    require!(runs("node"));
+    let bad = faulty().start().await;
+    let mut passed = Vec::new();
+    for result in RESULTS {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{result}}}"#);
+        let arguments = json!({"name": "bad__say", "arguments": {"lines": [line]}});
+        let response = bad.client.raw_call(&arguments.to_string()).await;
+        if !response.contains("upstream_misbehaved") {
+            assert!(response.contains(result), "what passes is not changed: {response}");
+            passed.push(response);
+        }
+    }
+    assert_eq!(passed.len(), 12, "{passed:?}");
+    let ours: Vec<Value> = passed.iter().map(|text| without_numbers(parsed(text))).collect();
+    assert_eq!(read_by(&["python3", "-c", PYTHON], &passed), ours);
+    assert_eq!(read_by(&["node", "-e", NODE], &passed), ours);
+    bad.gw.stop().await;
+}
+
+/// Results: the first twelve are JSON that everybody reads alike, the others are not.
+const RESULTS: &[&str] = &[
+    r#"{"content":[],"a":{"b":[1,-0,1E400,123456789012345678901234567890]}}"#,
+    r#"{"content":[],"__proto__":{"a":1},"constructor":{"prototype":{}},"toString":7}"#,
+    r#"{"content":[],"name":1,"Name":2,"NAME":3,"n\u0061me ":4}"#,
+    r#"{"content":[],"":{"":[]}}"#,
+    r#"{"content":[],"\u0000":"\u0000\u001f\u007f"}"#,
+    r#"{"content":[],"\ud83d\ude00":"😀"}"#,
+    r#"{"content":[],"s":"\/\b\f\n\r\t\"\\"}"#,
+    r#"{"content":[],"s":"\u2028 \u2029 \ufeff"}"#,
+    r#"{"content":[],"caf\u00e9":1,"cafe\u0301":2}"#,
+    r#"{ "content" : [ ] , "t" : [ true , false , null ] }"#,
+    r#"{"content":[],"s":"<!-- --> // /* */ ' `"}"#,
+    r#"{"content":[],"e":[1e5,1E+5,1e-5,0.1,-1.5]}"#,
+    r#"{"content":[],"a":1,"a":2}"#,
+    r#"{"content":[],"a":1,"\u0061":2}"#,
+    r#"{"content":[],"x":{"deep":[{"b":1,"b":2}]}}"#,
+    r#"{"content":[],"s":"\ud800"}"#,
+    r#"{"content":[],"s":"\udc00\ud800"}"#,
+    r#"{"content":[],"n":NaN}"#,
+    r#"{"content":[],"n":Infinity}"#,
+    r#"{"content":[],"n":+1}"#,
+    r#"{"content":[],"n":01}"#,
+    r#"{"content":[],"n":1.}"#,
+    r#"{"content":[],"n":.5}"#,
+    r#"{"content":[],"n":0x10}"#,
+    r#"{"content":[],}"#,
+    r#"{"content":[1,]}"#,
+    r#"{"content":[],'a':1}"#,
+    r#"{"content":[],a:1}"#,
+    r#"{"content":[] /* a */}"#,
+    "{\"content\":[],\"s\":\"\u{1}\"}",
+    "{\"content\":[],\u{a0}\"s\":1}",
+    r#"{"content":[],"s":"\x41"}"#,
+    r#"{"content":[],"s":"\u12"}"#,
+];
+
+const PYTHON: &str = "
+import json, sys
+def plain(v):
+    if isinstance(v, dict): return {k: plain(w) for k, w in v.items()}
+    if isinstance(v, list): return [plain(w) for w in v]
+    return v if isinstance(v, (str, bool)) or v is None else 0
+for line in sys.stdin.buffer: print(json.dumps(plain(json.loads(line))))
+";
+
+const NODE: &str = "
+const plain = v => {
+    if (Array.isArray(v)) return v.map(plain);
+    if (typeof v === 'number') return 0;
+    if (typeof v !== 'object' || v === null) return v;
+    const object = Object.create(null);
+    for (const [k, w] of Object.entries(v)) object[k] = plain(w);
+    return object;
+};
+const lines = require('fs').readFileSync(0, 'utf8').split('\\n').filter(line => line);
+for (const line of lines) console.log(JSON.stringify(plain(JSON.parse(line))));
+";
+
+/// What another parser makes of these texts, one a line.
+fn read_by(command: &[&str], texts: &[String]) -> Vec<Value> {
+    let mut child = std::process::Command::new(command[0])
+        .args(&command[1..])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("checked before");
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all((texts.join("\n") + "\n").as_bytes()).expect("it reads");
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    String::from_utf8_lossy(&output.stdout).lines().map(parsed).collect()
+}
+
+fn runs(program: &str) -> Result<(), String> {
+    let tried = std::process::Command::new(program).arg("--version").output();
+    tried.map(|_| ()).map_err(|error| format!("no {program}: {error}"))
+}
+
+/// Parsers differ in how exact their numbers are, which is no matter of what a message says to whom.
+fn without_numbers(value: Value) -> Value {
+    match value {
+        Value::Number(_) => json!(0),
+        Value::Array(all) => all.into_iter().map(without_numbers).collect(),
+        Value::Object(all) => all.into_iter().map(|(name, value)| (name, without_numbers(value))).collect(),
+        other => other,
+    }
 }
 
 fn hex(text: &str) -> String {

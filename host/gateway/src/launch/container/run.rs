@@ -91,7 +91,7 @@ impl Job {
         };
         let failure = match started {
             Some(Ok((channel, existing))) => {
-                let (instance, owner) = Instance::pair(channel, &self.tasks);
+                let (instance, owner) = Instance::pair(channel, self.stderr.censor(), &self.tasks);
                 // An instance nobody takes is dropped here, which asks its owner to stop.
                 let _ = ready.send(Ok(instance));
                 return existing.look_after(owner).await;

@@ -54,7 +54,13 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(server: ServerName, signals: Arc<Signals>, declared: Declared, limit: usize) -> Self {
+    pub(super) fn new(
+        server: ServerName,
+        signals: Arc<Signals>,
+        declared: Declared,
+        limit: usize,
+        garbage: Garbage,
+    ) -> Self {
         Self {
             server,
             signals,
@@ -67,7 +73,7 @@ impl Desk {
             limit,
             has_overflowed: false,
             has_asked: false,
-            garbage: Garbage::default(),
+            garbage,
             dropped: 0,
         }
     }
@@ -86,6 +92,11 @@ impl Desk {
     pub(super) fn check_at(&self) -> Option<Instant> {
         let (calls, life) = (self.waiting.check_at(), self.pulse.check_at());
         calls.into_iter().chain(life).min().map(Instant::from_std)
+    }
+
+    /// What the server said last on its stdout that was no message.
+    pub(super) fn last_words(&self) -> Option<String> {
+        self.garbage.last()
     }
 
     /// The connection is over.

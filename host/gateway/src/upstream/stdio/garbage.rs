@@ -1,25 +1,46 @@
-//! What a server writes to stdout that is no message: counted, and logged escaped and not too often.
+//! What a server writes to stdout that is no message: counted, logged escaped and not too often, and the last of it kept
+//! for whoever asks why the server ended.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use wasmgate_core::name::ServerName;
 
+use crate::launch::Censor;
+
 /// The garbage of one connection.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Garbage {
+    censor: Censor,
+    last: VecDeque<String>,
     lines: u64,
     minute: Option<Instant>,
     logged: u32,
 }
 
 impl Garbage {
+    /// None yet. What `censor` knows is never shown.
+    pub(super) fn new(censor: Censor) -> Self {
+        Self { censor, ..Self::default() }
+    }
+
     /// Another line of it.
     pub(super) fn add(&mut self, server: &ServerName, line: &[u8], now: Instant) {
         self.lines += 1;
+        let text = neutral(&self.censor.redacted(line.get(..4 * SHOWN).unwrap_or(line)));
         if self.is_due(now) {
-            let text = neutral(line);
             tracing::warn!(%server, line = %text, lines = self.lines, "stdout line is not a message: ignored");
         }
+        self.last.push_back(text);
+        if self.last.len() > KEPT {
+            self.last.pop_front();
+        }
+    }
+
+    /// The last lines of it.
+    pub(super) fn last(&self) -> Option<String> {
+        let said = |text: &String| format!("stdout: {text}");
+        (!self.last.is_empty()).then(|| self.last.iter().map(said).collect::<Vec<_>>().join("\n"))
     }
 
     /// How many lines there were.
@@ -39,13 +60,13 @@ impl Garbage {
 }
 
 /// The start of a line with nothing in it that a terminal or a log reader would obey.
-fn neutral(line: &[u8]) -> String {
-    let shown = line.get(..SHOWN).unwrap_or(line);
-    String::from_utf8_lossy(shown).escape_debug().to_string()
+fn neutral(line: &str) -> String {
+    line.escape_debug().take(SHOWN).collect()
 }
 
 const PER_MINUTE: u32 = 10;
 const SHOWN: usize = 200;
+const KEPT: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -53,9 +74,9 @@ mod tests {
 
     #[test]
     fn nothing_in_it_works_on_a_terminal() {
-        let text = neutral(b"\x1b[31mred\x07\r\0 \xff \xe2\x80\xae");
+        let text = neutral("\u{1b}[31mred\u{7}\r\0 \u{fffd} \u{202e}");
         assert!(text.chars().all(|c| !c.is_control() && c != '\u{202e}'), "{text}");
-        assert!(neutral(&[b'x'; 1000]).len() <= SHOWN);
+        assert!(neutral(&"x".repeat(1000)).len() <= SHOWN);
     }
 
     #[test]
@@ -64,5 +85,14 @@ mod tests {
         let due = (0..100).filter(|_| garbage.is_due(now)).count();
         assert_eq!(due, PER_MINUTE as usize);
         assert!(garbage.is_due(now + Duration::from_secs(61)));
+    }
+
+    #[test]
+    fn the_last_lines_are_kept() {
+        let (now, name, mut garbage) = (Instant::now(), ServerName::new("s").unwrap(), Garbage::default());
+        assert_eq!(garbage.last(), None);
+        (0..1000).for_each(|n| garbage.add(&name, format!("line {n}").as_bytes(), now));
+        let last = garbage.last().unwrap();
+        assert_eq!((last.lines().count(), last.lines().next_back()), (KEPT, Some("stdout: line 999")));
     }
 }

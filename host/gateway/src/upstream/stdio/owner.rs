@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use super::desk::Desk;
 use super::writer::Writer;
 use super::{Behind, Control, Ends, Order};
-use crate::launch::Output;
+use crate::launch::{Censor, Output};
 use crate::upstream::framer::Framer;
 use crate::upstream::link::Ending;
 
@@ -75,13 +75,15 @@ impl Owner {
                 break how;
             }
         };
-        let how = match how {
+        let mut how = match how {
             Over::Closed => Ending::closed(),
             Over::Silent => Ending::unresponsive(),
             Over::Broken(why) => self.wind_up(&why).await,
             Over::Ended(how) => self.drain_output(how).await,
         };
         self.desk.report();
+        // Many a server says on its stdout why it does not start.
+        how.stderr = how.stderr.or_else(|| self.desk.last_words());
         let _ = ending.send(Some(how.clone()));
         self.desk.fail_all(&how.crashed());
         self.refuse_the_rest(&how);
@@ -217,6 +219,14 @@ enum Over {
 }
 
 impl Behind {
+    /// What nobody is to read in what it says.
+    pub(super) fn censor(&self) -> Censor {
+        match self {
+            Self::Instance(instance) => instance.censor(),
+            Self::Other(_) => Censor::default(),
+        }
+    }
+
     async fn ended(&mut self) -> Ending {
         match self {
             Self::Instance(instance) => Ending::exited(instance.ended().await),
