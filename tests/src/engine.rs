@@ -72,7 +72,8 @@ impl Engine {
         let mut command = tokio::process::Command::new("dockerd");
         command.args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--storage-driver=vfs"]);
         command.args(["--host", &self.host(), "--data-root", &file("data"), "--exec-root", &file("exec")]);
-        command.args(["--pidfile", &file("pid"), "--config-file", "/dev/null"]);
+        std::fs::write(file("config"), "{}").expect("a configuration of its own");
+        command.args(["--pidfile", &file("pid"), "--config-file", &file("config")]);
         let log = std::fs::File::options().create(true).append(true).open(file("log")).expect("a log");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         self.daemon = Some(command.spawn().expect("dockerd runs"));

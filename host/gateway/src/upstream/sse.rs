@@ -39,6 +39,8 @@ pub(super) struct SseParser {
     after_cr: bool,
     is_first_line: bool,
     last_id: Option<String>,
+    /// The id of the event that is coming: it counts once that is whole.
+    next_id: Option<String>,
     retry: Option<Duration>,
 }
 
@@ -55,6 +57,7 @@ impl SseParser {
             after_cr: false,
             is_first_line: true,
             last_id: None,
+            next_id: None,
             retry: None,
         }
     }
@@ -139,7 +142,7 @@ impl SseParser {
                 self.has_data = true;
             }
             b"event" => self.name = String::from_utf8_lossy(value).into_owned(),
-            b"id" if !value.contains(&0) => self.last_id = Some(String::from_utf8_lossy(value).into_owned()),
+            b"id" if !value.contains(&0) => self.next_id = Some(String::from_utf8_lossy(value).into_owned()),
             b"retry" if value.iter().all(u8::is_ascii_digit) => {
                 let millis = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
                 self.retry = millis.map(Duration::from_millis).or(self.retry);
@@ -149,6 +152,7 @@ impl SseParser {
     }
 
     fn dispatch(&mut self) -> Option<SseFrame> {
+        self.last_id = self.next_id.take().or_else(|| self.last_id.take());
         let name = std::mem::take(&mut self.name);
         let data = self.data.split().freeze();
         self.has_data = false;
@@ -216,6 +220,8 @@ mod tests {
         assert_eq!((parser.last_id(), parser.retry()), (Some("7"), Some(Duration::from_millis(1500))));
         let (_, parser) = parse(100, &[b"id: 7\n\nid\n\n"]);
         assert_eq!(parser.last_id(), None);
+        let (_, parser) = parse(100, &[b"id: 7\ndata: x\n\nid: 8\ndata: cut o"]);
+        assert_eq!(parser.last_id(), Some("7"), "an event that was cut off is to be sent again");
     }
 
     #[test]

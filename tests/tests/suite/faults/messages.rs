@@ -305,7 +305,7 @@ async fn f12_what_passes_is_read_alike_by_three_parsers() {
 
 /// Results: the first twelve are JSON that everybody reads alike, the others are not.
 const RESULTS: &[&str] = &[
-    r#"{"content":[],"a":{"b":[1,-0,1E400,123456789012345678901234567890]}}"#,
+    r#"{"content":[],"a":{"b":[1,-0,1E300,123456789012345678901234567890]}}"#,
     r#"{"content":[],"__proto__":{"a":1},"constructor":{"prototype":{}},"toString":7}"#,
     r#"{"content":[],"name":1,"Name":2,"NAME":3,"n\u0061me ":4}"#,
     r#"{"content":[],"":{"":[]}}"#,
