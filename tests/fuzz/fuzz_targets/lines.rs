@@ -21,6 +21,8 @@ mod upstream {
         let mut lines = Vec::new();
         let mut take = |frame| match frame {
             Frame::Line(line) => lines.push(Ok(line.to_vec())),
+            // Whether it comes before the rest of its line is a matter of pieces.
+            Frame::Overflow(head) => assert!(head.len() <= framer::KEPT),
             Frame::TooLong { head, tail } => {
                 assert!(head.len() <= framer::KEPT && tail.len() <= framer::KEPT);
                 lines.push(Err((head.to_vec(), tail.to_vec())));
