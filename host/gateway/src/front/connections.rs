@@ -85,7 +85,9 @@ impl Seats {
         let address = group(from);
         let mut state = self.state();
         let own = state.addresses.get(&address);
-        if own.is_some_and(|own| own.taken >= self.most_per_address) {
+        // Where one address may have all seats, there is nothing to hold against it: it waits like everybody.
+        let has_share = self.most_per_address < self.most;
+        if has_share && own.is_some_and(|own| own.taken >= self.most_per_address) {
             let oldest = own.and_then(|own| own.strangers.first().copied());
             let Some(oldest) = oldest else { return Entry::AddressFull };
             state.dismiss(oldest);
@@ -228,6 +230,15 @@ mod tests {
         drop((kept, next, stranger));
         let state = seats.state();
         assert_eq!((state.taken, state.addresses.len(), state.strangers.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn an_address_that_may_have_all_waits_for_them() {
+        let seats = Seats::new(2, 2);
+        let (one, _other) = (known(&seats, "10.0.0.1"), known(&seats, "10.0.0.1"));
+        assert!(matches!(seats.enter("10.0.0.1".parse().unwrap()), Entry::Full));
+        drop(one);
+        assert!(from(&seats, "10.0.0.1").is_some());
     }
 
     #[test]
