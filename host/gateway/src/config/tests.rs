@@ -202,6 +202,26 @@ fn slips_are_shown_with_their_cure() {
     "#]],
     );
     check(
+        "servers: {a: {image: x, instances: per-sesion}}\n",
+        expect![[r#"
+            wasmgate.yaml:1:25: `per-sesion` is not a choice here
+              |
+            1 | servers: {a: {image: x, instances: per-sesion}}
+              |                         ^
+              did you mean `per-session`?
+        "#]],
+    );
+    check(
+        "servers: {a: {image: x, instances: {policy: shared, most: 3}}}\n",
+        expect![[r#"
+            wasmgate.yaml:1:53: unknown key `most`
+              |
+            1 | servers: {a: {image: x, instances: {policy: shared, most: 3}}}
+              |                                                     ^^^^
+              known here: `policy`, `min`, `max`, `idle`
+        "#]],
+    );
+    check(
         "servers: {a: {image: x, protocol: modren}}\n",
         expect![[r#"
         wasmgate.yaml:1:35: `modren` is not a choice here

@@ -114,6 +114,25 @@ async fn f02_a_container_runs_out_of_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f02_a_container_runs_out_of_memory_again_and_again() {
+    require!(docker::scratch().await);
+    let engine = docker::there().await.expect("checked");
+    let name = "box-greedy";
+    let gateway = boxed(name, &["faulty", "--stdio"], json!({"memory": "48MiB"}));
+    let (gw, client) = started(name, gateway).await;
+    is(&client.call_fails("oom", json!({})).await, "upstream_crashed");
+    back(&client).await;
+    is(&client.call_fails("oom", json!({})).await, "upstream_crashed");
+    let state = gw.reaches(name, &["quarantined"]).await;
+    let reason = state["reason"].as_str().expect("a reason");
+    assert!(reason.contains("out of memory twice within 5 minutes") && reason.contains("SIGHUP"), "{reason}");
+    is(&client.call_fails("pid", json!({})).await, "upstream_unavailable");
+    assert_eq!(ids(&engine, name).await, Vec::<String>::new(), "nothing of it runs");
+    the_good_one_is_fine(&gw).await;
+    gw.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f04_a_container_is_paused() {
     require!(docker::scratch().await);
     let engine = docker::there().await.expect("checked");

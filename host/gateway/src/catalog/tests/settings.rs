@@ -88,7 +88,7 @@ fn settings(server: &Server) -> String {
     }
     if (server.protocol, server.deadlines, server.instances, server.required) != Default::default() {
         let Server { protocol, deadlines, instances, required, .. } = server;
-        writeln!(out, "  {protocol:?} {deadlines:?} {:?} required {required}", instances.sharing).unwrap();
+        writeln!(out, "  {protocol:?} {deadlines:?} {instances:?} required {required}").unwrap();
     }
     if let Some(most) = server.max_in_flight {
         writeln!(out, "  at once: {most}").unwrap();
@@ -274,6 +274,7 @@ servers:
   protocol: legacy
   deadlines: {initialize: 5s, total: 1h}
   maxInFlight: 3
+  instances: {min: 0, max: 4, idle: 1m}
   required: true
 ";
     let values = "io.github.acme.tool: {uid: 1000, port: 8080, debug: false, list: [a, b]}";
@@ -281,19 +282,19 @@ servers:
         entry,
         &World::new(values, &[]),
         expect![[r#"
-        io.github.acme.tool
-          image: "acme/tool"
-          command: ["8080", "--debug=false", "eu", ""]
-          env: REGION="eu" PORT="8080" LIST="a,b"
-          mounts: []
-          user: Some("1000")
-          network: Default
-          hosts: ["host.docker.internal:host-gateway"]
-          transport: StreamableHttp { port: 8080, path: "/mcp" }
-          limits: Some(536870912) Some(0.5) true Never
-          Legacy Deadlines { initialize: 5s, idle: 60s, total: 3600s } PerSession required true
-          at once: 3
-    "#]],
+            io.github.acme.tool
+              image: "acme/tool"
+              command: ["8080", "--debug=false", "eu", ""]
+              env: REGION="eu" PORT="8080" LIST="a,b"
+              mounts: []
+              user: Some("1000")
+              network: Default
+              hosts: ["host.docker.internal:host-gateway"]
+              transport: StreamableHttp { port: 8080, path: "/mcp" }
+              limits: Some(536870912) Some(0.5) true Never
+              Legacy Deadlines { initialize: 5s, idle: 60s, total: 3600s } Instances { sharing: PerSession, min: 0, max: 4, idle: 60s } required true
+              at once: 3
+        "#]],
     );
     check(
         entry,

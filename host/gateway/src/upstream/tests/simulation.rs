@@ -100,7 +100,7 @@ fn egress() -> Egress {
 async fn call(pool: Arc<Pool>, plan: &Plan, nonce: usize) -> Result<String, Fault> {
     let owner = format!("{}/{}", plan.principal, plan.session.unwrap_or("-"));
     let arguments = format!(r#"{{"nonce":"{nonce}","owner":"{owner}","does":"{}"}}"#, plan.does);
-    let params = format!(r#"{{"name":"t","arguments":{arguments}}}"#);
+    let params = format!(r#"{{"name":"t","arguments":{arguments},"_meta":{{"progressToken":"p"}}}}"#);
     let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
     let ask = Ask {
         method: "tools/call".into(),
@@ -301,6 +301,31 @@ const CALL: &Plan =
     &Plan { at: Duration::ZERO, principal: "a", session: Some("s1"), does: "second", gives_up: None };
 
 #[test]
+fn progress_keeps_a_call_alive_but_not_past_its_end() {
+    run(async {
+        let world = World::new(5, Sharing::Shared, Limits::default());
+        world.behave();
+        let tasks = Tasks::new();
+        let pool = pool(&world, Limits::default(), &tasks, 5);
+        pool.apply(vec![Arc::new(Server { deadlines: DEADLINES, ..busy() })]);
+        let took = async |does, nonce| {
+            let began = Instant::now();
+            let outcome = call(Arc::clone(&pool), &Plan { does, ..polite("a") }, nonce).await;
+            (outcome.unwrap_err(), began.elapsed().as_secs())
+        };
+        assert_eq!(call(Arc::clone(&pool), &polite("a"), 1).await.unwrap(), "1");
+        assert_eq!(took("hang", 2).await, (Fault::Timeout(10), 10));
+        assert_eq!(took("progress", 3).await, (Fault::Timeout(60), 60));
+        // What it waited for its turn counts.
+        let (first, second) = tokio::join!(took("progress", 4), took("progress", 5));
+        assert_eq!(first, (Fault::Timeout(60), 60));
+        assert_eq!((second.1, matches!(second.0, Fault::Busy(_) | Fault::Timeout(60))), (60, true));
+        pool.close().await;
+        assert_eq!(world.wrong(), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn a_server_that_need_not_run_sleeps_and_wakes_with_its_lists_known() {
     run(async {
         let world = World::new(3, Sharing::PerPrincipal, Limits::default());
@@ -351,4 +376,4 @@ fn a_server_that_runs_out_of_memory_twice_is_left_alone_until_a_reload() {
 }
 
 /// How many run with every test.
-const SCHEDULES: u64 = 1000;
+const SCHEDULES: u64 = 400;

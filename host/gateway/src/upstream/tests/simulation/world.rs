@@ -222,7 +222,12 @@ impl Peer {
     }
 
     async fn answer(&mut self, id: u64) {
-        let Some((_, message, times)) = self.due.remove(&id) else { return };
+        let Some((at, message, times)) = self.due.remove(&id) else { return };
+        if times == 0 {
+            self.say(&message).await;
+            self.due.insert(id, (at + PROGRESS, message, times));
+            return;
+        }
         self.world.goes(self.number);
         for _ in 0..times {
             self.say(&message).await;
@@ -265,13 +270,16 @@ impl Peer {
                     self.world.goes(self.number);
                 }
             }
-            "tools/call" => return self.call(id?, &message["params"]["arguments"]).await,
+            "tools/call" => {
+                let token = &message["params"]["_meta"]["progressToken"];
+                return self.call(id?, token, &message["params"]["arguments"]);
+            }
             _ => {}
         }
         None
     }
 
-    async fn call(&mut self, id: u64, arguments: &Value) -> Option<Ending> {
+    fn call(&mut self, id: u64, token: &Value, arguments: &Value) -> Option<Ending> {
         self.world.comes(self.number, self.at_once, arguments);
         let result = json!({"jsonrpc": "2.0", "id": id, "result": {"nonce": arguments["nonce"]}});
         let error = json!({"jsonrpc": "2.0", "id": id, "error": {"code": 1, "message": "no"}});
@@ -286,6 +294,11 @@ impl Peer {
             }
             // About when the caller's patience ends.
             "late" => (Duration::from_millis(9990) + soon, result, 1),
+            // Again and again.
+            "progress" => {
+                let params = json!({"progressToken": token, "progress": 1});
+                (PROGRESS, json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}), 0)
+            }
             "slow" => (slowly, result, 1),
             "second" => (Duration::from_secs(1), result, 1),
             "twice" => (soon, result, 2),
@@ -296,3 +309,6 @@ impl Peer {
         None
     }
 }
+
+/// How often a call that goes on says so.
+const PROGRESS: Duration = Duration::from_secs(5);
