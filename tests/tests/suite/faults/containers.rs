@@ -107,10 +107,21 @@ async fn f02_a_container_runs_out_of_memory() {
     is(&error, "upstream_crashed");
     assert_eq!(error["data"].get("reason"), None, "{error}");
     assert!(error["message"].as_str().is_some_and(|text| text.contains("137")), "{error}");
+    // The second time within five minutes is the last one.
+    back(&client).await;
+    assert_eq!(client.call_fails("oom", json!({})).await["data"]["reason"], "oom_killed");
+    gw.reaches(name, &["quarantined"]).await;
+    is(&client.call_fails("pid", json!({})).await, "upstream_unavailable");
+    soon("its container's removal", async {
+        while !ids(&engine, name).await.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
     let ended = gw.stop().await;
     let failed: Vec<_> =
         logged(&ended.stderr, "server failed").iter().map(|event| event["code"].clone()).collect();
-    assert_eq!(failed, ["oom_killed", "exited"], "each restarted once");
+    assert_eq!(failed, ["oom_killed", "exited", "oom_killed"], "each said once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -195,6 +195,9 @@ impl Exchange {
             return Err(Fault::TooLarge(limit));
         }
         let first = self.piece(&mut body).await?.unwrap_or_default();
+        if first.len() > limit {
+            return Err(Fault::TooLarge(limit));
+        }
         if body.is_end_stream() {
             return Ok(first);
         }

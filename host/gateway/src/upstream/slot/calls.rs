@@ -11,6 +11,7 @@ use super::further::Stage;
 use super::roster::{Found, Sought};
 use super::sessions::Lease as Session;
 use super::{Shared, Slot};
+use crate::upstream::again::Effect;
 use crate::upstream::correlator::Patience;
 use crate::upstream::link::{Client as Asker, Question};
 use crate::upstream::turns::{Client, NoTurn, Turn, Turns};
@@ -79,7 +80,7 @@ impl Slot {
             let Tried { answer, ready, missed } = self.attempt(shared, &ask, (clock, old.as_ref())).await;
             let left = match missed {
                 Missed::No => return answer,
-                Missed::Base | Missed::Own if READING.contains(&&*ask.method) => &mut sessions,
+                Missed::Base | Missed::Own if Effect::of(&ask.method) == Effect::None => &mut sessions,
                 Missed::Base | Missed::Own => return answer,
                 Missed::Address => &mut addresses,
             };
@@ -291,14 +292,3 @@ impl Ask {
         }
     }
 }
-
-/// Requests that change nothing at the server.
-const READING: [&str; 7] = [
-    "completion/complete",
-    "prompts/get",
-    "prompts/list",
-    "resources/list",
-    "resources/read",
-    "resources/templates/list",
-    "tools/list",
-];
