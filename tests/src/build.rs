@@ -84,10 +84,19 @@ pub fn static_fixture() -> Result<PathBuf, String> {
 
 /// The component that misbehaves as it is told to, in a file: one of the plugin host's own tests.
 pub fn hostile() -> PathBuf {
+    guest("hostile")
+}
+
+/// The component that uses what it is told to.
+pub fn capable() -> PathBuf {
+    guest("capable")
+}
+
+fn guest(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     let directory = target_dir().join("plugins");
-    BUILT.get_or_init(|| component(&["guest-hostile"], &directory));
-    directory.join("wasm32-wasip2").join("plugin").join("guest_hostile.wasm")
+    BUILT.get_or_init(|| component(&["guest-hostile", "guest-capable"], &directory));
+    directory.join("wasm32-wasip2").join("plugin").join(format!("guest_{name}.wasm"))
 }
 
 fn component(packages: &[&str], directory: &Path) {

@@ -199,6 +199,30 @@ async fn f42_a_second_sigterm_means_now() {
 }
 
 #[tokio::test]
+async fn f42_the_time_to_finish_is_over() {
+    let fixture = wasmgate_tests::build::fixture();
+    let text = format!(
+        "limits: {{drain: 1s}}\nservers:\n  fx: {{process: [{}, server, --stdio]}}\n",
+        fixture.display()
+    );
+    let gw = gateway().config(&text).start().await;
+    gw.ready(["fx"]).await;
+    let client = gw.alone("fx").await;
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.request("tools/call", json!({"name": "slow", "arguments": {}})).await }
+    });
+    client.call("wait_started", json!({"count": 1})).await;
+    let ended = gw.stop().await;
+    assert!(ended.stderr.contains("did not end in time"), "{}", ended.stderr);
+    let outcome = soon("its outcome", waiting).await.expect("no panic");
+    assert!(
+        outcome["error"]["data"]["code"].as_str().is_some_and(|it| it.starts_with("upstream_")),
+        "{outcome}"
+    );
+}
+
+#[tokio::test]
 async fn f42_the_client_closes_stdin_with_a_call_in_flight() {
     let mut gw = gateway().catalog(good("fx")).transport("stdio").start().await;
     gw.say(HELLO).await;

@@ -113,6 +113,28 @@ async fn f38_a_plugin_that_fails_may_be_passed_by_when_the_file_says_so() {
 }
 
 #[tokio::test]
+async fn f38_a_plugin_waits_for_an_http_server_that_never_answers() {
+    // Takes connections and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let origin = format!("http://{}", silent.local_addr().expect("an address"));
+    let capable = build::capable();
+    let granted = format!(", grants: {{http: [{{origin: '{origin}', private: true}}]}}");
+    let gw = beside_a_hostile_one(gateway(), capable.to_str().expect("UTF-8"), &granted).await;
+    let (client, other) = (gw.alone("fx").await, gw.alone("other").await);
+    let ask = format!("get {origin}/");
+    let asking = told(&client, &ask);
+    let asked = async {
+        let held = silent.accept().await.expect("the plugin's request");
+        assert!(is_fine(&told(&other, "pass").await), "meanwhile others are served");
+        held
+    };
+    let (answer, _held) = tokio::join!(soon("the end of the plugin's time", asking), asked);
+    assert_eq!(answer["error"]["data"]["code"], "plugin_failed", "{answer}");
+    assert!(is_fine(&told(&client, "nothing much").await));
+    gw.stop().await;
+}
+
+#[tokio::test]
 async fn f38_a_plugin_fails_five_times_in_a_row() {
     let hostile = build::hostile();
     for (policy, passes) in [("", false), (", failOpen: true", true)] {
@@ -426,7 +448,8 @@ fn has_component(home: &Home) -> bool {
 async fn f40_a_registry_answers_with_less_something_else_or_no() {
     require!(registry::there());
     let (registry, _) = with_a_plugin("acme/plugin").await;
-    let faults: [(&str, fn() -> Fault); 5] = [
+    type Makes = fn() -> Fault;
+    let faults: [(&str, Makes); 5] = [
         ("/blobs/", || Fault::Truncated),
         ("/blobs/", || Fault::Changed),
         ("/manifests/", || Fault::Truncated),
