@@ -475,52 +475,78 @@ async fn networks_end_with_their_servers_however_those_end() {
     }
 }
 
-#[tokio::test]
-async fn a_strangers_catalog_leads_nowhere_private_unless_that_is_allowed() {
-    let canary = Canary::on("127.0.0.1").await;
-    let there = wasmgate_tests::remote::fixture(&["server", "--http"]).await;
-    let remote =
-        |url: String| json!({"type": "remote", "remote": {"url": url, "transport_type": "streamable-http"}});
-    let port = canary.port;
-    let registry = json!({
-        "near": remote(format!("https://127.0.0.1:{port}/mcp")),
-        "plain": remote(format!("http://localhost:{port}/mcp")),
-        "dword": remote(format!("https://2130706433:{port}/mcp")),
-        "mapped": remote(format!("https://[::ffff:127.0.0.1]:{port}/mcp")),
-        "metadata": remote("http://169.254.169.254/latest/meta-data/".to_owned()),
-        "there": remote(there.url("/mcp")),
-    });
+/// A web server with a catalog; `/moved` redirects.
+async fn strangers_catalog(registry: Value) -> std::net::SocketAddr {
     let document = json!({"version": 3, "registry": registry}).to_string();
-    let address = wasmgate_tests::remote::service(move |head, _| match head.contains("/moved") {
+    let answer = move |head: &str, _: &str| match head.contains("/moved") {
         true => (302, String::new()),
         false => (200, document.clone()),
-    });
-    let address = address.await;
-    let names = ["near", "plain", "dword", "mapped", "metadata", "there"];
-    let start = |config: &str| {
-        let gw = gateway().catalog_at(format!("http://{address}/catalog.yaml")).config(config).servers(names);
-        gw.start()
     };
-    let closed = start("{}").await;
+    wasmgate_tests::remote::service(answer).await
+}
+
+#[tokio::test]
+async fn a_strangers_catalog_leads_nowhere_private() {
+    let canary = Canary::on("127.0.0.1").await;
+    let remote = |url: &str| json!({"type": "remote", "remote": {"url": url.replace("PORT", &canary.port.to_string()), "transport_type": "streamable-http"}});
+    let registry = json!({
+        "near": remote("https://127.0.0.1:PORT/mcp"),
+        "named": remote("https://localhost:PORT/mcp"),
+        "plain": remote("http://localhost:PORT/mcp"),
+        "dword": remote("https://2130706433:PORT/mcp"),
+        "octal": remote("https://0177.1:PORT/mcp"),
+        "mapped": remote("https://[::ffff:127.0.0.1]:PORT/mcp"),
+        "metadata": remote("https://169.254.169.254/latest/meta-data/"),
+    });
+    let address = strangers_catalog(registry).await;
+    let names = ["near", "named", "plain", "dword", "octal", "mapped", "metadata"];
+    let gw = gateway().catalog_at(format!("http://{address}/catalog.yaml")).servers(names).start().await;
     for name in names {
-        let state = closed.reaches(name, &["failed", "refused"]).await;
+        let state = gw.reaches(name, &["failed", "refused"]).await;
         let reason = state["reason"].as_str().unwrap_or_default();
-        assert!(reason.contains("not allowed"), "{name}: {state}");
+        assert!(reason.contains("not allowed") || reason.contains("only your own files"), "{name}: {state}");
     }
-    closed.stop().await;
-    assert_eq!(canary.hits(), 0, "nobody came by");
-
-    let rule = format!(r#"{{"egress": {{"allow": ["{}", "169.254.0.0/16"]}}}}"#, there.address);
-    let open = start(&rule).await;
-    open.ready(["there"]).await;
-    for name in ["near", "plain", "dword", "mapped", "metadata"] {
-        open.reaches(name, &["failed", "refused"]).await;
-    }
-    open.stop().await;
-    assert_eq!(canary.hits(), 0, "one exception is not another");
-
-    let moved = gateway().catalog_at(format!("http://{address}/moved")).run_to_end().await;
+    gw.stop().await;
+    let moved = gateway()
+        .catalog_at(format!("http://{address}/moved"))
+        .arg("--enable-all-servers")
+        .run_to_end()
+        .await;
     assert!(!moved.status.success() && moved.stderr.contains("redirects to"), "{}", moved.stderr);
+    assert_eq!(canary.hits(), 0, "nobody came by");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stranger_names_may_be_allowed_by_the_operator() {
+    require!(docker::probe().await);
+    let service = wasmgate_tests::remote::service(|_, _| (200, "here".to_owned())).await;
+    let (name, canary) = ("iso-excepted", Canary::on("127.0.0.1").await);
+    let rules = [
+        format!("localhost:{}/http", service.port()),
+        format!("localhost:{}/http", canary.port),
+        "169.254.169.254:80/http".to_owned(),
+    ];
+    let address = strangers_catalog(json!({name: probe(json!({"allowHosts": rules}))})).await;
+    for (allow, outcome) in
+        [(json!([]), "status 403"), (json!([service.to_string(), "169.254.0.0/16"]), "status 200")]
+    {
+        let config = json!({"egress": {"allow": allow}}).to_string();
+        let gw =
+            gateway().catalog_at(format!("http://{address}/catalog.yaml")).config(&config).servers([name]);
+        let gw = gw.start().await.with_container(name);
+        gw.ready([name]).await;
+        check(
+            &gw.alone(name).await,
+            &[
+                (&format!("get=http://localhost:{}/", service.port()), outcome),
+                (&format!("get=http://localhost:{}/", canary.port), "status 403"),
+                ("get=http://169.254.169.254/", "status 403"),
+            ],
+        )
+        .await;
+        gw.stop().await;
+    }
+    assert_eq!(canary.hits(), 0, "one exception is not another");
 }
 
 /// The address of the machine on Docker's own bridge.

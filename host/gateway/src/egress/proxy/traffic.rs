@@ -59,6 +59,9 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         let value = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        if value(&self.asked) == 0 {
+            return;
+        }
         tracing::info!(
             server = %self.server,
             requests = value(&self.asked),

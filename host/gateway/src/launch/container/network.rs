@@ -292,3 +292,28 @@ const OPEN_BITS: u32 = 22;
 const CONFINED_BITS: u32 = 29;
 /// How many places for a network are tried.
 const TRIES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn a_network_for_one_container_leads_nowhere() {
+        let subnet = Subnet::of(Ipv4Addr::new(10, 1, 2, 8), CONFINED_BITS);
+        let text = |door| {
+            let mut value = serde_json::to_value(request("wasmgate-s-1", subnet, door)).unwrap();
+            value.sort_all_objects();
+            serde_json::to_string_pretty(&value).unwrap()
+        };
+        expect![[r#""#]].assert_eq(&text(Door::Closed));
+        expect![[r#""#]].assert_eq(&text(Door::Open));
+    }
+
+    #[test]
+    fn clients_are_told_of_the_proxy_in_every_way_they_know() {
+        let told: Vec<String> = variables(SocketAddr::from(([10, 1, 2, 9], 3128))).collect();
+        expect![[r#""#]].assert_eq(&told.join("\n"));
+    }
+}

@@ -24,6 +24,11 @@ impl Subnet {
         drawn.filter(|subnet| !taken.iter().any(|taken| subnet.overlaps(*taken)))
     }
 
+    #[cfg(test)]
+    pub(super) fn of(net: Ipv4Addr, bits: u32) -> Self {
+        Self { net: u32::from(net), bits }
+    }
+
     /// The host's address in it.
     pub(super) fn host(self) -> Ipv4Addr {
         Ipv4Addr::from(self.net + 1)
