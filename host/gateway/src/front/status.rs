@@ -81,7 +81,7 @@ mod tests {
         };
         let (status, body) = readiness(Some(vec![]), Some(Arc::new(config)), (false, 7));
         expect![[
-            r#"200 {"ready":true,"config":{"state":"rejected","error":"wasmgate.yaml:1:1: unknown key `x`","since":"2026-11-21T12:00:00Z"},"servers":[]}"#
+            r#"200 {"ready":true,"config":{"state":"rejected","error":"wasmgate.yaml:1:1: unknown key `x`","since":"2026-11-21T12:00:00Z"},"servers":[],"tasks":7}"#
         ]]
         .assert_eq(&format!("{} {}", status.as_u16(), String::from_utf8(body).unwrap()));
     }
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_gateway_that_stops_is_not_ready() {
         let (status, body) = readiness(Some(vec![]), None, (true, 7));
-        expect![[r#"503 {"ready":false,"reason":"draining","servers":[]}"#]].assert_eq(&format!(
+        expect![[r#"503 {"ready":false,"reason":"draining","servers":[],"tasks":7}"#]].assert_eq(&format!(
             "{} {}",
             status.as_u16(),
             String::from_utf8(body).unwrap()
@@ -98,18 +98,18 @@ mod tests {
 
     #[test]
     fn ready_means_loaded_and_no_required_server_missing() {
-        check(None, expect![[r#"503 {"ready":false,"reason":"the configuration is loading"}"#]]);
-        check(Some(vec![]), expect![[r#"200 {"ready":true,"servers":[]}"#]]);
+        check(None, expect![[r#"503 {"ready":false,"reason":"the configuration is loading","tasks":7}"#]]);
+        check(Some(vec![]), expect![[r#"200 {"ready":true,"servers":[],"tasks":7}"#]]);
         check(
             Some(vec![server("a", "failed", false), server("b", "ready", true)]),
             expect![[
-                r#"200 {"ready":true,"servers":[{"name":"a","state":"failed","tools":2,"required":false},{"name":"b","state":"ready","tools":2,"required":true}]}"#
+                r#"200 {"ready":true,"servers":[{"name":"a","state":"failed","tools":2,"required":false},{"name":"b","state":"ready","tools":2,"required":true}],"tasks":7}"#
             ]],
         );
         check(
             Some(vec![server("b", "starting", true)]),
             expect![[
-                r#"503 {"ready":false,"reason":"a required server is not ready","servers":[{"name":"b","state":"starting","tools":2,"required":true}]}"#
+                r#"503 {"ready":false,"reason":"a required server is not ready","servers":[{"name":"b","state":"starting","tools":2,"required":true}],"tasks":7}"#
             ]],
         );
     }
