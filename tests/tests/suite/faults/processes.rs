@@ -4,7 +4,6 @@ use rustix::process::Signal;
 use serde_json::json;
 use wasmgate_tests::catalog::{Catalog, fixture, process as program};
 use wasmgate_tests::faulty::{faulty, instead, is, logged};
-use wasmgate_tests::mcp::parsed;
 use wasmgate_tests::{gateway, process, soon};
 
 #[tokio::test]
@@ -161,54 +160,4 @@ async fn f19_a_program_is_not_there() {
     assert!(failed["reason"].as_str().is_some_and(|reason| reason.contains("/no/such/program")), "{failed}");
     bad.the_good_one_is_fine().await;
     bad.gw.stop().await;
-}
-
-#[tokio::test]
-async fn calls_in_flight_are_ended_by_a_drain() {
-    let gw = gateway().catalog(wasmgate_tests::catalog::good("fx")).start().await;
-    gw.ready(["fx"]).await;
-    let client = gw.alone("fx").await;
-    let params = json!({"name": "progress", "arguments": {"steps": 2}, "_meta": {"progressToken": 1}});
-    let (id, mut stream) = client.open("tools/call", params).await;
-    assert!(stream.event().await.is_some());
-    // The drain lets this call finish: it is released after the gateway has been told to stop.
-    process::signal(gw.pid, Signal::TERM);
-    soon("the port closing to new connections", async {
-        while tokio::net::TcpStream::connect(gw.address()).await.is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    let ended = gw.ended().await;
-    let rest = stream.rest().await;
-    let outcomes = rest.messages().iter().filter(|text| parsed(text)["id"] == id).count();
-    assert_eq!(outcomes, 1, "the call got its one outcome: {}\n{}", rest.text(), ended.stderr);
-}
-
-#[tokio::test]
-async fn a_second_signal_ends_it_now() {
-    let gw = gateway().catalog(wasmgate_tests::catalog::good("fx")).start().await;
-    gw.ready(["fx"]).await;
-    let client = gw.alone("fx").await;
-    let waiting = tokio::spawn({
-        let client = client.clone();
-        async move {
-            client
-                .post(r#"{"jsonrpc":"2.0","id":50,"method":"tools/call","params":{"name":"slow"}}"#)
-                .open()
-                .await
-                .rest()
-                .await
-        }
-    });
-    client.call("wait_started", json!({"count": 1})).await;
-    process::signal(gw.pid, rustix::process::Signal::TERM);
-    soon("the port closing to new connections", async {
-        while tokio::net::TcpStream::connect(gw.address()).await.is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    gw.stop().await;
-    waiting.abort();
 }
