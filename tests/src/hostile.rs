@@ -75,10 +75,11 @@ async fn start(tls: Option<tokio_rustls::TlsAcceptor>, rule: Arc<Rule>) -> Hosti
             tokio::spawn(async move {
                 match tls {
                     None => serve(stream, &seen, &*rule, reset).await,
-                    Some(tls) => match tls.accept(stream).await {
-                        Ok(stream) => serve(stream, &seen, &*rule, drop).await,
-                        Err(_) => return,
-                    },
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, &seen, &*rule, drop).await;
+                        }
+                    }
                 }
             });
         }
