@@ -298,25 +298,30 @@ fn slips_are_shown_with_their_cure() {
         "#]],
     );
     check(
-        "secrets: [keyring, 'file:./none.env']\nbinds: {allow: [relative]}\npageSize: 0\n",
+        "secrets: [keyring, 'file:./none.env']\nbinds: {allow: [relative]}\npageSize: 0\negress: {allow: [10.0.0.0/8, 10.0.0.0/33]}\n",
         expect![[r#"
-        wasmgate.yaml:1:11: `keyring` is not a source of secrets
-          |
-        1 | secrets: [keyring, 'file:./none.env']
-          |           ^^^^^^^
-          use `env` or `file:./path`
-        none.env: cannot be read: No such file or directory (os error 2)
-          create it with lines `NAME=VALUE`, or leave it out of `secrets`
-        wasmgate.yaml:2:17: `relative` is not an absolute path
-          |
-        2 | binds: {allow: [relative]}
-          |                 ^^^^^^^^
-          write the whole path, or one that starts with `~/`
-        wasmgate.yaml:3:11: a page needs at least one item
-          |
-        3 | pageSize: 0
-          |           ^
-    "#]],
+            wasmgate.yaml:1:11: `keyring` is not a source of secrets
+              |
+            1 | secrets: [keyring, 'file:./none.env']
+              |           ^^^^^^^
+              use `env` or `file:./path`
+            none.env: cannot be read: No such file or directory (os error 2)
+              create it with lines `NAME=VALUE`, or leave it out of `secrets`
+            wasmgate.yaml:2:17: `relative` is not an absolute path
+              |
+            2 | binds: {allow: [relative]}
+              |                 ^^^^^^^^
+              write the whole path, or one that starts with `~/`
+            wasmgate.yaml:4:30: `10.0.0.0/33` is neither an address nor a network nor a host
+              |
+            4 | egress: {allow: [10.0.0.0/8, 10.0.0.0/33]}
+              |                              ^^^^^^^^^^^
+              write `10.0.0.0/8`, `10.1.2.3`, `registry.internal` or `registry.internal:5000`
+            wasmgate.yaml:3:11: a page needs at least one item
+              |
+            3 | pageSize: 0
+              |           ^
+        "#]],
     );
     check(
         "catalogs: [none.yaml, 'https://example.com/c.yaml']\nenable: [x]\n",

@@ -307,13 +307,62 @@ mod tests {
             value.sort_all_objects();
             serde_json::to_string_pretty(&value).unwrap()
         };
-        expect![[r#""#]].assert_eq(&text(Door::Closed));
-        expect![[r#""#]].assert_eq(&text(Door::Open));
+        expect![[r#"
+            {
+              "Driver": "bridge",
+              "EnableIPv6": false,
+              "IPAM": {
+                "Config": [
+                  {
+                    "AuxiliaryAddresses": {
+                      "DefaultGatewayIPv4": "10.1.2.14"
+                    },
+                    "Gateway": "10.1.2.9",
+                    "Subnet": "10.1.2.8/29"
+                  }
+                ]
+              },
+              "Internal": true,
+              "Name": "wasmgate-s-1",
+              "Options": {
+                "com.docker.network.bridge.enable_icc": "false",
+                "com.docker.network.bridge.name": "wgx0a010209"
+              }
+            }"#]]
+        .assert_eq(&text(Door::Closed));
+        expect![[r#"
+            {
+              "Driver": "bridge",
+              "EnableIPv6": false,
+              "IPAM": {
+                "Config": [
+                  {
+                    "Gateway": "10.1.2.9",
+                    "Subnet": "10.1.2.8/29"
+                  }
+                ]
+              },
+              "Internal": false,
+              "Name": "wasmgate-s-1",
+              "Options": {
+                "com.docker.network.bridge.enable_icc": "false",
+                "com.docker.network.bridge.name": "wgo0a010209"
+              }
+            }"#]]
+        .assert_eq(&text(Door::Open));
     }
 
     #[test]
     fn clients_are_told_of_the_proxy_in_every_way_they_know() {
         let told: Vec<String> = variables(SocketAddr::from(([10, 1, 2, 9], 3128))).collect();
-        expect![[r#""#]].assert_eq(&told.join("\n"));
+        expect![[r#"
+            HTTP_PROXY=http://10.1.2.9:3128
+            HTTPS_PROXY=http://10.1.2.9:3128
+            http_proxy=http://10.1.2.9:3128
+            https_proxy=http://10.1.2.9:3128
+            NO_PROXY=localhost,127.0.0.1,::1
+            no_proxy=localhost,127.0.0.1,::1
+            NODE_USE_ENV_PROXY=1"#]]
+        .assert_eq(&told.join("\n"));
     }
 }
