@@ -170,6 +170,9 @@ impl Reload {
     }
 
     fn put_in_force(&mut self, config: Config, draft: Draft) {
+        if self.gateway.is_draining() {
+            return tracing::info!("the configuration has changed: left to the next start");
+        }
         let Draft { generation, plugins } = draft;
         let old = std::mem::replace(&mut self.config, config);
         self.launcher.allow(app::binds(&self.config));

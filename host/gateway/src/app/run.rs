@@ -87,12 +87,14 @@ pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
     }
     gateway.drain();
     tokio::select! {
-        left = fronts.finish(grace) => report("front", &left),
+        left = fronts.finish(grace) => if !left.is_empty() {
+            tracing::warn!(tasks = ?left, "the time to finish is over: ending what is left");
+        },
         () = signals.next() => tracing::warn!("stopping now: told so twice"),
     }
     close(&gateway, &launcher).await;
     // Calls that were cut off just now have their failures to tell.
-    fronts.finish(LAST_WORDS).await;
+    report("front", &fronts.finish(LAST_WORDS).await);
     report("gateway", &tasks.finish(LAST).await);
     Ok(())
 }

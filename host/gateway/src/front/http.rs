@@ -148,12 +148,14 @@ impl Closing {
                     // Answers are written whole; waiting for more would only delay them.
                     let _ = stream.set_nodelay(true);
                     tokio::select! {
-                        () = stopping.cancelled() => return,
+                        // What was accepted in this moment is served if there is room.
+                        biased;
                         seat = seat(&self.seats, from.ip(), &mut told) => {
                             let Some(seat) = seat else { continue };
                             let life = Life { keep, stopping: tasks.stopping() };
                             tasks.spawn("connection", connection(Arc::clone(&self.front), stream, seat, life));
                         }
+                        () = stopping.cancelled() => return,
                     }
                 }
                 Err(error) => {

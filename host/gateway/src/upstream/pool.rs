@@ -116,6 +116,8 @@ impl Pool {
     /// may still be on their way to it.
     pub fn apply(&self, servers: Vec<Arc<Server>>) {
         let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        // A generation that comes too late starts nothing: nobody would end it.
+        let servers = if self.shared.closing.is_cancelled() { Vec::new() } else { servers };
         let old = self.slots.load_full();
         let mut next = Slots::default();
         let mut begun = Vec::new();

