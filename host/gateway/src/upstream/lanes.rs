@@ -14,7 +14,10 @@ use tokio::time::Instant;
 
 /// The addresses of one server.
 #[derive(Debug)]
-pub(super) struct Lanes(Mutex<Table>);
+pub(super) struct Lanes {
+    count: usize,
+    table: Mutex<Table>,
+}
 
 #[derive(Debug)]
 struct Table {
@@ -53,12 +56,13 @@ enum Why {
 impl Lanes {
     /// So many, at least one.
     pub(super) fn new(count: usize) -> Self {
-        Self(Mutex::new(Table { lanes: vec![Lane::default(); count.max(1)], first: 0 }))
+        let count = count.max(1);
+        Self { count, table: Mutex::new(Table { lanes: vec![Lane::default(); count], first: 0 }) }
     }
 
     /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.table().lanes.len()
+    pub(super) const fn count(&self) -> usize {
+        self.count
     }
 
     /// Takes the lane for another connection that has fewest of them, among those that are in or whose time out is over;
@@ -161,7 +165,7 @@ impl Lanes {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
