@@ -28,6 +28,7 @@ mod instances;
 mod isolation;
 mod languages;
 mod layering;
+mod limits;
 mod logins;
 mod operations;
 mod plugins;

@@ -368,7 +368,11 @@ where
         () = life.stopping.cancelled() => tokio::select! {
             ended = serving.as_mut() => ended,
             // The first request of a connection may be on its way: it is not left without an answer.
-            _ = tokio::time::timeout(FIRST, asked.notified()) => {
+            asked = tokio::time::timeout(FIRST, asked.notified()) => {
+                // Half a head, perhaps, which nobody waits for now.
+                if asked.is_err() {
+                    return tracing::debug!("a connection that asked nothing ends with the gateway");
+                }
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }

@@ -14,7 +14,7 @@ use wasmgate_core::mcp::{MODERN, code, method};
 use wasmgate_core::pipeline::{Blocked, Finding, Severity, StageError};
 
 use super::classify::Misfit;
-use crate::gateway::{CallError, Fault, Wants};
+use crate::gateway::{CallError, Fault, UpstreamError, Wants};
 
 /// Own codes lie outside -32768..-32000 (2026-07-28 basic/index, "Error Codes"). An interceptor refused the message.
 pub(super) const REFUSED: i64 = 1001;
@@ -194,7 +194,8 @@ pub(super) fn failure(wire: Wire, failed: &CallError, request: &str) -> Worded {
             let (reason, scope) = reason(&upstream.fault);
             let server = Some(upstream.server.as_str());
             let data = Data { server, reason, scope, ..data(upstream.fault.word()) };
-            own(code::INTERNAL, &failed.to_string(), &data)
+            let code = if is_busy(failed) { LIMIT_EXCEEDED } else { code::INTERNAL };
+            own(code, &failed.to_string(), &data)
         }
         CallError::MissingCapability(required) => {
             let data = Json::empty_object().with_member("requiredCapabilities", required);
@@ -207,10 +208,17 @@ pub(super) fn failure(wire: Wire, failed: &CallError, request: &str) -> Worded {
     };
     let status = match failed {
         CallError::NotServing(_) => 503,
+        // Not 429: it is not this client that asks too much.
+        _ if is_busy(failed) => 503,
         CallError::Limit(_) => 429,
         _ => status(wire, &error),
     };
     Worded { status, error }
+}
+
+/// Whether as much is under way as may be, with a server or with all of them.
+const fn is_busy(failed: &CallError) -> bool {
+    matches!(failed, CallError::Upstream(UpstreamError { fault: Fault::Busy(_), .. }))
 }
 
 /// A server's error in the words of the client's era where the code alone does not tell: since 2026-07-28 a resource that

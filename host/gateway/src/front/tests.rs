@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use wasmgate_core::index::Naming;
-use wasmgate_core::pipeline::Pipeline;
+use wasmgate_core::json::Json;
+use wasmgate_core::pipeline::{
+    About, Compat, Exchange, Hook, Kind, Mode, Pattern, Phase, Pipeline, Stage, StageAnswer, StageFuture,
+    StageInfo,
+};
 
 use super::Slot;
 use crate::egress::Egress;
@@ -36,4 +40,44 @@ pub(super) fn gateway_with(pipeline: Pipeline, tasks: &Tasks) -> Arc<Gateway> {
 /// A slot that is filled already.
 pub(super) fn slot(tasks: &Tasks) -> Slot {
     watch::channel(Some(gateway(tasks))).1
+}
+
+/// The same with an interceptor that takes its time over `initialize`.
+pub(super) fn slow_slot(tasks: &Tasks) -> Slot {
+    let info = StageInfo {
+        name: "slow".into(),
+        kind: Kind::Mutator,
+        about: About::default(),
+        compat: Compat::default(),
+        hooks: vec![Hook {
+            events: vec![Pattern::new("initialize")],
+            request: true,
+            response: true,
+            servers: Vec::new(),
+            subjects: Vec::new(),
+        }],
+        priority_request: 0,
+        priority_response: 0,
+        mode: Mode::Enforce,
+        fail_open: false,
+    };
+    let gateway = gateway_with(Pipeline::new(vec![Arc::new(Slow(info))], |_, _| ()), tasks);
+    watch::channel(Some(gateway)).1
+}
+
+struct Slow(StageInfo);
+
+impl Stage for Slow {
+    fn info(&self) -> &StageInfo {
+        &self.0
+    }
+
+    fn run<'a>(&'a self, _: &'a Exchange, _: Phase, _: &'a Json) -> StageFuture<'a> {
+        Box::pin(async {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            Ok(StageAnswer::Unchanged)
+        })
+    }
 }

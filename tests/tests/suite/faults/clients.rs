@@ -178,9 +178,9 @@ async fn f31_more_connections_listen_than_there_may_be() {
         assert_eq!(head.status, 200);
         held.push(head);
     }
-    // One is taken and waits inside; the other waits where it is.
+    // One may be taken and wait inside; the other waits where it is.
     let late = [(); 2].map(|()| tokio::spawn(gw.door("/ready").ask("GET").send()));
-    until("one more waiting", || waiting(gw.address()) == 1).await;
+    until("one more waiting", || waiting(gw.address()) >= 1).await;
     held.pop();
     for late in late {
         assert_eq!(soon("its turn", late).await.expect("no panic").status, 200);

@@ -290,6 +290,28 @@ async fn the_old_transport_answers_on_its_stream_and_ends_with_it() {
     check(&front, &post(initialize), "404", "session_unknown").await;
 }
 
+#[tokio::test]
+async fn what_is_sent_behind_initialize_waits_for_its_answer() {
+    let tasks = Tasks::new();
+    let front = front(crate::front::tests::slow_slot(&tasks), &tasks);
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let serving = connection(Arc::clone(&front), far, alone(), life(&front));
+    tasks.spawn("connection", serving);
+    let mut stream = tokio::io::BufReader::new(near);
+    stream.write_all(request("GET /sse", &[TOKEN], "").as_bytes()).await.unwrap();
+    let path = next_data(&mut stream).await;
+    // Both on one connection, the second one without a look at the first one's answer.
+    let post = |body: &str| request(&format!("POST {path}"), &[TOKEN, JSON], body);
+    let initialize =
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2024-11-05"}}"#;
+    let first = post(initialize).replace("Connection: close\r\n", "");
+    let both = first + &post(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
+    let answers = exchange(&front, both.as_bytes()).await;
+    assert_eq!(answers.matches(" 202 ").count(), 2, "{answers}");
+    assert!(next_data(&mut stream).await.contains(r#""protocolVersion":"2024-11-05""#));
+    assert_eq!(next_data(&mut stream).await, r#"{"jsonrpc":"2.0","id":2,"result":{"tools":[]}}"#);
+}
+
 /// The data of the next event.
 async fn next_data<R: tokio::io::AsyncBufRead + Unpin>(stream: &mut R) -> String {
     loop {

@@ -89,7 +89,6 @@ fn failures_of_servers_name_the_server() {
         (Fault::Timeout(60), "upstream_timeout"),
         (Fault::Misbehaved("x".into()), "upstream_misbehaved"),
         (Fault::TooLarge(1), "limit_exceeded"),
-        (Fault::Busy("b".into()), "limit_exceeded"),
         (Fault::Unauthorized(401.into()), "upstream_unauthorized"),
         (Fault::OutOfMemory, "upstream_crashed"),
     ] {
@@ -100,6 +99,16 @@ fn failures_of_servers_name_the_server() {
             assert_eq!((worded.status, number(&worded.error)), (200, Some(code::INTERNAL)));
         }
     }
+}
+
+#[test]
+fn a_busy_server_is_not_its_clients_fault() {
+    check(
+        &upstream(Fault::Busy("other calls keep it busy".into())),
+        expect![[
+            r#"503 {"code":1003,"message":"server `files` is busy: other calls keep it busy","data":{"code":"limit_exceeded","server":"files","requestId":"r-1"}}"#
+        ]],
+    );
 }
 
 #[test]

@@ -2,14 +2,8 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use wasmgate_core::json::Json;
-use wasmgate_core::pipeline::{
-    About, Compat, Exchange, Hook, Kind, Mode, Pattern, Phase, Pipeline, Stage, StageAnswer, StageFuture,
-    StageInfo,
-};
-
 use super::*;
-use crate::front::tests::{gateway_with, slot};
+use crate::front::tests::{slot, slow_slot};
 
 /// Writes the lines, closes the input, and returns everything that came out.
 async fn exchange(lines: &[&str]) -> Vec<String> {
@@ -93,46 +87,10 @@ async fn bad_lines_cost_themselves_only() {
     one(&answers, r#"{"jsonrpc":"2.0","id":5,"result":{}}"#);
 }
 
-/// Takes its time over everything.
-struct Slow(StageInfo);
-
-impl Stage for Slow {
-    fn info(&self) -> &StageInfo {
-        &self.0
-    }
-
-    fn run<'a>(&'a self, _: &'a Exchange, _: Phase, _: &'a Json) -> StageFuture<'a> {
-        Box::pin(async {
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
-            Ok(StageAnswer::Unchanged)
-        })
-    }
-}
-
 #[tokio::test]
 async fn what_is_sent_behind_initialize_waits_for_its_answer() {
-    let info = StageInfo {
-        name: "slow".into(),
-        kind: Kind::Mutator,
-        about: About::default(),
-        compat: Compat::default(),
-        hooks: vec![Hook {
-            events: vec![Pattern::new("initialize")],
-            request: true,
-            response: true,
-            servers: Vec::new(),
-            subjects: Vec::new(),
-        }],
-        priority_request: 0,
-        priority_response: 0,
-        mode: Mode::Enforce,
-        fail_open: false,
-    };
     let tasks = Tasks::new();
-    let gateway = gateway_with(Pipeline::new(vec![Arc::new(Slow(info))], |_, _| ()), &tasks);
-    let slot = tokio::sync::watch::channel(Some(gateway)).1;
+    let slot = slow_slot(&tasks);
     let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let answers = exchange_with(slot, tasks, &[INITIALIZE, list]).await;
     assert_eq!(answers.len(), 2, "{answers:?}");
