@@ -6,6 +6,8 @@
 //! A schedule is its seed: a failure names it. `WASMGATE_SIMULATIONS=100000` runs more of them,
 //! `WASMGATE_SIMULATION_SEED=<seed>` one again.
 
+#![expect(clippy::disallowed_methods, reason = "a test waits for the tasks it spawns, or ends with them")]
+
 mod world; // servers in memory, and what they see
 
 use std::sync::Arc;
