@@ -24,10 +24,11 @@ pub fn no_process_knows(home: &Path, gateway: u32, secret: &str) {
     }
 }
 
-/// The lines of the audit log; none when the gateway did not get as far as having one.
+/// The lines of the audit log that are whole by now; none when the gateway did not get as far as having one.
 pub fn audit(home: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(home.join(AUDIT)).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).expect("a line of the audit log is JSON")).collect()
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).expect("a line of the audit log is JSON")).collect()
 }
 
 /// Every line follows from the one before it, none is torn, none holds the secret, and what did not go well says why.
