@@ -16,6 +16,8 @@ use wasmgate_tests::{Legacy, Modern, Running, docker, gateway, process, remote, 
 const CALLERS: u64 = 8;
 /// One request in so many is made to fail.
 const ONE_IN: u64 = 100;
+/// From here on a run says something about memory.
+const LONG: Duration = Duration::from_secs(600);
 /// No more crashes than one in this time: a server that crashes more often is left alone for a while.
 const BETWEEN_CRASHES: Duration = Duration::from_secs(15);
 
@@ -62,12 +64,14 @@ async fn a_fault_in_a_hundred_fails_alone_and_nothing_grows() {
     let length = std::env::var("WASMGATE_SOAK").ok().and_then(|text| text.parse().ok());
     let length = Duration::from_secs(length.unwrap_or(15));
     let far = remote::fixture(&["server", "--http"]).await;
-    let mut odd = fixture(&["raw", "--stdio"]);
-    odd["deadlines"] = json!({"initialize": "20s", "idle": "1s", "total": "20s"});
+    // The only one whose silence is short: on a busy machine others may take a while.
+    let mut mute = fixture(&["raw", "--stdio"]);
+    mute["deadlines"] = json!({"initialize": "20s", "idle": "1s", "total": "20s"});
     let mut catalog = Catalog::new()
         .fixture("near", &["server", "--stdio"])
         .remote("far", &far.url("/mcp"), "streamable-http")
-        .entry("odd", odd)
+        .entry("mute", mute)
+        .fixture("odd", &["raw", "--stdio"])
         .fixture("brief", &["raw", "--stdio"]);
     let mut good = vec!["near", "far"];
     if let Ok(image) = docker::scratch().await {
@@ -75,7 +79,7 @@ async fn a_fault_in_a_hundred_fails_alone_and_nothing_grows() {
         good.push("boxed");
     }
     let mut gw = gateway().catalog(catalog).start().await;
-    for name in good.iter().chain(&["odd", "brief"]) {
+    for name in good.iter().chain(&["odd", "mute", "brief"]) {
         gw.ready([name]).await;
     }
     if good.contains(&"boxed") {
@@ -104,8 +108,8 @@ async fn a_fault_in_a_hundred_fails_alone_and_nothing_grows() {
         middle.by_kind
     );
     assert!(injected > 0 && done / injected < 3 * ONE_IN, "{injected} of {done} were made to fail");
-    let hours = length.as_secs_f64() / 3600.0;
-    let allowed = 12 * 1024 * 1024 + (hours * 1024.0 * 1024.0) as u64;
+    // What an allocator keeps varies by some megabytes; in a long run that is all there may be.
+    let allowed = if length >= LONG { 6 << 20 } else { 12 << 20 };
     assert!(after.resident <= before.resident + allowed, "memory grew: {before:?} {between:?} {after:?}");
     gw.stop().await;
 }
@@ -230,7 +234,7 @@ impl Caller {
             return self.fails("fault: crash", "brief__crash", json!({}), "upstream_crashed").await;
         }
         match self.draw(5) {
-            0 => self.fails("fault: hang", "odd__hang", json!({}), "upstream_timeout").await,
+            0 => self.fails("fault: hang", "mute__hang", json!({}), "upstream_timeout").await,
             1 => self.fails("fault: own error", "odd__own_error", json!({}), "my own code").await,
             2 => self.fails("fault: unknown", "odd__nothing", json!({}), "unknown_tool").await,
             3 => self.fails("fault: nonsense", "odd__duplicate_member", json!({}), "upstream_").await,

@@ -104,8 +104,21 @@ impl SseParser {
             }
             return None;
         }
+        self.make_room(part.len());
         self.line.extend_from_slice(part);
         (self.line.len() + self.data.len() > self.cap + FIELD_NAME).then(|| self.overflow())
+    }
+
+    /// Twice as much as before, but no more than an event may take: the last doubling of a long one would cost the most.
+    fn make_room(&mut self, more: usize) {
+        let needed = self.line.len() + more;
+        if needed <= self.line.capacity() {
+            return;
+        }
+        let most = self.cap + FIELD_NAME + more;
+        let mut larger = BytesMut::with_capacity(needed.max(2 * self.line.len()).min(most).max(needed));
+        larger.extend_from_slice(&self.line);
+        self.line = larger;
     }
 
     fn overflow(&mut self) -> SseFrame {
