@@ -241,13 +241,13 @@ impl Slot {
         };
         let is_known = roster.base.is_some() || self.phase.borrow().offer.is_some();
         let sought = Sought { client: &client, now: Instant::now(), old, is_known, stop: &self.stop };
-        let was_free = roster.base_owner.is_none();
+        let (was_free, spares) = (roster.base_owner.is_none(), roster.free.len());
         let found = match sharing {
             Sharing::Shared => roster.of_all(&sought, &shared.dice),
             Sharing::PerPrincipal | Sharing::PerSession => roster.of_client(&sought),
             Sharing::PerCall => roster.of_call(&sought),
         };
-        if was_free && roster.base_owner.is_some() {
+        if (was_free && roster.base_owner.is_some()) || roster.free.len() < spares {
             // It was a spare until now.
             self.house.wake.notify_one();
         }
