@@ -19,7 +19,7 @@ use crate::json::Json;
 use crate::name::ServerName;
 
 pub use hidden::{Argument, RemoteUrl};
-pub use hosts::{AllowedHosts, Carries, HostRule};
+pub use hosts::{AllowedHosts, Author, Carries, HostRule, Permit};
 
 /// One server, ready to start.
 #[derive(Debug, Clone)]

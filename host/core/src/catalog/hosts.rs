@@ -11,8 +11,28 @@ use core::net::{IpAddr, Ipv6Addr};
 pub struct AllowedHosts {
     /// Whatever none of these names is refused.
     pub rules: Vec<HostRule>,
-    /// Whether the rules may lead to loopback and private addresses: only where the operator wrote them.
-    pub private_allowed: bool,
+    /// Whose rules they are.
+    pub author: Author,
+}
+
+/// Who wrote the rules of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Author {
+    /// The operator, in the gateway's configuration.
+    Operator,
+    /// A catalog, wherever it lies.
+    #[default]
+    Catalog,
+}
+
+/// What a rule allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permit {
+    /// What may be said.
+    pub carries: Carries,
+    /// Whether it may be said to a loopback or private address: only where the operator wrote an address or `localhost`. What
+    /// any other name leads to is up to whoever has the name.
+    pub private: bool,
 }
 
 /// One destination, or all names below a domain.
@@ -61,10 +81,12 @@ impl Carries {
 impl AllowedHosts {
     /// What may be said to `host` at `port`; `None` when no rule names it. `host` is a name or an address as in the authority
     /// of a URL, brackets and all.
-    pub fn permits(&self, host: &str, port: u16) -> Option<Carries> {
+    pub fn permits(&self, host: &str, port: u16) -> Option<Permit> {
         let host = host.to_ascii_lowercase();
         let fits = |rule: &&HostRule| rule.port == port && rule.host.is(&host);
-        self.rules.iter().find(fits).map(|rule| rule.carries)
+        let rule = self.rules.iter().find(fits)?;
+        let private = self.author == Author::Operator && rule.host.says_where();
+        Some(Permit { carries: rule.carries, private })
     }
 }
 
@@ -130,6 +152,15 @@ impl Host {
             return Err("would allow a whole top-level domain");
         }
         Ok(if below { Self::Below(format!(".{name}")) } else { Self::Name(name.to_owned()) })
+    }
+
+    /// Whether it leads to a place that nobody else can move.
+    fn says_where(&self) -> bool {
+        match self {
+            Self::Address(_) => true,
+            Self::Name(name) => name == "localhost",
+            Self::Below(_) => false,
+        }
     }
 
     /// `host` is in lower case.
@@ -221,8 +252,30 @@ mod tests {
     #[track_caller]
     fn check(rules: &[&str], host: &str, port: u16, expected: Option<Carries>) {
         let rules = rules.iter().map(|text| HostRule::read(text).unwrap()).collect();
-        let allowed = AllowedHosts { rules, private_allowed: false };
-        assert_eq!(allowed.permits(host, port), expected, "{host}:{port}");
+        let allowed = AllowedHosts { rules, author: Author::Catalog };
+        let carries = allowed.permits(host, port).map(|permit| permit.carries);
+        assert_eq!(carries, expected, "{host}:{port}");
+    }
+
+    #[test]
+    fn only_an_operators_address_or_localhost_may_be_private() {
+        let texts = ["localhost", "127.0.0.1", "[::1]", "10.0.0.7", "db.example", "*.localhost", "*.example"];
+        let rules: Vec<HostRule> = texts.iter().map(|text| HostRule::read(text).unwrap()).collect();
+        for (host, private) in [
+            ("localhost", true),
+            ("LOCALHOST", true),
+            ("127.0.0.1", true),
+            ("[::1]", true),
+            ("10.0.0.7", true),
+            ("db.example", false),
+            ("a.localhost", false),
+            ("a.example", false),
+        ] {
+            for (author, private) in [(Author::Operator, private), (Author::Catalog, false)] {
+                let permit = AllowedHosts { rules: rules.clone(), author }.permits(host, 443);
+                assert_eq!(permit.map(|permit| permit.private), Some(private), "{host} {author:?}");
+            }
+        }
     }
 
     #[test]

@@ -137,7 +137,7 @@ pub struct Options {
     pub disable_network: Option<bool>,
     /// The only destinations it may reach, `host[:port][/protocol]` each.
     pub allow_hosts: Option<Vec<Text>>,
-    /// Whether the operator wrote them.
+    /// Whether the operator wrote them, in wasmgate.yaml.
     #[serde(skip)]
     pub hosts_named: bool,
     /// Keeps state between calls.

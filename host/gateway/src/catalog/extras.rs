@@ -1,7 +1,7 @@
 //! What few containers ask for: entry point, working directory, memory file systems, the machine's network, privileges,
 //! capabilities, devices. Typed here, so that none of it can carry an option; what needs the operator's word is noted.
 
-use wasmgate_core::catalog::{AllowedHosts, Device, Extras, HostRule, Network};
+use wasmgate_core::catalog::{AllowedHosts, Author, Device, Extras, HostRule, Network};
 
 use super::entry::NetworkEntry;
 use super::grants::{Grant, Wants, capability, device_path};
@@ -91,9 +91,10 @@ fn hosts(options: &Options, scope: &Scope<'_>) -> Result<Option<AllowedHosts>, R
         }
     }
     let written = options.allow_hosts.as_ref().is_some_and(|rules| !rules.is_empty());
-    let private_allowed = options.hosts_named || scope.origin.is_operator();
+    // A catalog on this machine has most likely been downloaded: naming it does not open this machine to it.
+    let author = if options.hosts_named { Author::Operator } else { Author::Catalog };
     // A rule that came out empty allows nothing; it does not open the network.
-    Ok(written.then_some(AllowedHosts { rules, private_allowed }))
+    Ok(written.then_some(AllowedHosts { rules, author }))
 }
 
 /// A place in the container.

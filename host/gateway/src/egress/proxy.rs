@@ -23,7 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wasmgate_core::catalog::AllowedHosts;
+use wasmgate_core::catalog::{AllowedHosts, Permit};
 use wasmgate_core::name::ServerName;
 
 use self::answer::{Answer, Refusal};
@@ -148,8 +148,8 @@ impl Shared {
     }
 
     /// A checked connection to a host that a rule names.
-    async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, Refusal> {
-        let reach = if self.way.allowed.private_allowed { Reach::Named } else { Reach::Public };
+    async fn dial(&self, permit: Permit, host: &str, port: u16) -> Result<TcpStream, Refusal> {
+        let reach = if permit.private { Reach::Named } else { Reach::Public };
         let dialled = self.egress.connect(reach, host, port).await;
         dialled.map_err(|error| Refusal::of_dial(host, port, &error))
     }

@@ -647,7 +647,7 @@ registry:
             Launch::Container(container) => match container.network {
                 Network::Hosts(allowed) => {
                     let rules: Vec<String> = allowed.rules.iter().map(ToString::to_string).collect();
-                    format!("[{}]", rules.join(" "))
+                    format!("[{}] of the {:?}", rules.join(" "), allowed.author)
                 }
                 other => format!("{other:?}"),
             },
@@ -658,9 +658,9 @@ registry:
     let shown: String =
         catalog.servers.iter().map(|listed| format!("{}: {}\n", listed.name, network(listed))).collect();
     expect![[r#"
-        some: [api.example.com:443 *.cdn.example:443 db.example:5432/tcp]
+        some: [api.example.com:443 *.cdn.example:443 db.example:5432/tcp] of the Catalog
         none: None
-        empty: []
+        empty: [] of the Catalog
         absent: Default
         bad: `https://api.example.com/` in its `allowHosts` has no port from 1 to 65535
         host: its `network` and its `allowHosts` contradict each other

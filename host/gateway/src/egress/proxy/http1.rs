@@ -16,11 +16,11 @@ impl Shared {
         let authority = absolute(&request)?;
         let (host, port) = (authority.host().to_ascii_lowercase(), authority.port_u16().unwrap_or(80));
         let not_named = || Refusal::forbidden(format!("`{host}:{port}` is not among the allowed hosts"));
-        let carries = self.way.allowed.permits(&host, port).ok_or_else(not_named)?;
-        if !carries.http() {
+        let permit = self.way.allowed.permits(&host, port).ok_or_else(not_named)?;
+        if !permit.carries.http() {
             return Err(Refusal::forbidden(format!("`{host}:{port}` is allowed for TLS only")));
         }
-        let outer = self.ledger.count(self.dial(&host, port).await?);
+        let outer = self.ledger.count(self.dial(permit, &host, port).await?);
         let (idle, stop) = (outer.idle(), self.stop.clone());
         let broke = |error: hyper::Error| Refusal::unreachable(format!("{host}:{port}: {error}"));
         let (mut sender, connection) =

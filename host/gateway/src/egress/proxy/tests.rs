@@ -7,10 +7,11 @@ use expect_test::expect;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
-use wasmgate_core::catalog::HostRule;
+use wasmgate_core::catalog::{Author, HostRule};
 
 use super::hello::tests::hello;
 use super::*;
+use crate::egress::dial::LOOPBACK;
 
 /// A proxy, and somebody to talk to behind it, who says back what he hears and counts it.
 struct Bench {
@@ -22,7 +23,7 @@ struct Bench {
 }
 
 /// `rules` with `PORT` for the port of the one behind the proxy.
-async fn bench(rules: &[&str], private_allowed: bool) -> Bench {
+async fn bench(rules: &[&str], author: Author) -> Bench {
     let (heard, greeted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -49,7 +50,7 @@ async fn bench(rules: &[&str], private_allowed: bool) -> Bench {
         }
     });
     let rules = rules.iter().map(|rule| HostRule::read(&rule.replace("PORT", &port.to_string())).unwrap());
-    let allowed = AllowedHosts { rules: rules.collect(), private_allowed };
+    let allowed = AllowedHosts { rules: rules.collect(), author };
     let server = ServerName::new("s").unwrap();
     let way = Way { server, allowed, listen: Ipv4Addr::LOCALHOST, bits: 8 };
     let proxy = Proxy::start(way, Egress::new(), &tasks).await.unwrap();
@@ -123,7 +124,7 @@ const FOREVER: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_tunnel_carries_tls_to_the_host_that_was_named() {
-    let bench = bench(&["localhost:PORT/https", "127.0.0.1:PORT"], true).await;
+    let bench = bench(&["localhost:PORT/https", "127.0.0.1:PORT"], Author::Operator).await;
     let hello_of = hello("localhost");
     assert_eq!(bench.sends("localhost:PORT", &hello_of).await, hello_of.len());
     assert_eq!(bench.sends("LocalHost:PORT", &hello_of).await, hello_of.len(), "names have no case");
@@ -145,13 +146,13 @@ async fn a_tunnel_carries_tls_to_the_host_that_was_named() {
 
 #[tokio::test]
 async fn other_protocols_need_a_rule_that_says_so() {
-    let bench = bench(&["localhost:PORT/tcp"], true).await;
+    let bench = bench(&["localhost:PORT/tcp"], Author::Operator).await;
     assert_eq!(bench.sends("localhost:PORT", b"any bytes at all").await, 16);
 }
 
 #[tokio::test]
 async fn a_hello_may_come_in_pieces_and_the_end_may_come_first() {
-    let bench = bench(&["localhost:PORT"], true).await;
+    let bench = bench(&["localhost:PORT"], Author::Operator).await;
     let bytes = hello("localhost");
     let (mut stream, head) = bench.tunnel("localhost:PORT").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -171,7 +172,7 @@ async fn a_hello_may_come_in_pieces_and_the_end_may_come_first() {
 
 #[tokio::test]
 async fn what_no_rule_names_is_refused_before_anything_is_dialled() {
-    let bench = bench(&["localhost:PORT/https", "plain.example:80/http"], true).await;
+    let bench = bench(&["localhost:PORT/https", "plain.example:80/http"], Author::Operator).await;
     let answers = [
         bench.says("CONNECT 127.0.0.1:PORT HTTP/1.1\r\n\r\n").await,
         bench.says("CONNECT localhost:443 HTTP/1.1\r\n\r\n").await,
@@ -204,7 +205,7 @@ async fn what_no_rule_names_is_refused_before_anything_is_dialled() {
 
 #[tokio::test]
 async fn a_strangers_rule_does_not_lead_to_this_machine() {
-    let bench = bench(&["localhost:PORT", "169.254.169.254:80"], false).await;
+    let bench = bench(&["localhost:PORT", "169.254.169.254:80"], Author::Catalog).await;
     let answer = bench.says("CONNECT localhost:PORT HTTP/1.1\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("a loopback address"), "{answer}");
     let answer = bench.says("GET http://169.254.169.254/ HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n").await;
@@ -213,8 +214,25 @@ async fn a_strangers_rule_does_not_lead_to_this_machine() {
 }
 
 #[tokio::test]
+async fn an_operators_name_does_not_become_this_machine_by_its_address() {
+    let rule = format!("{LOOPBACK}:PORT");
+    let rules = [rule.as_str(), "127.0.0.1:PORT"];
+    let bench = bench(&rules, Author::Operator).await;
+    for asked in [
+        format!("CONNECT {rule} HTTP/1.1\r\nHost: {rule}\r\n\r\n"),
+        format!("GET http://{rule}/ HTTP/1.1\r\nHost: {rule}\r\n\r\n"),
+    ] {
+        let answer = bench.says(&asked).await;
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("a loopback address"), "{answer}");
+    }
+    assert_eq!(bench.greeted.load(Ordering::SeqCst), 0);
+    let answer = bench.says("GET http://127.0.0.1:PORT/ HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "another rule of the same list is what it says: {answer}");
+}
+
+#[tokio::test]
 async fn plain_requests_go_on_without_what_was_for_the_proxy() {
-    let bench = bench(&["localhost:PORT"], true).await;
+    let bench = bench(&["localhost:PORT"], Author::Operator).await;
     let answer = bench
         .says(
             "POST http://localhost:PORT/a?b=c HTTP/1.1\r\nHost: localhost:PORT\r\nProxy-Authorization: Basic eA==\r\nConnection: x-mine\r\n\
@@ -230,7 +248,7 @@ async fn plain_requests_go_on_without_what_was_for_the_proxy() {
 
 #[tokio::test]
 async fn only_the_container_is_served_and_only_while_it_lives() {
-    let bench = bench(&["localhost:PORT/tcp"], true).await;
+    let bench = bench(&["localhost:PORT/tcp"], Author::Operator).await;
     let mut host = TcpStream::connect(bench.proxy.address()).await.unwrap();
     let _ = host.write_all(b"CONNECT localhost:1 HTTP/1.1\r\n\r\n").await;
     let mut byte = [0; 1];

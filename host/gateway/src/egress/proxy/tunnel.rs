@@ -51,12 +51,12 @@ impl Shared {
         let authority = request.uri().authority().ok_or_else(|| Refusal::bad("CONNECT needs host:port"))?;
         let (host, port) = place(authority)?;
         let not_named = || Refusal::forbidden(format!("`{host}:{port}` is not among the allowed hosts"));
-        let carries = self.way.allowed.permits(&host, port).ok_or_else(not_named)?;
-        if !carries.tunnel() {
+        let permit = self.way.allowed.permits(&host, port).ok_or_else(not_named)?;
+        if !permit.carries.tunnel() {
             return Err(Refusal::forbidden(format!("`{host}:{port}` is allowed for plain http only")));
         }
-        let outer = self.ledger.count(self.dial(&host, port).await?);
-        let inner = hyper::upgrade::on(request);
+        let outer = self.ledger.count(self.dial(permit, &host, port).await?);
+        let (inner, carries) = (hyper::upgrade::on(request), permit.carries);
         waiting.put(Tunnel { inner, outer, host, port, carries });
         Ok(Response::new(whole("")))
     }
