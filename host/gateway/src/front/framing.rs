@@ -2,8 +2,8 @@
 //! not show: a request with both `Content-Length` and `Transfer-Encoding`. Whoever sends that wants two readers to disagree
 //! about where it ends (RFC 9112 section 6.3: it "ought to be handled as an error").
 //!
-//! Only looks; the library reads the same bytes and decides everything else. What cannot be followed is not looked at
-//! any further: the library refuses it.
+//! Only looks; the library reads the same bytes and decides everything else. What cannot be followed counts as ambiguous and
+//! is not looked at any further, so that nobody gets out of sight by confusing this reader alone.
 
 use std::io;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ pub(super) struct Framed<T> {
 }
 
 impl<T> Framed<T> {
-    /// `ambiguous` becomes true when a request says its length in two ways, and stays so.
+    /// `ambiguous` becomes true when a request says its length in two ways, or in one that is not understood, and stays so.
     pub(super) fn new(inner: T, ambiguous: Arc<AtomicBool>) -> Self {
         Self { inner, framing: Framing::default(), ambiguous }
     }
@@ -74,6 +74,10 @@ struct Framing {
     at: At,
     /// The line that is being read, as much of it as matters.
     line: Vec<u8>,
+    /// Whether there was more of it.
+    is_cut: bool,
+    /// The last byte of it but one, and the last.
+    end: (u8, u8),
     /// Of the head that is being read.
     length: Option<u64>,
     chunked: bool,
@@ -94,7 +98,7 @@ enum At {
 }
 
 impl Framing {
-    /// Looks at the next bytes; true when a head in them says two lengths.
+    /// Looks at the next bytes; true when a head in them says two lengths, or a length is not understood.
     fn look(&mut self, mut bytes: &[u8]) -> bool {
         let mut is_ambiguous = false;
         while !bytes.is_empty() {
@@ -112,6 +116,7 @@ impl Framing {
                         self.keep(line);
                         is_ambiguous |= self.line();
                         self.line.clear();
+                        self.is_cut = false;
                         rest
                     }
                 },
@@ -128,36 +133,86 @@ impl Framing {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = LINE.saturating_sub(self.line.len());
-        self.line.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        self.end = match *bytes {
+            [] => self.end,
+            [last] => (self.end.1, last),
+            [.., before, last] => (before, last),
+        };
+        for byte in bytes {
+            if self.is_padding(*byte) {
+                continue;
+            }
+            if self.line.len() == LINE {
+                self.is_cut = true;
+                return;
+            }
+            self.line.push(*byte);
+        }
+    }
+
+    /// Blanks before a value and zeros before a number: the library takes any number of them, so they must not fill the line.
+    fn is_padding(&self, byte: u8) -> bool {
+        match byte {
+            b' ' | b'\t' => self.at == At::Head && self.line.ends_with(b":"),
+            b'0' if self.at == At::ChunkSize => self.line == b"0",
+            b'0' => self.line.ends_with(b":0"),
+            _ => false,
+        }
     }
 
     /// Takes a whole line.
     fn line(&mut self) -> bool {
-        let line = self.line.trim_ascii();
         match self.at {
-            At::Head if line.is_empty() => return self.head_over(),
-            At::Head => {
-                let colon = line.iter().position(|byte| *byte == b':').unwrap_or_default();
-                let (name, value) = line.split_at(colon);
-                if name.eq_ignore_ascii_case(b"content-length") {
-                    self.length = Some(number(value.get(1..).unwrap_or_default(), 10).unwrap_or(u64::MAX));
-                }
-                self.chunked |= name.eq_ignore_ascii_case(b"transfer-encoding");
-            }
+            At::Head => self.head_line(),
             At::ChunkSize => {
-                let size = line.split(|byte| *byte == b';').next().unwrap_or_default();
-                self.at = match number(size, 16) {
+                let size = self.chunk_size();
+                self.at = match size {
                     None => At::Lost,
                     Some(0) => At::Trailers,
                     // Its own end of line belongs to it.
                     Some(size) => At::Chunk(size.saturating_add(2)),
                 };
+                size.is_none()
             }
-            At::Trailers if line.is_empty() => self.at = At::Head,
-            At::Trailers | At::Body(_) | At::Chunk(_) | At::Lost => {}
+            At::Trailers => {
+                // To the library a line feed alone ends a line of a head, but none of the trailers.
+                let is_whole = self.end == (b'\r', b'\n');
+                self.at = match self.line.as_slice() {
+                    _ if !is_whole => At::Lost,
+                    b"\r\n" => At::Head,
+                    _ => At::Trailers,
+                };
+                !is_whole
+            }
+            At::Body(_) | At::Chunk(_) | At::Lost => false,
         }
-        false
+    }
+
+    fn head_line(&mut self) -> bool {
+        let line = self.line.trim_ascii();
+        if line.is_empty() {
+            return self.head_over();
+        }
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or_default();
+        let (name, value) = line.split_at(colon);
+        self.chunked |= name.eq_ignore_ascii_case(b"transfer-encoding");
+        if !name.eq_ignore_ascii_case(b"content-length") {
+            return false;
+        }
+        let length = number(value.get(1..).unwrap_or_default(), 10).filter(|_| !self.is_cut);
+        if length.is_none() {
+            self.at = At::Lost;
+        }
+        self.length = length;
+        length.is_none()
+    }
+
+    fn chunk_size(&self) -> Option<u64> {
+        let (size, is_whole) = match self.line.iter().position(|byte| *byte == b';') {
+            Some(end) => (self.line.get(..end)?, true),
+            None => (self.line.as_slice(), !self.is_cut),
+        };
+        number(size, 16).filter(|_| is_whole)
     }
 
     fn head_over(&mut self) -> bool {
@@ -171,11 +226,12 @@ impl Framing {
     }
 }
 
+/// Blanks around it aside.
 fn number(text: &[u8], radix: u32) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(text.trim_ascii()).ok()?, radix).ok()
 }
 
-/// Longer than every line that matters.
+/// Longer than every line that matters, without its padding.
 const LINE: usize = 64;
 
 #[cfg(test)]
@@ -212,7 +268,16 @@ mod tests {
             inside.len()
         );
         let get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-        for before in [&*body, &*chunks, get] {
+        let many = |what: &str| what.repeat(100);
+        let (blanks, zeros) = (many(" \t"), many("0"));
+        let padded = format!("POST / HTTP/1.1\r\nContent-Length:{blanks}{zeros}\r\n\r\n");
+        let padded_body = format!("POST / HTTP/1.1\r\nContent-Length:{blanks}{zeros}5\r\n\r\nhello");
+        let padded_chunks = format!(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{zeros}3;{}\r\nabc\r\n{zeros}\r\n \r\nX: {}\r\n\r\n",
+            many("x"),
+            many("x")
+        );
+        for before in [&*body, &*chunks, get, &*padded, &*padded_body, &*padded_chunks] {
             check(before, false);
             check(&format!("{before}{get}{before}"), false);
             check(&format!("{before}{BOTH}"), true);
@@ -220,8 +285,23 @@ mod tests {
     }
 
     #[test]
+    fn a_length_that_is_not_understood_hides_nothing() {
+        let blanks = " ".repeat(100);
+        for length in ["", "x", "-1", "5, 5", "99999999999999999999", &format!("5{blanks}"), &"1".repeat(100)]
+        {
+            check(&format!("POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n"), true);
+        }
+        for size in ["", "zz", "-1", "0x1", "10000000000000000", &format!("5{blanks};x"), &"1".repeat(100)] {
+            check(&format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n"), true);
+        }
+        let chunks = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+        for trailers in ["\n", "X: x\n\n", &format!("X: {blanks}\n\n")] {
+            check(&format!("{chunks}{trailers}POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"), true);
+        }
+    }
+
+    #[test]
     fn what_is_no_http_is_not_followed() {
-        check("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n", false);
         check(&"x".repeat(1000), false);
         check(&format!("{}: Content-Length\r\n\r\n", "x".repeat(1000)), false);
     }
