@@ -2,11 +2,25 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::gateway::TOKEN;
 use crate::soon;
+
+/// Lets this process, and what it starts from now on, have so many files open; or says why it cannot.
+pub fn room_for(files: u64) -> Result<(), String> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= files) {
+        return Ok(());
+    }
+    if let Some(most) = maximum.filter(|most| *most < files) {
+        return Err(format!("no more than {most} open files are allowed here (`ulimit -Hn`), not {files}"));
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum })
+        .map_err(|error| format!("the limit of open files stays: {error}"))
+}
 
 /// A connection to `address` from one of this machine's own addresses (all of 127.0.0.0/8 are).
 pub async fn connect(from: [u8; 4], address: SocketAddr) -> TcpStream {

@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use wasmgate_tests::catalog::good;
 use wasmgate_tests::gateway::Running;
 use wasmgate_tests::mcp::{only, parsed};
-use wasmgate_tests::socket::{connect, exchange, head, open, rest, status, waiting};
-use wasmgate_tests::{Legacy, gateway, process, soon};
+use wasmgate_tests::socket::{connect, exchange, head, open, rest, room_for, status, waiting};
+use wasmgate_tests::{Legacy, gateway, process, require, soon};
 
 /// A gateway with these limits, and its server ready.
 async fn with_limits(limits: &str) -> Running {
@@ -35,6 +35,8 @@ async fn until(what: &str, is: impl Fn() -> bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f31_five_thousand_connections_begin_a_request_and_never_end_it() {
+    // The clients are in this process, beside those of the tests that run at the same time.
+    require!(room_for(8192));
     // Whoever waited for one of them would wait for longer than the test does.
     let gw = with_limits("{http: {headerTime: 1h}}").await;
     let client = gw.alone("fx").await;
