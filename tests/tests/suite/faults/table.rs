@@ -7,6 +7,14 @@ use std::fmt::Write as _;
 use wasmgate_tests::build;
 
 #[test]
+fn every_fault_of_the_list_has_a_test() {
+    let tested = tested();
+    // F30 is about definitions that change under a pin; nothing can be pinned yet.
+    let missing: Vec<u8> = (1..=29).chain(31..=42).filter(|number| !tested.contains_key(number)).collect();
+    assert!(missing.is_empty(), "no test is named for {missing:?}");
+}
+
+#[test]
 fn the_readme_lists_every_fault_that_is_tested() {
     let readme = build::root().join("README.md");
     let text = std::fs::read_to_string(&readme).expect("a README");
