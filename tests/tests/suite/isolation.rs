@@ -39,13 +39,13 @@ async fn check(client: &Legacy, table: &[(&str, &str)]) {
 }
 
 /// A port that counts who connects. It listens on this address of this machine.
-struct Canary {
-    port: u16,
+pub struct Canary {
+    pub port: u16,
     hits: Arc<AtomicUsize>,
 }
 
 impl Canary {
-    async fn on(address: &str) -> Self {
+    pub async fn on(address: &str) -> Self {
         let listener = TcpListener::bind((address, 0)).await.expect("a free port");
         let (port, hits) = (listener.local_addr().expect("an address").port(), Arc::new(AtomicUsize::new(0)));
         let counted = Arc::clone(&hits);
@@ -57,7 +57,7 @@ impl Canary {
         Self { port, hits }
     }
 
-    fn hits(&self) -> usize {
+    pub fn hits(&self) -> usize {
         self.hits.load(Ordering::SeqCst)
     }
 }
@@ -526,14 +526,21 @@ async fn what_a_stranger_names_may_be_allowed_by_the_operator() {
         format!("localhost:{}/http", canary.port),
         "169.254.169.254:80/http".to_owned(),
     ];
-    let address = strangers_catalog(json!({name: probe(json!({"allowHosts": rules}))})).await;
-    for (allow, outcome) in
-        [(json!([]), "status 403"), (json!([service.to_string(), "169.254.0.0/16"]), "status 200")]
-    {
+    let entry = probe(json!({"allowHosts": rules}));
+    let address = strangers_catalog(json!({name: entry})).await;
+    let fetched = || gateway().catalog_at(format!("http://{address}/catalog.yaml"));
+    // Whoever downloads a catalog and names the file has not written its rules.
+    let downloaded = || gateway().catalog(Catalog::new().entry(name, entry.clone()));
+    let none = json!([]);
+    let some = json!([service.to_string(), "169.254.0.0/16"]);
+    for (gw, allow, outcome) in [
+        (fetched(), &none, "status 403"),
+        (downloaded(), &none, "status 403"),
+        (fetched(), &some, "status 200"),
+        (downloaded(), &some, "status 200"),
+    ] {
         let config = json!({"egress": {"allow": allow}}).to_string();
-        let gw =
-            gateway().catalog_at(format!("http://{address}/catalog.yaml")).config(&config).servers([name]);
-        let gw = gw.start().await.with_container(name);
+        let gw = gw.config(&config).servers([name]).start().await.with_container(name);
         gw.ready([name]).await;
         check(
             &gw.alone(name).await,

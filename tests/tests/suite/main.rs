@@ -10,6 +10,7 @@ mod bad_input;
 mod bridging;
 mod bundled;
 mod bundled_more;
+mod canaries;
 mod catalogs;
 mod cli;
 mod clients;
