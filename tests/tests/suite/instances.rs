@@ -99,6 +99,36 @@ async fn no_more_run_than_may_and_who_waits_gets_a_turn() {
 }
 
 #[tokio::test]
+async fn an_old_client_that_hangs_up_makes_room() {
+    let gw = with(json!({"policy": "per-session", "min": 0, "max": 1, "idle": "1h"})).await;
+    let mut first = None;
+    for _ in 0..3 {
+        let mut stream = gw.door("/sse").ask("GET").header("accept", "text/event-stream").open().await;
+        let path = soon("the endpoint", stream.event()).await.expect("an endpoint");
+        for message in [
+            json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+                "protocolVersion": "2024-11-05", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}}),
+            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "pid", "arguments": {}}}),
+        ] {
+            assert_eq!(gw.door(&path).post(message.to_string()).send().await.status, 202);
+        }
+        let answer = soon("a process of its own", async {
+            loop {
+                let event = stream.event().await.expect("a message");
+                let message: Value = serde_json::from_str(&event).expect("JSON");
+                if message["id"] == 1 {
+                    break message["result"]["content"][0]["text"].clone();
+                }
+            }
+        })
+        .await;
+        assert!(answer.is_string(), "{answer}");
+        assert_ne!(first.replace(answer.clone()), Some(answer), "nobody gets what another had");
+    }
+    gw.stop().await;
+}
+
+#[tokio::test]
 async fn a_server_that_need_not_run_starts_with_the_call() {
     let gw = with(json!({"min": 0, "idle": "200ms"})).await;
     let client = gw.alone("fx").await;

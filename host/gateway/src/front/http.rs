@@ -240,11 +240,17 @@ impl Place {
 impl Front {
     fn new(address: SocketAddr, settings: Settings, slot: Slot, tasks: Tasks) -> Self {
         let Settings { token, allowed_origins, allowed_hosts, limits, door, behind } = settings;
+        let pools = slot.clone();
+        let over = move |session: &str| {
+            if let Some(gateway) = &*pools.borrow() {
+                gateway.session_over(session);
+            }
+        };
         let site = Site::new(address.ip(), address.port(), &allowed_hosts, &allowed_origins);
         Self {
             site: if token.is_none() { site.open() } else { site },
             authority: Authority::new(token),
-            sessions: Sessions::new(limits.clone()),
+            sessions: Sessions::new(limits.clone(), over),
             limits,
             slot,
             tasks,

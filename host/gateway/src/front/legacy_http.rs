@@ -47,9 +47,8 @@ pub(super) async fn get(front: &Front, caller: &Caller, head: &Parts) -> Respons
 /// Ends a legacy session.
 pub(super) async fn delete(front: &Front, caller: &Caller, head: &Parts) -> Response<Body> {
     match session_of(front, caller, head).await {
-        Ok((gateway, session)) => {
+        Ok((_, session)) => {
             front.sessions.close(&session);
-            gateway.session_over(&session.id);
             respond::empty(StatusCode::OK)
         }
         Err(response) => response,

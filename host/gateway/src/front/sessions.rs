@@ -34,7 +34,12 @@ pub(super) struct Sessions {
     limits: Limits,
     /// What their streams keep.
     budget: Arc<Budget>,
+    /// Told the name of each that is over for good.
+    over: Over,
 }
+
+/// Who hears of sessions that are over for good.
+type Over = Box<dyn Fn(&str) + Send + Sync>;
 
 /// The sessions that were ended, until their ids expire.
 #[derive(Default)]
@@ -75,8 +80,9 @@ pub(super) struct Visit<'a> {
 }
 
 impl Sessions {
-    /// No sessions yet.
-    pub(super) fn new(limits: Limits) -> Self {
+    /// No sessions yet. `over` hears the name of each that will not come back; of those that are only forgotten, which
+    /// their ids bring back, it hears nothing.
+    pub(super) fn new(limits: Limits, over: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self {
             shards: Default::default(),
             counts: Mutex::default(),
@@ -84,6 +90,7 @@ impl Sessions {
             pressed: Mutex::default(),
             limits,
             budget: Arc::default(),
+            over: Box::new(over),
         }
     }
 
@@ -153,12 +160,19 @@ impl Sessions {
             self.uncount(&session.caller.principal);
         }
         session.end();
+        (self.over)(&session.id);
     }
 
     /// Forgets the sessions that nobody uses any more. What they agreed on stands in their ids.
     pub(super) fn sweep(&self, now: Instant, seconds: u64) -> usize {
         lock(&self.ended).expire(seconds);
-        self.forget(now, self.limits.idle)
+        let forgotten = self.forget(now, self.limits.idle);
+        for session in &forgotten {
+            if session.token.get().is_none_or(|token| token.until < seconds) {
+                (self.over)(&session.id);
+            }
+        }
+        forgotten.len()
     }
 
     /// How many are in memory.
@@ -167,7 +181,7 @@ impl Sessions {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    fn forget(&self, now: Instant, idle: Duration) -> usize {
+    fn forget(&self, now: Instant, idle: Duration) -> Vec<Arc<Session>> {
         let is_stale = |session: &Session| {
             session.replay.sweep(now);
             session.idle_since().is_some_and(|(since, confirmed)| {
@@ -181,14 +195,14 @@ impl Sessions {
                 now.saturating_duration_since(since) > allowed
             })
         };
-        let mut forgotten = 0;
+        let mut forgotten = Vec::new();
         for shard in &self.shards {
             // Whoever else holds it got it from this table: then it is in use.
             let is_over = |session: &Arc<Session>| Arc::strong_count(session) == 1 && is_stale(session);
             let over: Vec<_> = lock(shard).extract_if(|_, session| is_over(session)).collect();
             for (_, session) in over {
                 self.uncount(&session.caller.principal);
-                forgotten += 1;
+                forgotten.push(session);
             }
         }
         forgotten

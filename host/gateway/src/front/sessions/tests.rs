@@ -11,7 +11,7 @@ use crate::gateway::View;
 fn sessions(most: usize, each: usize) -> Sessions {
     let idle = Duration::from_secs(300);
     let limits = Limits { sessions: most, sessions_per_principal: each, idle, ..Limits::default() };
-    Sessions::new(limits)
+    Sessions::new(limits, |_| {})
 }
 
 fn open(sessions: &Sessions, principal: &str, now: Instant) -> Result<Arc<Session>, Refusal> {
@@ -253,4 +253,36 @@ fn a_session_that_ends_while_it_comes_back_is_ended() {
         assert!(find().is_err());
         assert_eq!((sessions.len(), lock(&sessions.counts).len()), (0, 0));
     }
+}
+
+#[test]
+fn who_keeps_something_for_a_session_hears_of_its_end_and_of_nothing_less() {
+    let heard: Arc<Mutex<Vec<Arc<str>>>> = Arc::default();
+    let hears = Arc::clone(&heard);
+    let sessions =
+        Sessions::new(Limits::default(), move |session| hears.lock().unwrap().push(session.into()));
+    let (start, idle) = (Instant::now(), Limits::default().idle + PAUSE);
+    let expired = NOW + token::LIFE + 1;
+    let mut names = Vec::new();
+    for _ in 0..4 {
+        let (session, id) = opened(&sessions, "alice", start);
+        names.push((Arc::clone(&session.id), id));
+    }
+    let heard = || std::mem::take(&mut *heard.lock().unwrap());
+    let found = |at: usize, seconds| {
+        let alice = caller();
+        let visit = Visit { caller: &alice, now: start + idle, seconds };
+        sessions.find(&names[at].1, Some(&key()), visit)
+    };
+    // The stream of HTTP+SSE breaks, or the client says goodbye.
+    sessions.close(&found(0, NOW).unwrap());
+    assert_eq!(heard(), [Arc::clone(&names[0].0)]);
+    assert!(found(1, NOW).is_ok() && found(2, NOW).is_ok());
+    assert_eq!(sessions.sweep(start + idle, NOW), 1);
+    assert_eq!(heard(), Vec::<Arc<str>>::new(), "it may come back");
+    assert!(found(3, NOW).is_ok());
+    assert!(found(1, expired).is_err());
+    assert_eq!(heard(), [Arc::clone(&names[1].0)]);
+    assert_eq!(sessions.sweep(start + idle * 3, expired), 2);
+    assert_eq!(heard().len(), 2, "nobody comes back with these");
 }
