@@ -45,7 +45,9 @@ pub(super) async fn open(
 ) -> Result<Arc<Pipe>, Fault> {
     let mut stream = loop {
         match Stream::open(&way).await {
-            Err(Fault::Unavailable(_) | Fault::Crashed(_)) if instance.is_some() => sleep(STARTING).await,
+            Err(Fault::Unavailable(_) | Fault::Declined(_) | Fault::Crashed(_)) if instance.is_some() => {
+                sleep(STARTING).await
+            }
             opened => break opened?,
         }
     };
@@ -95,9 +97,7 @@ impl Stream {
                 frames: Vec::new(),
             }),
             status @ (401 | 403) => Err(Fault::Unauthorized(Denial::of(status, response.headers()))),
-            status => {
-                Err(Fault::Unavailable(format!("it answered HTTP {status} instead of an event stream")))
-            }
+            status => Err(Fault::Declined(format!("it answered HTTP {status} instead of an event stream"))),
         }
     }
 
@@ -187,7 +187,7 @@ impl Sender {
         match response.status().as_u16() {
             200..=299 => Ok(()),
             status @ (401 | 403) => Err(Fault::Unauthorized(Denial::of(status, response.headers()))),
-            status => Err(Fault::Unavailable(format!("it answered HTTP {status}"))),
+            status => Err(Fault::Declined(format!("it answered HTTP {status}"))),
         }
     }
 }

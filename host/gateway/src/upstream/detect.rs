@@ -57,6 +57,7 @@ pub(super) fn sign(answer: Result<Answer, Fault>, over: Over) -> Sign {
             Fault::Timeout(_)
             | Fault::Busy(_)
             | Fault::Unavailable(_)
+            | Fault::Declined(_)
             | Fault::Crashed(_)
             | Fault::OutOfMemory
             | Fault::TooLarge(_),
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn what_comes_from_in_between_decides_nothing() {
         check(Err(Fault::Unauthorized(401.into())), "hopeless", "hopeless");
-        check(Err(Fault::Unavailable("it answered HTTP 429".into())), "nothing", "nothing");
+        check(Err(Fault::Declined("it answered HTTP 429".into())), "nothing", "nothing");
         check(Err(Fault::Crashed(": reset".into())), "hopeless", "nothing");
         check(Err(Fault::Timeout(3)), "legacy", "nothing");
         check(Err(Fault::Misbehaved("HTTP 404 without an answer".into())), "legacy", "legacy");

@@ -128,9 +128,9 @@ impl<'a> Attempt<'a> {
                 (Protocol::Modern, _) => self.discover().await,
             };
             match greeting {
-                Err(Trouble::Failed(Fault::Unavailable(_) | Fault::Crashed(_) | Fault::OutOfMemory))
-                    if self.link.may_be_starting() =>
-                {
+                Err(Trouble::Failed(
+                    Fault::Unavailable(_) | Fault::Declined(_) | Fault::Crashed(_) | Fault::OutOfMemory,
+                )) if self.link.may_be_starting() => {
                     tokio::time::sleep(STARTING).await;
                 }
                 decided => return decided,
@@ -357,7 +357,7 @@ impl From<Fault> for Failure {
         let code = match fault {
             Fault::Timeout(_) => "initialize_timeout",
             Fault::Unauthorized(_) => "unauthorized",
-            Fault::Unavailable(_) | Fault::Busy(_) => "unavailable",
+            Fault::Unavailable(_) | Fault::Declined(_) | Fault::Busy(_) => "unavailable",
             Fault::Crashed(_) | Fault::OutOfMemory => "disconnected",
             Fault::Misbehaved(_) | Fault::TooLarge(_) => "not_mcp",
         };

@@ -272,7 +272,7 @@ impl Http {
         let response = self.send(head, message, patience).await?;
         match response.status().as_u16() {
             status @ (401 | 403) => Err(Fault::Unauthorized(Denial::of(status, response.headers()))),
-            status @ 500.. => Err(Fault::Unavailable(format!("it answered HTTP {status}"))),
+            status @ 500.. => Err(Fault::Declined(format!("it answered HTTP {status}"))),
             _ => Ok(()),
         }
     }

@@ -285,6 +285,9 @@ pub enum Fault {
     /// Never reached the server: safe to try again.
     #[error("is not available: {0}")]
     Unavailable(String),
+    /// The server, or what stands before it, answered with a status and no answer: it may have been looked at.
+    #[error("is not available: {0}")]
+    Declined(String),
     /// Never reached the server: as much of it as may be is in use.
     #[error("is busy: {0}")]
     Busy(String),
@@ -312,7 +315,7 @@ impl Fault {
     /// Its word, stable across versions: `data.code` of the error that a client gets.
     pub const fn word(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) => "upstream_unavailable",
+            Self::Unavailable(_) | Self::Declined(_) => "upstream_unavailable",
             Self::Crashed(_) | Self::OutOfMemory => "upstream_crashed",
             Self::Timeout(_) => "upstream_timeout",
             Self::Misbehaved(_) => "upstream_misbehaved",

@@ -101,7 +101,7 @@ pub(in crate::upstream) fn encoded() -> Fault {
 
 /// What a status and its headers alone say of a request; None when the body has to say it.
 pub(super) fn verdict(status: StatusCode, headers: &HeaderMap) -> Option<Fault> {
-    let says = |what: &str| Some(Fault::Unavailable(format!("it answered HTTP {}{what}", status.as_u16())));
+    let says = |what: &str| Some(Fault::Declined(format!("it answered HTTP {}{what}", status.as_u16())));
     match status.as_u16() {
         401 | 403 | 407 => Some(Fault::Unauthorized(Denial::of(status.as_u16(), headers))),
         300..=399 => says("; redirects are not followed"),
@@ -114,7 +114,7 @@ pub(super) fn verdict(status: StatusCode, headers: &HeaderMap) -> Option<Fault> 
 pub(super) fn without_answer(status: StatusCode) -> Fault {
     let status = status.as_u16();
     if status >= 500 {
-        return Fault::Unavailable(format!("it answered HTTP {status}"));
+        return Fault::Declined(format!("it answered HTTP {status}"));
     }
     Fault::Misbehaved(format!("HTTP {status} without an answer"))
 }
@@ -141,7 +141,7 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             match verdict(status, &HeaderMap::new()) {
                 Some(Fault::Unauthorized(_)) => "credentials",
-                Some(Fault::Unavailable(_)) => "unavailable",
+                Some(Fault::Declined(_)) => "declined",
                 Some(_) => "other",
                 None => "body",
             }
@@ -149,18 +149,18 @@ mod tests {
         for (status, expected) in [
             (200, "body"),
             (202, "body"),
-            (301, "unavailable"),
-            (307, "unavailable"),
+            (301, "declined"),
+            (307, "declined"),
             (400, "body"),
             (401, "credentials"),
             (403, "credentials"),
             (405, "body"),
             (407, "credentials"),
-            (408, "unavailable"),
+            (408, "declined"),
             (404, "body"),
-            (429, "unavailable"),
+            (429, "declined"),
             (500, "body"),
-            (503, "unavailable"),
+            (503, "declined"),
         ] {
             assert_eq!(word(status), expected, "{status}");
         }

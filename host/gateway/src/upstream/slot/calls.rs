@@ -127,7 +127,13 @@ impl Slot {
             return;
         }
         match answer {
-            Err(Fault::Timeout(_) | Fault::Crashed(_) | Fault::OutOfMemory | Fault::Unavailable(_)) => {
+            Err(
+                Fault::Timeout(_)
+                | Fault::Crashed(_)
+                | Fault::OutOfMemory
+                | Fault::Unavailable(_)
+                | Fault::Declined(_),
+            ) => {
                 if !self.lanes.unanswered(lane, Instant::now()) {
                     return;
                 }

@@ -76,7 +76,7 @@ async fn answers_come_on_the_stream() {
         },
         tool(&pool, "p", "refused")
     );
-    assert_eq!(refused.unwrap_err(), Fault::Unavailable("it answered HTTP 413".into()), "its own call only");
+    assert_eq!(refused.unwrap_err(), Fault::Declined("it answered HTTP 413".into()), "its own call only");
     assert_eq!(hanging.unwrap_err(), Fault::Crashed(": its event stream ended".into()));
     until(&pool, |status| status.state == State::Ready).await;
     assert!(tool(&pool, "p", "t").await.is_ok(), "a new stream is a new session");
