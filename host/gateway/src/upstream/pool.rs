@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmgate_core::catalog::Server;
@@ -15,7 +16,7 @@ use wasmgate_core::policy::Permit;
 
 use super::dice::Dice;
 use super::eras::Eras;
-use super::slot::{Shared, Slot};
+use super::slot::{Called, Shared, Slot};
 use super::turns::Turns;
 use super::{Answer, Ask, Fault, Identity, Limits, Status, Topic, Update, UpstreamError};
 use crate::egress::Egress;
@@ -181,9 +182,17 @@ impl Pool {
     }
 
     pub(super) async fn ask(&self, server: &ServerName, ask: Ask) -> Result<Answer, UpstreamError> {
-        let slot = self.slots.load().find(server);
-        let answer = match slot {
-            Some(slot) => slot.call(&self.shared, ask).await,
+        let began = Instant::now();
+        let find = || self.slots.load().find(server);
+        let answer = match find() {
+            Some(slot) => match slot.call(&self.shared, &ask, began).await {
+                Called::Answered(answer) => answer,
+                // Its definition has changed while the call waited: it goes to what runs instead.
+                Called::Stopped(answer) => match find().filter(|next| !Arc::ptr_eq(next, &slot)) {
+                    Some(next) => next.call(&self.shared, &ask, began).await.into_answer(),
+                    None => answer,
+                },
+            },
             None => Err(Fault::Unavailable("it is not configured".into())),
         };
         answer.map_err(|fault| UpstreamError { server: server.clone(), fault })

@@ -27,6 +27,7 @@ mod sessions; // sessions of single clients
 mod subscribe; // clients that wait for changes
 mod topics; // of what
 
+pub(super) use self::calls::Called;
 #[cfg(test)]
 pub(super) use self::open::Opener;
 

@@ -1,7 +1,9 @@
 //! From a call to an instance of its server, and its turns there: the instance's own, the server's, everybody's.
 
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout_at};
 use wasmgate_core::catalog::{Deadlines, Sharing};
 use wasmgate_core::mcp::method;
@@ -52,6 +54,23 @@ struct Tried {
     missed: Missed,
 }
 
+/// What came of a call.
+pub(in crate::upstream) enum Called {
+    /// This, for good.
+    Answered(Result<Answer, Fault>),
+    /// The slot was stopped before the call had an instance: this, unless the server has another slot.
+    Stopped(Result<Answer, Fault>),
+}
+
+impl Called {
+    /// What is said of it when nobody else takes it.
+    pub(in crate::upstream) fn into_answer(self) -> Result<Answer, Fault> {
+        match self {
+            Self::Answered(answer) | Self::Stopped(answer) => answer,
+        }
+    }
+}
+
 /// A request that was not looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Missed {
@@ -62,30 +81,35 @@ enum Missed {
     Own,
     /// The address could not be reached, and the server has others.
     Address,
+    /// The slot was stopped before there was an instance for it.
+    Slot,
 }
 
 impl Slot {
     /// Asks the server, waiting for it when it is starting. A request that met the end of its session was not looked
-    /// at; it is asked again once when it only reads. One that could not be sent to an address is sent to another.
+    /// at; it is asked again once when it only reads. One that could not be sent to an address is sent to another. Its
+    /// time runs since `began`.
     pub(in crate::upstream) async fn call(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
-        ask: Ask,
-    ) -> Result<Answer, Fault> {
-        let (began, deadlines) = (Instant::now(), self.server.load().deadlines);
+        ask: &Ask,
+        began: Instant,
+    ) -> Called {
+        let deadlines = self.server.load().deadlines;
         let clock = Clock { began, until: began + deadlines.total, deadlines };
         let (mut addresses, mut sessions) = (self.lanes.count(), 1);
         let mut old = None;
         loop {
-            let Tried { answer, ready, missed } = self.attempt(shared, &ask, (clock, old.as_ref())).await;
+            let Tried { answer, ready, missed } = self.attempt(shared, ask, (clock, old.as_ref())).await;
             let left = match missed {
-                Missed::No => return answer,
+                Missed::No => return Called::Answered(answer),
+                Missed::Slot => return Called::Stopped(answer),
                 Missed::Base | Missed::Own if Effect::of(&ask.method) == Effect::None => &mut sessions,
-                Missed::Base | Missed::Own => return answer,
+                Missed::Base | Missed::Own => return Called::Answered(answer),
                 Missed::Address => &mut addresses,
             };
             if *left == 0 {
-                return answer;
+                return Called::Answered(answer);
             }
             *left -= 1;
             old = ready.filter(|_| missed != Missed::Own);
@@ -100,7 +124,10 @@ impl Slot {
     ) -> Tried {
         let seat = match self.seat(shared, ask, (clock, old)).await {
             Ok(seat) => seat,
-            Err(fault) => return Tried { answer: Err(fault), ready: None, missed: Missed::No },
+            Err(fault) => {
+                let missed = if self.stop.is_cancelled() { Missed::Slot } else { Missed::No };
+                return Tried { answer: Err(fault), ready: None, missed };
+            }
         };
         let ready = Arc::clone(&seat.lease.ready);
         let session = ready.session(ask).await;
@@ -170,10 +197,16 @@ impl Slot {
             true => Some(self.turn(&client, clock).await?),
             false => None,
         };
-        let lease = self.lease(shared, ask, (clock, old)).await?;
-        let own = match &lease.ready.calls.turns {
-            Some(turns) => Some(turn(turns, &client, clock).await?),
-            None => None,
+        let mut lease = self.lease(shared, ask, (clock, old)).await?;
+        let own = match own_turn(&lease, &client, clock).await {
+            // It has ended, and never heard of this call.
+            Err(Fault::Unavailable(_)) if !self.stop.is_cancelled() => {
+                let ended = Arc::clone(&lease.ready);
+                drop(lease);
+                lease = self.lease(shared, ask, (clock, Some(&ended))).await?;
+                own_turn(&lease, &client, clock).await?
+            }
+            own => own?,
         };
         let servers = match early {
             Some(turn) => turn,
@@ -187,9 +220,13 @@ impl Slot {
         if let Some(turn) = self.house.turns.try_enter() {
             return Ok(turn);
         }
-        // Another instance may help.
+        // Another instance may help, once it is seen that somebody waits.
+        let mut entering = pin!(turn(&self.house.turns, client, clock));
+        if let Some(entered) = entering.as_mut().now_or_never() {
+            return entered;
+        }
         self.house.wake.notify_one();
-        turn(&self.house.turns, client, clock).await
+        entering.await
     }
 
     /// An instance for this call, begun for it when there is none.
@@ -258,6 +295,14 @@ impl Slot {
             self.house.wake.notify_one();
         }
         (found, sharing)
+    }
+}
+
+/// The turn at the instance, when it takes only so many at once.
+async fn own_turn(lease: &Lease, client: &Client, clock: Clock) -> Result<Option<Turn>, Fault> {
+    match &lease.ready.calls.turns {
+        Some(turns) => turn(turns, client, clock).await.map(Some),
+        None => Ok(None),
     }
 }
 
