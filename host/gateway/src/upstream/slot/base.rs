@@ -99,10 +99,10 @@ impl Slot {
         };
         self.starts(shared, State::Starting);
         let lane = LaneInUse::take(self, None);
-        let opened = tokio::select! {
+        let (permit, opened) = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Course::Stopped,
-            opened = self.open(shared, lane.lane) => opened,
+            opened = holding(permit, self.open(shared, lane.lane)) => opened,
         };
         let link = match opened {
             Ok(link) => link,
@@ -131,7 +131,12 @@ impl Slot {
             // Nothing is wrong, and whoever calls is waited for by the next one.
             Course::Retired => self.enter(shared, State::Ready),
         }
-        shared.put_away(&link, &calls).await;
+        match &course {
+            Course::Failed(failure) if !failure.is_detour() => {
+                shared.put_away_broken(&self.server.load(), link, calls).await;
+            }
+            _ => shared.put_away(&link, &calls).await,
+        }
         course
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasmgate_core::catalog::Server;
+use wasmgate_core::catalog::{Launch, Server};
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::mcp::MAY_ASK;
 
@@ -198,6 +198,18 @@ impl Shared {
     pub(super) fn declared(&self, server: &Server) -> Declared {
         let one_at_a_time = server.max_in_flight.is_some_and(|most| most.get() == 1);
         if one_at_a_time || self.clients == Clients::One { Declared::ANYTHING } else { Declared::NOTHING }
+    }
+
+    /// Ends a connection that broke. Calls that still go on at a remote have their time, and delay no new connection; a
+    /// server of our own is gone before the next one starts.
+    pub(super) async fn put_away_broken(self: &Arc<Self>, server: &Server, link: Link, calls: Arc<Calls>) {
+        if !matches!(server.launch, Launch::Remote(_)) {
+            return self.put_away(&link, &calls).await;
+        }
+        calls.close();
+        let shared = Arc::clone(self);
+        let away = async move { shared.put_away(&link, &calls).await };
+        self.tasks.spawn("upstream-away", self.lives.track_future(away));
     }
 
     /// Ends a connection, giving calls in flight time unless the pool is closing.

@@ -155,7 +155,8 @@ impl Slot {
         let server = self.server.load_full();
         let starting = async {
             let permit = Arc::clone(&shared.starts).acquire_owned().await.ok();
-            open::open(shared, &server, lane, &|_| {}).await.map(|link| (link, permit))
+            let (permit, opened) = holding(permit, open::open(shared, &server, lane, &|_| {})).await;
+            opened.map(|link| (link, permit))
         };
         let started = further.over.run_until_cancelled(starting).await;
         let (link, permit) = match started {
@@ -174,7 +175,12 @@ impl Slot {
         };
         // Said before it is stopped, which may take a while.
         let course = self.end_further(shared, further, (course, lane));
-        shared.put_away(&link, &calls).await;
+        match &course {
+            Course::Failed(failure) if !failure.is_detour() => {
+                shared.put_away_broken(&self.server.load(), link, calls).await;
+            }
+            _ => shared.put_away(&link, &calls).await,
+        }
         course
     }
 
