@@ -45,8 +45,10 @@ impl Member {
         match pidfd_open(pid, PidfdFlags::empty()) {
             // The descriptor holds the number: what is there now is what is signalled.
             Ok(held) if self.is_alive() => drop(pidfd_send_signal(held, signal)),
-            // Not every sandbox has them.
-            Err(rustix::io::Errno::NOSYS) if self.is_alive() => drop(kill_process(pid, signal)),
+            // Not every sandbox has them; some say so in other words.
+            Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) if self.is_alive() => {
+                let _ = kill_process(pid, signal);
+            }
             _ => {}
         }
     }
