@@ -5,10 +5,12 @@
 //! with the clients ([`further`]); [`roster`] says who has which, [`keeper`] ends the idle ones, keeps spares and
 //! opens connections to the other addresses of a remote. A call finds its instance in [`calls`].
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,7 +41,7 @@ use super::dice::Dice;
 use super::eras::Eras;
 use super::lanes::Lanes;
 use super::pool::Clients;
-use super::turns::Turns;
+use super::turns::{Client, NoTurn, Turn, Turns};
 use super::{Fault, Identity, Limits, Offer, State, Status, Update};
 use crate::egress::Egress;
 use crate::launch::Launcher;
@@ -160,7 +162,11 @@ impl Slot {
             if matches!(self.phase.borrow().state, State::Quarantined { .. }) {
                 self.pardon.notify_one();
             }
-            self.roster().pardon();
+            let mut roster = self.roster();
+            roster.pardon();
+            if roster.is_asleep && server.instances.min > 0 {
+                self.rouse.notify_one();
+            }
         }
         keeps
     }
@@ -184,6 +190,16 @@ impl Slot {
         self.stop.cancel();
         self.house.turns.close();
         self.house.places.close();
+    }
+
+    /// A place for an instance. Whoever makes room hears that somebody waits.
+    async fn place_for(&self, client: &Client) -> Result<Turn, NoTurn> {
+        let mut entering = pin!(self.house.places.enter(client));
+        if let Some(entered) = entering.as_mut().now_or_never() {
+            return entered;
+        }
+        self.house.wake.notify_one();
+        entering.await
     }
 
     /// A client's session has ended: what was kept for it ends soon.

@@ -20,7 +20,7 @@ use crate::upstream::link::Link;
 use crate::upstream::lists::{Lists, is_same};
 use crate::upstream::modern_listen::told_lists;
 use crate::upstream::turns::{Client, Turn};
-use crate::upstream::{Offer, State};
+use crate::upstream::{Fault, Offer, State};
 
 /// How one run of an instance ended.
 pub(super) enum Course {
@@ -87,7 +87,7 @@ impl Slot {
     }
 
     async fn place(&self) -> Option<Turn> {
-        self.house.places.enter(&Client { principal: "".into(), session: None }).await.ok()
+        self.place_for(&Client { principal: "".into(), session: None }).await.ok()
     }
 
     /// From a start to an end.
@@ -112,6 +112,7 @@ impl Slot {
             }
         };
         let over = self.stop.child_token();
+        self.roster().base_over = Some(over.clone());
         let calls = Arc::new(Calls::new(&self.server.load_full(), shared, self, (lane.lane, over)));
         let course = tokio::select! {
             biased;
@@ -335,7 +336,15 @@ impl Slot {
         tracing::warn!(server = %name, code, %reason, stderr, again_in, "server failed");
         let state = match kind {
             _ if turns_elsewhere => State::Starting,
-            PauseKind::Quarantine => State::Quarantined { reason: quarantined(&failure.reason) },
+            PauseKind::Quarantine => {
+                let reason = quarantined(&failure.reason);
+                let rest = Some((Instant::now() + length, Fault::Unavailable(reason.clone())));
+                let mut roster = self.roster();
+                roster.shut.clone_from(&rest);
+                roster.rest = rest;
+                drop(roster);
+                State::Quarantined { reason }
+            }
             PauseKind::Open => {
                 failure.reason.push_str(" (it keeps failing: tried again about once a minute)");
                 failed(&failure)
@@ -349,7 +358,7 @@ impl Slot {
 
 /// Who shares an instance of this server, now that its era is known. A server elsewhere that speaks 2026-07-28 keeps
 /// nothing of a client between two requests: there is nothing to keep apart.
-fn sharing(server: &Server, era: &Era) -> Sharing {
+pub(super) fn sharing(server: &Server, era: &Era) -> Sharing {
     match (&server.launch, era) {
         (Launch::Tools(_), _) | (Launch::Remote(_), Era::Modern(_)) => Sharing::Shared,
         _ => server.instances.sharing,

@@ -94,6 +94,11 @@ impl Calls {
         is_idle.then(|| *self.last.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// It is unused from now on, not since it was begun.
+    pub(super) fn touch(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
     /// Keeps the turns of a call that waits for its client, as long as the connection lasts.
     pub(super) fn park(&self, turns: Vec<Turn>) -> Arc<Parked> {
         let parked = Arc::new(Parked(Mutex::new(turns)));

@@ -8,12 +8,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use wasmgate_core::catalog::Sharing;
 
-use super::base::{Course, Renewals, holding};
+use super::base::{Course, Renewals, holding, sharing};
 use super::connection::{Calls, LaneInUse, Ready};
 use super::open;
 use super::{Shared, Slot};
 use crate::upstream::Fault;
+use crate::upstream::era::Era;
 use crate::upstream::handshake::{Failure, greet};
 use crate::upstream::link::Link;
 use crate::upstream::turns::Client;
@@ -127,7 +129,7 @@ impl Slot {
         let place = tokio::select! {
             biased;
             () = further.over.cancelled() => None,
-            place = self.house.places.enter(&further.client) => Some(place),
+            place = self.place_for(&further.client) => Some(place),
         };
         let place = match place {
             Some(Ok(place)) => place,
@@ -199,6 +201,9 @@ impl Slot {
                 (_, Ok(greeting)) => greeting,
                 (_, Err(failure)) => return failure,
             };
+            if !self.may_serve(further, &greeting.era) {
+                return another_era();
+            }
             self.lanes.greeted(calls.lane, Instant::now());
             let ready = Arc::new(Ready { link: link.clone(), era: greeting.era, calls: Arc::clone(calls) });
             let mut levels = shared.log_level.subscribe();
@@ -219,6 +224,13 @@ impl Slot {
             }
             further.stage.send_replace(Stage::Opening);
         }
+    }
+
+    /// Whether everybody may use an instance that is there for everybody: one of an older version than the base, at
+    /// another address, keeps apart what its sessions are told.
+    fn may_serve(&self, further: &Further, era: &Era) -> bool {
+        let is_everybodys = self.roster().shared.iter().any(|other| other.number == further.number);
+        !is_everybodys || sharing(&self.server.load(), era) == Sharing::Shared
     }
 
     async fn pass_level(&self, ready: &Ready, levels: &mut watch::Receiver<Option<Arc<str>>>) {
@@ -290,6 +302,11 @@ impl Drop for Waiter<'_> {
             self.further.retire();
         }
     }
+}
+
+fn another_era() -> Failure {
+    let reason = "speaks an older version than the server's other addresses, and is not for everybody".into();
+    Failure { code: "unavailable", reason, stderr: None }
 }
 
 /// How long what is known of an instance that failed is kept for its client.

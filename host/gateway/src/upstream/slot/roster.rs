@@ -25,6 +25,8 @@ pub(super) struct Roster {
     pub(super) sharing: Sharing,
     /// The base, when it can be asked.
     pub(super) base: Option<Arc<Ready>>,
+    /// Ends the run of the base there is or was last, also while that cannot be asked.
+    pub(super) base_over: Option<CancellationToken>,
     /// Whose the base is. It stays that when it is started again.
     pub(super) base_owner: Option<Client>,
     /// Nobody needs the base for now.
@@ -39,6 +41,8 @@ pub(super) struct Roster {
     fresh: Backoff,
     /// None of those is started before then, and why.
     pub(super) rest: Option<(Instant, Fault)>,
+    /// Nobody gets another before then, and why: instances keep failing, whoever's they are.
+    pub(super) shut: Option<(Instant, Fault)>,
     next: u64,
 }
 
@@ -85,6 +89,7 @@ impl Roster {
         Self {
             sharing,
             base: None,
+            base_over: None,
             base_owner: None,
             is_asleep: false,
             owned: HashMap::new(),
@@ -92,6 +97,7 @@ impl Roster {
             shared: Vec::new(),
             fresh: Backoff::default(),
             rest: None,
+            shut: None,
             next: 1,
         }
     }
@@ -99,10 +105,27 @@ impl Roster {
     /// The base can be asked.
     pub(super) fn base_up(&mut self, ready: &Arc<Ready>, sharing: Sharing) {
         self.base = Some(Arc::clone(ready));
+        ready.calls.touch();
         self.sharing = sharing;
-        if matches!(sharing, Sharing::Shared | Sharing::PerCall) {
-            self.base_owner = None;
+        match sharing {
+            Sharing::Shared | Sharing::PerCall => self.base_owner = None,
+            Sharing::PerPrincipal | Sharing::PerSession if self.base_owner.is_none() => self.give_base(),
+            Sharing::PerPrincipal | Sharing::PerSession => {}
         }
+        if sharing != Sharing::Shared {
+            self.shared.drain(..).for_each(|further| further.retire());
+        }
+    }
+
+    /// The base is nobody's: who has waited longest for a place has it instead.
+    fn give_base(&mut self) {
+        let waits = |owned: &Owned| matches!(&*owned.further.stage.borrow(), Stage::Placing);
+        let waiting = self.owned.iter().filter(|(_, owned)| waits(owned));
+        let Some((client, _)) = waiting.min_by_key(|(_, owned)| owned.further.number) else { return };
+        let client = client.clone();
+        // Its waiters look again, and find the base.
+        self.owned.remove(&client).iter().for_each(|owned| owned.further.retire());
+        self.base_owner = Some(client);
     }
 
     /// The base cannot be asked any more.
@@ -157,8 +180,13 @@ impl Roster {
                 return Found::Gone(Fault::Busy("too many clients have instances of it".into()));
             }
         }
-        let backoff = self.owned.remove(sought.client).map(|owned| owned.backoff).unwrap_or_default();
         let spare = self.spare();
+        if let (None, Some((again, fault))) = (&spare, &self.shut)
+            && sought.now < *again
+        {
+            return Found::Gone(fault.clone());
+        }
+        let backoff = self.owned.remove(sought.client).map(|owned| owned.backoff).unwrap_or_default();
         let is_new = spare.is_none();
         let further = spare.unwrap_or_else(|| self.further(sought, None));
         let owned = Owned { further: Arc::clone(&further), backoff };
@@ -226,19 +254,29 @@ impl Roster {
         // One call's own that ended in the course of it concerns no other.
         let is_fresh = owner.is_none();
         let backoff = owner.map_or(&mut self.fresh, |owned| &mut owned.backoff);
-        if let Some(ready) = &was_open {
-            backoff.served(now.duration_since(ready.calls.began));
-        }
-        let Pause { length, kind } = backoff.failed(Cause::of(failure.code), now, jitter);
-        let reason = match kind {
-            PauseKind::Quarantine => quarantined(&failure.reason),
-            PauseKind::Open => {
-                format!("{} (it keeps failing: tried again about once a minute)", failure.reason)
+        let cause = Cause::of(failure.code);
+        let note = |backoff: &mut Backoff| {
+            if let Some(ready) = &was_open {
+                backoff.served(now.duration_since(ready.calls.began));
             }
-            PauseKind::Short => failure.reason.clone(),
+            backoff.failed(cause, now, jitter)
         };
-        if is_fresh && (was_open.is_none() || kind != PauseKind::Short) {
-            self.rest = Some((now + length, Fault::Unavailable(reason.clone())));
+        let Pause { length, kind } = note(backoff);
+        let reason = in_words(failure, kind);
+        // A client that keeps coming back as another one does not start what keeps failing more often than that.
+        let all = match is_fresh {
+            true => Some(Pause { length, kind }),
+            false if cause == Cause::OutOfMemory || was_open.is_none() => Some(note(&mut self.fresh)),
+            false => None,
+        };
+        if let Some(Pause { length, kind }) = all {
+            let rest = Some((now + length, Fault::Unavailable(in_words(failure, kind))));
+            if kind != PauseKind::Short {
+                self.shut.clone_from(&rest);
+            }
+            if kind != PauseKind::Short || (is_fresh && was_open.is_none()) {
+                self.rest = rest;
+            }
         }
         (reason, length)
     }
@@ -253,6 +291,7 @@ impl Roster {
     pub(super) fn pardon(&mut self) {
         self.owned.retain(|_, owned| !owned.further.is_over());
         self.rest = None;
+        self.shut = None;
     }
 
     /// The instances of this session end. Says whether there were any.
@@ -275,9 +314,18 @@ impl Roster {
     /// The base is started afresh, and is nobody's until then.
     pub(super) fn retire_base(&mut self) {
         self.base_owner = None;
-        if let Some(base) = self.base.take() {
-            base.calls.over.cancel();
+        self.base = None;
+        if let Some(over) = self.base_over.take() {
+            over.cancel();
         }
+    }
+}
+
+fn in_words(failure: &Failure, kind: PauseKind) -> String {
+    match kind {
+        PauseKind::Quarantine => quarantined(&failure.reason),
+        PauseKind::Open => format!("{} (it keeps failing: tried again about once a minute)", failure.reason),
+        PauseKind::Short => failure.reason.clone(),
     }
 }
 

@@ -377,5 +377,82 @@ fn a_server_that_runs_out_of_memory_twice_is_left_alone_until_a_reload() {
     });
 }
 
+/// Sessions have instances of their own, so many at once, for a long time.
+fn of_sessions(max: usize) -> Server {
+    let instances =
+        Instances { sharing: Sharing::PerSession, min: 0, max: at_least(max), idle: SECOND * 6000 };
+    Server { max_in_flight: None, instances, ..busy() }
+}
+
+#[test]
+fn a_session_that_waits_gets_the_place_of_one_that_ends() {
+    run(async {
+        let world = World::new(6, Sharing::PerSession, Limits::default());
+        world.behave();
+        let tasks = Tasks::new();
+        let pool = pool(&world, Limits::default(), &tasks, 6);
+        pool.apply(vec![Arc::new(of_sessions(1))]);
+        assert_eq!(call(Arc::clone(&pool), CALL, 1).await.unwrap(), "1");
+        let next = Plan { session: Some("s2"), ..polite("a") };
+        let waiting = tokio::spawn({
+            let pool = Arc::clone(&pool);
+            async move { call(pool, &next, 2).await }
+        });
+        sleep(SECOND * 20).await;
+        assert!(!waiting.is_finished(), "the first one keeps its own");
+        pool.session_over("s1");
+        let answer = timeout(SECOND * 20, waiting).await.expect("a place").unwrap();
+        assert_eq!(answer.unwrap(), "2");
+        pool.close().await;
+        assert_eq!(world.wrong(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn another_session_does_not_start_what_runs_out_of_memory() {
+    run(async {
+        let world = World::new(7, Sharing::PerSession, Limits::default());
+        world.behave();
+        let tasks = Tasks::new();
+        let pool = pool(&world, Limits::default(), &tasks, 7);
+        pool.apply(vec![Arc::new(of_sessions(8))]);
+        let plan = |session, does| Plan { session: Some(session), does, ..polite("a") };
+        for (nonce, session) in ["s1", "s2", "s3"].into_iter().enumerate() {
+            assert!(call(Arc::clone(&pool), &plan(session, "oom"), nonce).await.is_err());
+            sleep(SECOND * 5).await;
+        }
+        let refused = call(Arc::clone(&pool), &plan("s4", "second"), 9).await.unwrap_err();
+        assert!(matches!(&refused, Fault::Unavailable(why) if why.contains("twice")), "{refused}");
+        pool.apply(vec![Arc::new(of_sessions(8))]);
+        assert!(call(Arc::clone(&pool), &plan("s5", "second"), 10).await.is_ok());
+        pool.close().await;
+    });
+}
+
+#[test]
+fn calls_that_wait_go_to_what_takes_the_place_of_their_server() {
+    run(async {
+        let world = World::new(8, Sharing::Shared, Limits::default());
+        world.behave();
+        let tasks = Tasks::new();
+        let pool = pool(&world, Limits::default(), &tasks, 8);
+        pool.apply(vec![Arc::new(busy())]);
+        let calls: Vec<_> = (0..9)
+            .map(|nonce| {
+                let pool = Arc::clone(&pool);
+                tokio::spawn(async move { call(pool, &polite("a"), nonce).await })
+            })
+            .collect();
+        sleep(SECOND * 4).await;
+        let launch = server(1, Sharing::Shared, &Dice::of(0)).launch;
+        pool.apply(vec![Arc::new(Server { launch, ..busy() })]);
+        for (nonce, call) in calls.into_iter().enumerate() {
+            assert_eq!(call.await.unwrap().unwrap(), nonce.to_string());
+        }
+        pool.close().await;
+        assert_eq!(world.wrong(), Vec::<String>::new());
+    });
+}
+
 /// How many run with every test.
 const SCHEDULES: u64 = 400;
