@@ -20,14 +20,16 @@ mod settings;
 mod supply;
 mod update;
 
+use std::error::Error as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use wasmgate_core::catalog::Launch;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::seal::{Sealer, key_of};
 
-use crate::audit::Audit;
+use crate::audit::{Audit, OpenError};
 use crate::catalog::Resolution;
 use crate::config::{Config, Request, Seen};
 use crate::document::{Diagnostic, render};
@@ -47,7 +49,7 @@ pub use foreign::checked_interceptor;
 pub use import::{Imported, Target, import, put};
 pub(crate) use plugins::Plugins;
 pub use plugins::check_plugins;
-pub use probe::{Probe, ready};
+pub use probe::{Probe, Purpose, ready};
 pub use run::{Access, Asked, run};
 pub(crate) use supply::{Renewal, supply};
 pub use update::{Change, Update, accept, update};
@@ -194,7 +196,7 @@ async fn assemble(
         clients,
         limits: limits::of_servers(&config.limits),
         sealer: sealer(&config.sealing)?,
-        audit: audit(config, tasks)?,
+        audit: audit(config, tasks).await?,
     };
     let assembled = connect(generation, world, plugins, standing);
     let launcher = assembled.launcher.clone();
@@ -258,11 +260,25 @@ fn sealer(keys: &[SecretString]) -> Result<Sealer, StartError> {
     Ok(Sealer::new(key))
 }
 
-/// The log of requests, where one is wanted.
-fn audit(config: &Config, tasks: &Tasks) -> Result<Option<Audit>, StartError> {
-    let opened = config.audit.clone().map(|settings| Audit::open(settings, tasks)).transpose();
-    opened.map_err(|error| StartError::System(format!("{error}: {}", error.cause)))
+/// The log of requests, where one is wanted. A gateway that is about to end may have it for a moment.
+async fn audit(config: &Config, tasks: &Tasks) -> Result<Option<Audit>, StartError> {
+    let Some(settings) = &config.audit else { return Ok(None) };
+    let last = Instant::now() + PREDECESSOR;
+    loop {
+        match Audit::open(settings.clone(), tasks) {
+            Ok(audit) => return Ok(Some(audit)),
+            Err(OpenError::Held { .. }) if Instant::now() < last => tokio::time::sleep(AGAIN).await,
+            Err(error) => {
+                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                return Err(StartError::System(format!("{error}{cause}")));
+            }
+        }
+    }
 }
+
+/// How long a gateway that was told to stop may keep the audit log: clients on stdio start the next one at once.
+const PREDECESSOR: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(50);
 
 fn unavailable((name, resolution): &(ServerName, Resolution)) -> Unavailable {
     Unavailable { name: name.clone(), state: resolution.status(), reason: resolution.reason() }

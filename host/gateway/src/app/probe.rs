@@ -33,6 +33,15 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// The largest list of servers that is read, in bytes.
 const MOST: usize = 8 << 20;
 
+/// What a gateway of one command is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Lists and states. Nothing of it is noted in the audit log, which a running gateway may have.
+    Look,
+    /// A call, which is noted as any other.
+    Call,
+}
+
 /// A gateway in this process, for one command.
 pub struct Probe {
     assembled: Assembled,
@@ -45,9 +54,12 @@ impl Probe {
     ///
     /// # Errors
     /// [`StartError`] when a plugin cannot run.
-    pub async fn of_config(config: &Config) -> Result<Self, StartError> {
+    pub async fn of_config(mut config: Config, purpose: Purpose) -> Result<Self, StartError> {
         let tasks = Tasks::new();
-        let assembled = assemble(config, &mut Seen::default(), Clients::Many, &tasks).await?;
+        if purpose == Purpose::Look {
+            config.audit = None;
+        }
+        let assembled = assemble(&config, &mut Seen::default(), Clients::Many, &tasks).await?;
         let _in_time = tokio::time::timeout(PATIENCE, assembled.gateway.until_settled()).await;
         Ok(Self { assembled, tasks, view: View::All })
     }

@@ -20,7 +20,7 @@ pub(super) struct Record {
 }
 
 /// Where a chain is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Link {
     /// The number of the next line.
     pub(super) next: u64,
@@ -78,6 +78,11 @@ impl Link {
     /// Before the first line.
     pub(super) fn first() -> Self {
         Self { next: 0, previous: "0".repeat(64) }
+    }
+
+    /// Whether it can be one.
+    pub(super) fn is_sound(&self) -> bool {
+        self.previous.len() == 64 && self.previous.bytes().all(|byte| byte.is_ascii_hexdigit())
     }
 
     /// After this line, when it is one.

@@ -2,14 +2,16 @@
 //! grows, each line tied to the one before it.
 //!
 //! [`Audit::begin`] reserves the place of a record before the request goes anywhere; whatever becomes of the request then has
-//! its line, also when its future is dropped. Nobody waits for the disk unless 10,000 records do. Contents of requests are
-//! never written, only their digest.
+//! its line, also when its future is dropped. Nobody waits for the disk unless so many records do as the queue has places.
+//! Contents of requests are never written, only their digest.
 //!
 //! Not here: which requests there are (`gateway`), who may come in at all (`front`).
 
 mod chain; // lines and what ties them together
+mod head; // where the chain is when the file is empty
 mod writer; // the file
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +31,8 @@ pub struct Settings {
     pub file: PathBuf,
     /// What becomes of requests while the file cannot be written.
     pub on_failure: OnFailure,
+    /// So many records wait for the disk; then requests do.
+    pub queue: NonZeroUsize,
 }
 
 /// What becomes of requests while the log cannot be written.
@@ -47,24 +51,44 @@ pub struct Audit {
     records: mpsc::Sender<Record>,
     is_broken: Arc<AtomicBool>,
     on_failure: OnFailure,
-    strangers: Arc<Mutex<Strangers>>,
+    refusals: Arc<Mutex<Refusals>>,
 }
 
-/// How many refusals of strangers were noted in the present second.
-struct Strangers {
+/// What was refused before it was a request: strangers cannot crowd out those who are known, nor these them.
+struct Refusals {
+    of_strangers: Budget,
+    of_known: Budget,
+}
+
+/// How many refusals were noted in the present second.
+struct Budget {
     since: Instant,
     noted: u32,
     /// Those that were not, since the last one that was.
     lost: u64,
 }
 
-impl Strangers {
+impl Refusals {
+    const fn new(now: Instant) -> Self {
+        Self { of_strangers: Budget::new(now), of_known: Budget::new(now) }
+    }
+
+    const fn of(&mut self, entry: &Entry) -> &mut Budget {
+        if entry.principal.is_none() { &mut self.of_strangers } else { &mut self.of_known }
+    }
+}
+
+impl Budget {
+    const fn new(since: Instant) -> Self {
+        Self { since, noted: 0, lost: 0 }
+    }
+
     /// Whether another is noted, and then how many were not before it.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if now.duration_since(self.since) >= SECOND {
             (self.since, self.noted) = (now, 0);
         }
-        if self.noted >= STRANGERS {
+        if self.noted >= REFUSALS {
             self.lost += 1;
             return None;
         }
@@ -84,7 +108,7 @@ pub struct Entry {
     pub request: Option<Arc<str>>,
     /// The MCP method.
     pub method: Option<Arc<str>>,
-    /// The tool, prompt or resource, as the client wrote it.
+    /// The tool, prompt or task, as the client wrote it; of a resource what leads there and no secrets.
     pub name: Option<String>,
     /// The server it went to.
     pub server: Option<Arc<str>>,
@@ -107,7 +131,6 @@ pub struct Open {
     /// What is known of it.
     pub entry: Entry,
     since: Instant,
-    lost: u64,
 }
 
 /// The log cannot be written, and the configuration wants nothing served then.
@@ -117,29 +140,45 @@ pub struct Unwritable;
 
 /// Why there is no log at all.
 #[derive(Debug, thiserror::Error)]
-#[error("the audit log {} cannot be opened", file.display())]
-pub struct OpenError {
-    /// The file.
-    pub file: PathBuf,
-    /// What the system said.
-    #[source]
-    pub cause: std::io::Error,
+pub enum OpenError {
+    /// One file has one writer.
+    #[error(
+        "another process writes the audit log {}: give this one a file of its own (`--audit-log` or `audit.file`), or stop the other",
+        file.display()
+    )]
+    Held {
+        /// The file.
+        file: PathBuf,
+    },
+    /// It cannot be opened, read or locked, or is something else.
+    #[error("the audit log {} cannot be opened", file.display())]
+    Unusable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
 }
 
 impl Audit {
     /// Opens the file, goes on with its chain, and writes in a task of its own until the process stops.
     ///
     /// # Errors
-    /// [`OpenError`] when the file cannot be opened or read.
+    /// [`OpenError`] when the file cannot be opened or read, or is another process's.
     pub fn open(settings: Settings, tasks: &Tasks) -> Result<Self, OpenError> {
-        let Settings { file, on_failure } = settings;
-        let is_broken = Arc::new(AtomicBool::new(false));
-        let writer = Writer::open(file.clone(), on_failure, Arc::clone(&is_broken));
-        let writer = writer.map_err(|cause| OpenError { file, cause })?;
-        let (records, written) = mpsc::channel(QUEUE);
+        let Settings { file, on_failure, queue } = settings;
+        let (audit, written) = Self::over(queue, on_failure);
+        let writer = Writer::open(file, on_failure, Arc::clone(&audit.is_broken))?;
         tasks.spawn("audit", writer.run(written, tasks.stopping()));
-        let strangers = Arc::new(Mutex::new(Strangers { since: Instant::now(), noted: 0, lost: 0 }));
-        Ok(Self { records, is_broken, on_failure, strangers })
+        Ok(audit)
+    }
+
+    /// A log whose records somebody else writes.
+    fn over(queue: NonZeroUsize, on_failure: OnFailure) -> (Self, mpsc::Receiver<Record>) {
+        let (records, written) = mpsc::channel(queue.get());
+        let refusals = Arc::new(Mutex::new(Refusals::new(Instant::now())));
+        (Self { records, is_broken: Arc::default(), on_failure, refusals }, written)
     }
 
     /// Reserves the place of a request's record. Waits while the queue is full.
@@ -156,19 +195,19 @@ impl Audit {
         if place.is_none() && refuses {
             return Err(Unwritable);
         }
-        Ok(Open { place, entry, since: Instant::now(), lost: 0 })
+        Ok(Open { place, entry, since: Instant::now() })
     }
 
-    /// Notes what was refused before it was a request, for want of a token for example. Strangers can fill no disk: of more
-    /// than a hundred in a second the rest is only counted, as `lost` in the next line of this kind.
-    pub async fn denied(&self, entry: Entry, code: &'static str) {
-        let Some(lost) = self.strangers.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now())
-        else {
-            return;
-        };
-        if let Ok(mut open) = self.begin(entry).await {
-            open.lost = lost;
-            open.end(Outcome { kind: "denied", code: Some(code) });
+    /// Notes what was refused before it was a request, for want of a token for example. Refusals can fill no disk and hold
+    /// up nobody: of more than a hundred in a second the rest is only counted, as `lost` in the next line of this kind, and
+    /// so is what finds the queue full. Those of strangers and of known principals are counted apart.
+    pub fn denied(&self, entry: Entry, code: &'static str) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = refusals.of(&entry);
+        let Some(lost) = budget.admit(Instant::now()) else { return };
+        let outcome = Outcome { kind: "denied", code: Some(code) };
+        if self.records.try_send(Record { entry, outcome, took: Duration::ZERO, lost }).is_err() {
+            budget.lost = lost + 1;
         }
     }
 }
@@ -182,7 +221,7 @@ impl Open {
     fn put(&mut self, outcome: Outcome) {
         if let Some(place) = self.place.take() {
             let entry = std::mem::take(&mut self.entry);
-            place.send(Record { entry, outcome, took: self.since.elapsed(), lost: self.lost });
+            place.send(Record { entry, outcome, took: self.since.elapsed(), lost: 0 });
         }
     }
 }
@@ -193,10 +232,13 @@ impl Drop for Open {
     }
 }
 
-/// So many records wait for the disk; then requests do.
-const QUEUE: usize = 10_000;
-/// So many refusals of strangers are noted in a second.
-const STRANGERS: u32 = 100;
+/// So many records wait for the disk unless told otherwise.
+pub const QUEUE: NonZeroUsize = match NonZeroUsize::new(10_000) {
+    Some(records) => records,
+    None => NonZeroUsize::MIN,
+};
+/// So many refusals of each kind are noted in a second.
+const REFUSALS: u32 = 100;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! The audit log's file: appended to in batches by one task, reopened when somebody has moved it away, tried again while it
-//! cannot be written.
+//! The audit log's file: this process's alone, appended to in batches by one task, reopened when somebody has moved it away,
+//! tried again while it cannot be written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::OnFailure;
 use super::chain::{Link, Moment, Record};
+use super::head::Head;
+use super::{OnFailure, OpenError};
 use crate::telemetry;
 
 /// The file and where its chain is.
@@ -21,6 +22,7 @@ pub(super) struct Writer {
     path: PathBuf,
     file: File,
     link: Link,
+    head: Head,
     started: Instant,
     on_failure: OnFailure,
     is_broken: Arc<AtomicBool>,
@@ -29,14 +31,24 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Opens the file and finds the end of its chain. What a crash left of a last line is cut off.
-    pub(super) fn open(path: PathBuf, on_failure: OnFailure, is_broken: Arc<AtomicBool>) -> io::Result<Self> {
-        let mut file = appending(&path)?;
-        let (link, whole) = end_of(&mut file)?;
-        if let Some(whole) = whole {
-            tracing::warn!(file = %path.display(), "the audit log ended within a line, which is cut off");
-            file.set_len(whole)?;
-        }
-        Ok(Self { path, file, link, started: Instant::now(), on_failure, is_broken, lost: 0 })
+    ///
+    /// # Errors
+    /// [`OpenError`] when it cannot be opened or read, or another process writes it.
+    pub(super) fn open(
+        path: PathBuf,
+        on_failure: OnFailure,
+        is_broken: Arc<AtomicBool>,
+    ) -> Result<Self, OpenError> {
+        let mut head = Head::beside(&path);
+        let (file, link) = match begin(&path, &head) {
+            Ok(begun) => begun,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(OpenError::Held { file: path });
+            }
+            Err(cause) => return Err(OpenError::Unusable { file: path, cause }),
+        };
+        head.keep(&link);
+        Ok(Self { path, file, link, head, started: Instant::now(), on_failure, is_broken, lost: 0 })
     }
 
     /// Writes what comes until nobody can send any more.
@@ -110,6 +122,7 @@ impl Writer {
             return Err(error);
         }
         self.link = link;
+        self.head.keep(&self.link);
         Ok(())
     }
 
@@ -119,18 +132,50 @@ impl Writer {
         let there = std::fs::metadata(&self.path);
         let is_same = there.is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino()));
         if !is_same {
-            self.file = appending(&self.path)?;
+            let moved = std::mem::replace(&mut self.file, alone(&self.path)?);
+            let _unlocked = moved.unlock();
         }
         Ok(())
     }
 }
 
-fn appending(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // A child that is being started has the file for a moment, too: closing it alone would leave the lock there.
+        let _unlocked = self.file.unlock();
+    }
 }
 
-/// The end of the chain in a file, and how long the file is without a half line at its end, when there is one.
-fn end_of(file: &mut File) -> io::Result<(Link, Option<u64>)> {
+/// The file, and where its chain goes on: behind its last line, or in an empty file behind what the head says.
+fn begin(path: &Path, head: &Head) -> io::Result<(File, Link)> {
+    let mut file = alone(path)?;
+    let (link, whole) = end_of(&mut file)?;
+    if let Some(whole) = whole {
+        tracing::warn!(file = %path.display(), "the audit log ended within a line, which is cut off");
+        file.set_len(whole)?;
+    }
+    Ok((file, link.unwrap_or_else(|| head.last())))
+}
+
+/// The file, for this process alone: two chains in one file would be none, and a failed write of one process would cut off
+/// the other's lines.
+///
+/// # Errors
+/// `WouldBlock` when another process has it, and what the system says of everything else.
+fn alone(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::WouldBlock, "another process writes it"))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// The end of the chain in a file that has a line, and how long the file is without a half line at its end, when there is
+/// one.
+fn end_of(file: &mut File) -> io::Result<(Option<Link>, Option<u64>)> {
     let length = file.metadata()?.len();
     let from = length.saturating_sub(LONGEST);
     file.seek(SeekFrom::Start(from))?;
@@ -141,10 +186,10 @@ fn end_of(file: &mut File) -> io::Result<(Link, Option<u64>)> {
     let lines = tail.get(..whole.saturating_sub(1)).unwrap_or_default();
     let last = lines.rsplit(|&b| b == b'\n').next().filter(|line| !line.is_empty());
     match last {
-        None if from == 0 => Ok((Link::first(), half)),
+        None if from == 0 => Ok((None, half)),
         last => {
             let not_ours = || io::Error::other("its last line is not a record of an audit log");
-            Ok((last.and_then(Link::after).ok_or_else(not_ours)?, half))
+            Ok((Some(last.and_then(Link::after).ok_or_else(not_ours)?), half))
         }
     }
 }

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::Failed;
-use crate::app::{self, Probe, ServerState};
+use crate::app::{self, Probe, Purpose, ServerState};
 use crate::catalog::report::Report;
 use crate::config::{Config, Environment, Flags, Needs, Request, ServerFlags};
 use crate::document::units::{BadQuantity, Memory};
@@ -105,12 +105,12 @@ pub(super) struct Reached {
 
 impl Reached {
     /// Runs `look` on what was reached, and stops what was started for it.
-    pub(super) fn probe<F>(self, look: F) -> Result<(), Failed>
+    pub(super) fn probe<F>(self, purpose: Purpose, look: F) -> Result<(), Failed>
     where
         F: AsyncFnOnce(&Probe) -> Result<(), Failed>,
     {
         runtime(async {
-            let probe = self.reach().await?;
+            let probe = self.reach(purpose).await?;
             let done = look(&probe).await;
             probe.close().await;
             done
@@ -123,7 +123,7 @@ impl Reached {
             let states = match self.running() {
                 Some((url, token)) => app::ready(&url, token.as_ref()).await.map_err(Failed::Work)?,
                 None => {
-                    let probe = self.reach().await?;
+                    let probe = self.reach(Purpose::Look).await?;
                     let states = probe.states();
                     probe.close().await;
                     states
@@ -134,11 +134,11 @@ impl Reached {
         })
     }
 
-    async fn reach(&self) -> Result<Probe, Failed> {
+    async fn reach(&self, purpose: Purpose) -> Result<Probe, Failed> {
         telemetry::start(Some(Environment::read().log.as_deref().unwrap_or("error")));
         let reached = match self.running() {
             Some((url, token)) => Probe::of_running(url, token.as_ref()).await,
-            None => Probe::of_config(&self.sources.load(Flags::default())?).await,
+            None => Probe::of_config(self.sources.load(Flags::default())?, purpose).await,
         };
         reached.map_err(|error| Failed::Work(error.to_string()))
     }

@@ -6,7 +6,7 @@ use wasmgate_core::json::Json;
 
 use super::args::Reached;
 use super::{Failed, output};
-use crate::app::Probe;
+use crate::app::{Probe, Purpose};
 
 /// Look at tools and call one.
 #[derive(Debug, clap::Subcommand)]
@@ -46,13 +46,13 @@ pub(super) enum Tools {
 impl Tools {
     pub(super) fn run(self) -> Result<(), Failed> {
         match self {
-            Self::Ls { reached, json } => reached.probe(async |probe| list(probe, json).await),
+            Self::Ls { reached, json } => reached.probe(Purpose::Look, async |probe| list(probe, json).await),
             Self::Inspect { name, reached, json } => {
-                reached.probe(async |probe| inspect(probe, &name, json).await)
+                reached.probe(Purpose::Look, async |probe| inspect(probe, &name, json).await)
             }
             Self::Call { name, arguments, reached, json } => {
                 let arguments = parse(&arguments).map_err(Failed::Usage)?;
-                reached.probe(async |probe| call(probe, &name, &arguments, json).await)
+                reached.probe(Purpose::Call, async |probe| call(probe, &name, &arguments, json).await)
             }
         }
     }

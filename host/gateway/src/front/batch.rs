@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::stream::SelectAll;
 use futures_util::{Stream, StreamExt as _};
-use wasmgate_core::jsonrpc::{Message, read, read_batch};
+use wasmgate_core::jsonrpc::{Id, Message, read, read_batch};
 use wasmgate_core::mcp::{V2025_03_26, method};
 
 use super::calling::{Calling, Part, Reply, Step};
@@ -36,10 +36,11 @@ pub(super) struct Manner {
 
 /// Serves what a session sent: one message, or a batch from those who may send one.
 pub(super) fn receive(gateway: &Arc<Gateway>, session: &Arc<Session>, bytes: Bytes, manner: Manner) -> Step {
-    let unreadable = |error| {
-        let id = None;
-        Step::Reply(Reply::refusal(Wire::Legacy, id, &Refusal::Unreadable(error)))
+    let refuse = |id: Option<&Id>, method: Option<&str>, refusal: Refusal| {
+        session.note(gateway, method, &refusal);
+        Step::Reply(Reply::refusal(Wire::Legacy, id, &refusal))
     };
+    let unreadable = |error| refuse(None, None, Refusal::Unreadable(error));
     let may_batch = session.agreed().is_some_and(|agreed| agreed.version == V2025_03_26);
     if !(may_batch && looks_like_batch(&bytes)) {
         return match read(bytes) {
@@ -56,10 +57,10 @@ pub(super) fn receive(gateway: &Arc<Gateway>, session: &Arc<Session>, bytes: Byt
         let step = match message {
             Err(error) => {
                 let id = error.id.clone();
-                Step::Reply(Reply::refusal(Wire::Legacy, id.as_ref(), &Refusal::Unreadable(error)))
+                refuse(id.as_ref(), None, Refusal::Unreadable(error))
             }
             Ok(Message::Request { id, method, .. }) if &*method == method::INITIALIZE => {
-                Step::Reply(Reply::refusal(Wire::Legacy, Some(&id), &Refusal::Initialized))
+                refuse(Some(&id), Some(&method), Refusal::Initialized)
             }
             Ok(message) => legacy::receive_in_batch(gateway, session, message, manner),
         };

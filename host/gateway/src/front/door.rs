@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use wasmgate_core::json::Json;
-use wasmgate_core::jsonrpc::{Id, Message, read, write_result};
+use wasmgate_core::jsonrpc::{Message, read, write_result};
 use wasmgate_core::mcp::{LEGACY, V2025_11_25};
 
 use super::body::Body;
@@ -20,7 +20,7 @@ use super::headers::{Field, McpHeaders};
 use super::http::Front;
 use super::render::{Refusal, Wire, Worded, failure, status};
 use super::{endpoint, modern, respond};
-use crate::gateway::Gateway;
+use crate::gateway::{Beside, Gateway};
 
 /// Answers one request with its result or its error object.
 pub type Door = Arc<dyn Fn(Knock) -> BoxFuture<'static, Result<Json, Json>> + Send + Sync>;
@@ -60,7 +60,8 @@ pub(super) async fn post(
         Ok(message) => message,
         Err(error) => {
             let id = error.id.clone();
-            return refuse(Wire::Legacy, id.as_ref(), &Refusal::Unreadable(error));
+            let to = (Wire::Legacy, id.as_ref());
+            return front.refuse(&principal, None, to, &Refusal::Unreadable(error));
         }
     };
     // Notifications and responses are of no interest to anybody here.
@@ -69,10 +70,25 @@ pub(super) async fn post(
     };
     let (wire, version) = match era(head, &method, params.as_ref()) {
         Ok(era) => era,
-        Err(refusal) => return refuse(Wire::Modern, Some(&id), &refusal),
+        Err(refusal) => {
+            return front.refuse(&principal, Some(&method), (Wire::Modern, Some(&id)), &refusal);
+        }
     };
-    let knock = Knock { gateway, id: next_id(), principal, method: method.clone(), params, version };
-    let reply = match (door(knock).await, wire) {
+    let beside =
+        Beside { id: next_id(), principal: Arc::clone(&principal), method: &method, params: params.as_ref() };
+    let knock = Knock {
+        gateway: Arc::clone(&gateway),
+        id: Arc::clone(&beside.id),
+        principal,
+        method: method.clone(),
+        params: params.clone(),
+        version,
+    };
+    let answer = match gateway.beside(&beside, door(knock)).await {
+        Ok(answer) => answer,
+        Err(error) => return respond::whole(Reply::error(Some(&id), &failure(wire, &error, &beside.id))),
+    };
+    let reply = match (answer, wire) {
         (Ok(result), Wire::Modern) => Reply::message(modern::write_result(&id, &method, &result)),
         (Ok(result), Wire::Legacy) => Reply::message(write_result(&id, &result)),
         (Err(error), wire) => Reply::error(Some(&id), &Worded { status: status(wire, &error), error }),
@@ -93,8 +109,4 @@ fn era(head: &Parts, method: &str, params: Option<&Json>) -> Result<(Wire, &'sta
         Era::Modern(version) => Ok((Wire::Modern, version)),
         Era::Initialize | Era::Legacy | Era::Ignored => Ok((Wire::Legacy, named.unwrap_or(V2025_11_25))),
     }
-}
-
-fn refuse(wire: Wire, id: Option<&Id>, refusal: &Refusal) -> Response<Body> {
-    respond::whole(Reply::refusal(wire, id, refusal))
 }

@@ -77,7 +77,7 @@ impl Posted<'_> {
             Ok(message) => message,
             Err(error) => {
                 let id = error.id.clone();
-                return refuse(Wire::Legacy, id.as_ref(), &Refusal::Unreadable(error));
+                return self.refuse((Wire::Legacy, id.as_ref()), None, &Refusal::Unreadable(error));
             }
         };
         let (shape, params) = match &message {
@@ -91,7 +91,8 @@ impl Posted<'_> {
         match (classify(&Seen { shape, method, protocol: &protocol, headers }), message) {
             (Ok(Era::Modern(version)), Message::Request { id, method, params }) => {
                 if let Err(misfit) = self.repeated(version, &method, params.as_ref()).await {
-                    return refuse(Wire::Modern, Some(&id), &Refusal::Misfit(misfit));
+                    let to = (Wire::Modern, Some(&id));
+                    return self.refuse(to, Some(&method), &Refusal::Misfit(misfit));
                 }
                 let asked = modern::Asked { id, method, params, protocol, version };
                 let step = modern::receive(&self.gateway, &self.caller, asked, self.accepts.events, None);
@@ -105,9 +106,13 @@ impl Posted<'_> {
             (Ok(Era::Ignored), _) => respond::empty(StatusCode::ACCEPTED),
             (Err(misfit), message) => {
                 let id = if shape == Shape::Request { message.id() } else { None };
-                refuse(Wire::Modern, id, &Refusal::Misfit(misfit))
+                self.refuse((Wire::Modern, id), message.method(), &Refusal::Misfit(misfit))
             }
         }
+    }
+
+    fn refuse(&self, to: (Wire, Option<&Id>), method: Option<&str>, refusal: &Refusal) -> Response<Body> {
+        self.front.refuse(&self.caller.principal, method, to, refusal)
     }
 
     /// Whether the headers repeat the arguments of a tool as its schema wants it.
@@ -132,7 +137,9 @@ impl Posted<'_> {
             Err(Refusal::NoSession) if legacy_http::is_served_alone(&message) => {
                 (legacy_http::alone(&self.caller, self.head), None)
             }
-            Err(refusal) => return refuse(Wire::Legacy, message.id(), &refusal),
+            Err(refusal) => {
+                return self.refuse((Wire::Legacy, message.id()), message.method(), &refusal);
+            }
         };
         let step = legacy::receive(&self.gateway, &session, message, self.manner());
         // Without a session nobody can come back for the answer, nor cancel the call.
@@ -148,8 +155,8 @@ impl Posted<'_> {
                 (session, step.outliving(&self.front.tasks))
             }
             Err(refusal) => match read(bytes) {
-                Err(error) => return refuse(Wire::Legacy, None, &Refusal::Unreadable(error)),
-                Ok(_) => return refuse(Wire::Legacy, None, &refusal),
+                Err(error) => return self.refuse((Wire::Legacy, None), None, &Refusal::Unreadable(error)),
+                Ok(_) => return self.refuse((Wire::Legacy, None), None, &refusal),
             },
         };
         self.respond(Some(session), step).await
@@ -157,7 +164,10 @@ impl Posted<'_> {
 
     async fn initialize(&self, id: &Id, params: Option<Json>) -> Result<Response<Body>, Worded> {
         let front = self.front;
-        let worded = |refusal| render::refusal(Wire::Legacy, &refusal);
+        let worded = |refusal: Refusal| {
+            front.note(&self.caller.principal, Some(method::INITIALIZE), refusal.word());
+            render::refusal(Wire::Legacy, &refusal)
+        };
         let session = front.sessions.open(self.caller.clone(), Instant::now()).map_err(worded)?;
         let result = legacy::open(Arc::clone(&self.gateway), Arc::clone(&session), params).await;
         let sealed = result.and_then(|result| {
@@ -220,9 +230,4 @@ impl Posted<'_> {
         }
         respond::stream(parts.filter_map(|part| std::future::ready(message(part))), opening)
     }
-}
-
-/// A message that is refused.
-pub(super) fn refuse(wire: Wire, id: Option<&Id>, refusal: &Refusal) -> Response<Body> {
-    respond::whole(Reply::refusal(wire, id, refusal))
 }

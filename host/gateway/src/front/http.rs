@@ -21,14 +21,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use wasmgate_core::jsonrpc::Id;
 use wasmgate_core::name::ServerName;
 
 use super::auth::Authority;
 use super::body::Body;
+use super::calling::Reply;
 use super::connections::{Entry, Seat, Seats};
 use super::door::{self, Door};
 use super::framing::Framed;
 use super::origin::{Foreign, Site};
+use super::render::{Refusal, Wire};
+use super::respond::Unread;
 use super::session::Caller;
 use super::sessions::Sessions;
 use super::settings::{Limits, Settings};
@@ -262,13 +266,14 @@ impl Front {
     async fn answer(self: &Arc<Self>, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let (head, body) = request.into_parts();
         if head.headers.contains_key(TRANSFER_ENCODING) && peer.ambiguous.load(Ordering::Relaxed) {
+            self.note_stranger(&head, "ambiguous_length");
             let what = "a request has Content-Length or Transfer-Encoding, not both";
             return respond::refused(StatusCode::BAD_REQUEST, what);
         }
         if let Err(foreign) = self.site.admits(&head.uri, &head.headers) {
             let malformed = matches!(foreign, Foreign::Host | Foreign::Target);
             let status = if malformed { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN };
-            self.note_stranger(&head, if malformed { "host_refused" } else { "origin_refused" }).await;
+            self.note_stranger(&head, if malformed { "host_refused" } else { "origin_refused" });
             return respond::refused(status, &foreign.to_string());
         }
         let Some(origin) = self.site.configured_origin(&head.headers).cloned() else {
@@ -293,11 +298,26 @@ impl Front {
         let principal = match self.authority.principal(&head.headers) {
             Ok(principal) => principal,
             Err(why) => {
-                self.note_stranger(head, "unauthenticated").await;
+                self.note_stranger(head, "unauthenticated");
                 return respond::unauthenticated(why);
             }
         };
         peer.seat.keep();
+        let response = self.serve(place, Arc::clone(&principal), (head, body)).await;
+        if let Some(Unread(code)) = response.extensions().get() {
+            let entry = Noted { principal: Some(principal), name: Some(path(head)), ..Noted::default() };
+            self.note_entry(entry, code);
+        }
+        response
+    }
+
+    /// The answer to somebody who may talk to us.
+    async fn serve(
+        self: &Arc<Self>,
+        place: Place,
+        principal: Arc<str>,
+        (head, body): (&Parts, Incoming),
+    ) -> Response<Body> {
         if let (Place::Interceptors, Some(door)) = (&place, &self.door) {
             return match head.method {
                 Method::POST => door::post(self, door, principal, (head, body)).await,
@@ -322,12 +342,32 @@ impl Front {
     }
 
     /// Notes that somebody was not let in.
-    async fn note_stranger(&self, head: &Parts, code: &'static str) {
-        let gateway = self.slot.borrow().clone();
-        if let Some(audit) = gateway.as_ref().and_then(|gateway| gateway.audit()) {
-            let name = head.uri.path().chars().take(LONGEST_PATH).collect();
-            audit.denied(Noted { name: Some(name), ..Noted::default() }, code).await;
+    fn note_stranger(&self, head: &Parts, code: &'static str) {
+        self.note_entry(Noted { name: Some(path(head)), ..Noted::default() }, code);
+    }
+
+    /// Notes that a message of somebody who is known was refused, in no session that can be named.
+    pub(super) fn note(&self, principal: &Arc<str>, method: Option<&str>, code: &'static str) {
+        let principal = Some(Arc::clone(principal));
+        self.note_entry(Noted { principal, method: method.map(Arc::from), ..Noted::default() }, code);
+    }
+
+    fn note_entry(&self, entry: Noted, code: &'static str) {
+        if let Some(gateway) = &*self.slot.borrow() {
+            gateway.note_refused(entry, code);
         }
+    }
+
+    /// A message that is refused, with its line in the audit log.
+    pub(super) fn refuse(
+        &self,
+        principal: &Arc<str>,
+        method: Option<&str>,
+        (wire, id): (Wire, Option<&Id>),
+        refusal: &Refusal,
+    ) -> Response<Body> {
+        self.note(principal, method, refusal.word());
+        respond::whole(Reply::refusal(wire, id, refusal))
     }
 
     fn ready(&self, head: &Parts) -> Response<Body> {
@@ -340,6 +380,11 @@ impl Front {
             _ => respond::not_allowed("GET"),
         }
     }
+}
+
+/// As much of the path as the audit log has room for. Not the query: there are session ids in it.
+fn path(head: &Parts) -> String {
+    head.uri.path().chars().take(LONGEST_PATH).collect()
 }
 
 /// How long a connection lasts.

@@ -62,9 +62,12 @@ fn serve(gateway: &Arc<Gateway>, session: &Arc<Session>, message: Message, serve
             Step::Nothing
         }
         Message::Request { id, method, params } => {
-            let asked = Asked { id: id.clone(), method, params, served };
-            request(gateway, session, asked)
-                .unwrap_or_else(|refusal| Step::Reply(Reply::refusal(Wire::Legacy, Some(&id), &refusal)))
+            let method: Arc<str> = method.into();
+            let asked = Asked { id: id.clone(), method: Arc::clone(&method), params, served };
+            request(gateway, session, asked).unwrap_or_else(|refusal| {
+                session.note(gateway, Some(&method), &refusal);
+                Step::Reply(Reply::refusal(Wire::Legacy, Some(&id), &refusal))
+            })
         }
     }
 }
@@ -84,7 +87,10 @@ pub(super) async fn open(
     session: Arc<Session>,
     params: Option<Json>,
 ) -> Result<Json, Worded> {
-    let refuse = |refusal| render::refusal(Wire::Legacy, &refusal);
+    let refuse = |refusal: Refusal| {
+        session.note(&gateway, Some(method::INITIALIZE), &refusal);
+        render::refusal(Wire::Legacy, &refusal)
+    };
     if session.agreed().is_some() {
         return Err(refuse(Refusal::Initialized));
     }
@@ -99,7 +105,8 @@ pub(super) async fn open(
     let greeting = match gateway.greet(request, word).await {
         Ok(greeting) => greeting,
         Err(CallError::NotServing(_)) if gateway.offering(&session.caller.view).is_none() => {
-            return Err(refuse(Refusal::UnknownServer));
+            // This has its line.
+            return Err(render::refusal(Wire::Legacy, &Refusal::UnknownServer));
         }
         Err(error) => {
             tracing::info!(request = %id, method = method::INITIALIZE, %error, "no result");
@@ -172,7 +179,7 @@ fn with_known_schemas(list: &Json) -> Json {
 
 struct Asked {
     id: Id,
-    method: Box<str>,
+    method: Arc<str>,
     params: Option<Json>,
     served: Served,
 }
@@ -221,7 +228,7 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
             let question = Question {
                 wire: Wire::Legacy,
                 id: asked.id,
-                method: asked.method.into(),
+                method: asked.method,
                 params: asked.params,
                 version: agreed.version,
                 client,

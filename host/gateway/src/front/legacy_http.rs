@@ -14,7 +14,6 @@ use wasmgate_core::mcp::{LEGACY, V2025_03_26, method};
 use super::accept::Accepts;
 use super::body::Body;
 use super::calling::{Reply, next_id};
-use super::endpoint::refuse;
 use super::headers::{Field, McpHeaders, SESSION, field};
 use super::http::Front;
 use super::render::{Refusal, Wire, failure};
@@ -41,7 +40,7 @@ pub(super) async fn get(front: &Front, caller: &Caller, head: &Parts) -> Respons
         let news = || resuming::news(&gateway, &session, front.limits.streams, &front.tasks);
         resumed.map_or_else(news, Ok)
     });
-    opened.unwrap_or_else(|refusal| refuse(Wire::Legacy, None, &refusal))
+    opened.unwrap_or_else(|refusal| front.refuse(&caller.principal, None, (Wire::Legacy, None), &refusal))
 }
 
 /// Ends a legacy session.
@@ -68,7 +67,8 @@ async fn session_of(
     let gateway =
         gateway.map_err(|error| respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))))?;
     let session = find(front, &gateway, caller, head);
-    let session = session.map_err(|refusal| refuse(Wire::Legacy, None, &refusal))?;
+    let session =
+        session.map_err(|refusal| front.refuse(&caller.principal, None, (Wire::Legacy, None), &refusal))?;
     Ok((gateway, session))
 }
 

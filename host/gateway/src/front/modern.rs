@@ -14,6 +14,7 @@ use super::listen::Listen;
 use super::offer::SERVER_INFO;
 use super::render::{Refusal, Wire};
 use super::session::{Caller, InFlight};
+use crate::audit::Entry;
 use crate::gateway::{ClientFacts, Gateway, Request, View, extensions};
 
 /// A request that [`super::classify`] found to be modern.
@@ -34,7 +35,12 @@ pub(super) fn receive(
     hears: bool,
     in_flight: Option<(Arc<str>, InFlight)>,
 ) -> Step {
-    let refuse = |refusal| Step::Reply(Reply::refusal(Wire::Modern, Some(&asked.id), &refusal));
+    let refuse = |refusal: Refusal| {
+        let principal = Some(Arc::clone(&caller.principal));
+        let entry = Entry { principal, method: Some(method::LISTEN.into()), ..Entry::default() };
+        gateway.note_refused(entry, refusal.word());
+        Step::Reply(Reply::refusal(Wire::Modern, Some(&asked.id), &refusal))
+    };
     match &*asked.method {
         method::LISTEN if !hears => refuse(Refusal::Params("Accept: must list text/event-stream")),
         method::LISTEN => {

@@ -32,13 +32,14 @@ pub(super) async fn open(front: &Arc<Front>, caller: Caller, head: &Parts) -> Re
         Ok(gateway) => gateway,
         Err(error) => return respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))),
     };
+    let principal = Arc::clone(&caller.principal);
     let opened = front.sessions.open(caller, Instant::now()).and_then(|session| {
         let listening = session.listen(front.limits.streams)?;
         Ok(Opened { front: Arc::clone(front), session, _listening: listening })
     });
     let opened = match opened {
         Ok(opened) => opened,
-        Err(refusal) => return respond::whole(Reply::refusal(Wire::Legacy, None, &refusal)),
+        Err(refusal) => return front.refuse(&principal, None, (Wire::Legacy, None), &refusal),
     };
     let session = &opened.session;
     let (sender, steps) = mpsc::channel(front.limits.in_flight);
@@ -53,7 +54,7 @@ pub(super) async fn open(front: &Arc<Front>, caller: Caller, head: &Parts) -> Re
 
 /// Takes a message; its answer goes down the stream.
 pub(super) async fn post(front: &Front, caller: &Caller, head: &Parts, body: Incoming) -> Response<Body> {
-    let refuse = |refusal| respond::whole(Reply::refusal(Wire::Legacy, None, &refusal));
+    let refuse = |refusal| front.refuse(&caller.principal, None, (Wire::Legacy, None), &refusal);
     let Some(id) = session_id(head.uri.query().unwrap_or_default()) else {
         return refuse(Refusal::NoSession);
     };

@@ -70,6 +70,26 @@ pub(super) enum Refusal {
     UnknownServer,
 }
 
+impl Refusal {
+    /// Why, in one word for the audit log: `data.code` of the error where that has one.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Unreadable(_) => "unreadable",
+            Self::Misfit(Misfit::Header(_)) => "header_mismatch",
+            Self::Misfit(Misfit::Version(_)) => "unsupported_version",
+            Self::Misfit(Misfit::NoMeta | Misfit::NoCapabilities) | Self::Params(_) => "invalid_params",
+            Self::Misfit(Misfit::Removed) => "unknown_method",
+            Self::NoSession | Self::Uninitialized => "session_required",
+            Self::SessionHeader | Self::UnknownSession => "session_unknown",
+            Self::UnknownEvent => "event_unknown",
+            Self::Initialized => "session_open",
+            Self::IdInUse => "id_in_use",
+            Self::Limit(_) => "limit_exceeded",
+            Self::UnknownServer => "unknown_server",
+        }
+    }
+}
+
 /// What the `data` of our own errors holds.
 #[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]
@@ -103,9 +123,9 @@ struct Found<'a> {
 
 /// Words a message refused by the front.
 pub(super) fn refusal(wire: Wire, refusal: &Refusal) -> Worded {
-    let simple = |status, code, word: &'static str, message: &str| Worded {
+    let simple = |status, code, message: &str| Worded {
         status,
-        error: own(code, message, &Data { code: word, ..Data::default() }),
+        error: own(code, message, &Data { code: refusal.word(), ..Data::default() }),
     };
     match refusal {
         Refusal::Unreadable(error) => {
@@ -115,46 +135,30 @@ pub(super) fn refusal(wire: Wire, refusal: &Refusal) -> Worded {
         Refusal::Params(what) => {
             Worded { status: 200, error: error_object(code::INVALID_PARAMS, what, None) }
         }
-        Refusal::NoSession => simple(
-            400,
-            code::INVALID_REQUEST,
-            "session_required",
-            "the header Mcp-Session-Id is required: send initialize first",
-        ),
+        Refusal::NoSession => {
+            simple(400, code::INVALID_REQUEST, "the header Mcp-Session-Id is required: send initialize first")
+        }
         Refusal::SessionHeader => simple(
             400,
             code::INVALID_REQUEST,
-            "session_unknown",
             "the header Mcp-Session-Id may be there once, in visible ASCII",
         ),
         Refusal::UnknownSession => {
-            simple(404, code::INVALID_REQUEST, "session_unknown", "no such session: send initialize again")
+            simple(404, code::INVALID_REQUEST, "no such session: send initialize again")
         }
         // Not 404: that would say that the session is gone.
         Refusal::UnknownEvent => simple(
             400,
             code::INVALID_REQUEST,
-            "event_unknown",
             "no such event: what came after it is not kept any more; ask again",
         ),
-        Refusal::Uninitialized => {
-            simple(200, code::INVALID_REQUEST, "session_required", "send initialize first")
+        Refusal::Uninitialized => simple(200, code::INVALID_REQUEST, "send initialize first"),
+        Refusal::Initialized => {
+            simple(400, code::INVALID_REQUEST, "initialize opens a session: once, and not in a batch")
         }
-        Refusal::Initialized => simple(
-            400,
-            code::INVALID_REQUEST,
-            "session_open",
-            "initialize opens a session: once, and not in a batch",
-        ),
-        Refusal::IdInUse => {
-            simple(400, code::INVALID_REQUEST, "id_in_use", "a request with this id is still running")
-        }
-        Refusal::Limit(what) => {
-            simple(429, LIMIT_EXCEEDED, "limit_exceeded", &format!("too many {what}: try again later"))
-        }
-        Refusal::UnknownServer => {
-            simple(404, code::INVALID_REQUEST, "unknown_server", "no server of that name is served here")
-        }
+        Refusal::IdInUse => simple(400, code::INVALID_REQUEST, "a request with this id is still running"),
+        Refusal::Limit(what) => simple(429, LIMIT_EXCEEDED, &format!("too many {what}: try again later")),
+        Refusal::UnknownServer => simple(404, code::INVALID_REQUEST, "no server of that name is served here"),
     }
 }
 

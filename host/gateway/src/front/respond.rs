@@ -53,12 +53,31 @@ pub(super) fn json(status: StatusCode, body: Bytes) -> Response<Body> {
     with_type(status, JSON, Body::Whole(body))
 }
 
+/// Why a message was refused unread: goes with the response as far as the audit log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unread(pub(super) &'static str);
+
+impl Unread {
+    const fn of(status: StatusCode) -> Self {
+        Self(match status {
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::NOT_ACCEPTABLE => "not_acceptable",
+            StatusCode::REQUEST_TIMEOUT => "too_slow",
+            StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+            _ => "unreadable",
+        })
+    }
+}
+
 /// A refusal in words, before a message was read. The connection ends with it: what is left of the request is not read.
 pub(super) fn refused(status: StatusCode, what: &str) -> Response<Body> {
     tracing::debug!(status = status.as_u16(), what, "refused");
     let message = write_error(None, &error_object(code::INVALID_REQUEST, what, None));
     let mut response = json(status, message.into());
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response.extensions_mut().insert(Unread::of(status));
     response
 }
 

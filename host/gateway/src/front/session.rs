@@ -14,7 +14,8 @@ use super::calling::{Step, next_id};
 use super::render::Refusal;
 use super::replay::{Budget, Replay};
 use super::token::Token;
-use crate::gateway::{ClientFacts, LogWish, Revisions, Subscription, Told, Update, View};
+use crate::audit::Entry;
+use crate::gateway::{ClientFacts, Gateway, LogWish, Revisions, Subscription, Told, Update, View};
 
 /// Who asks, and what it may see.
 #[derive(Debug, Clone)]
@@ -129,6 +130,17 @@ impl Session {
     /// is remembered of the principal, and a client cannot shed it by opening none.
     pub(super) fn known_as(&self) -> Option<Arc<str>> {
         (!self.passing).then(|| Arc::clone(&self.id))
+    }
+
+    /// Notes in the audit log that a message of this session was refused.
+    pub(super) fn note(&self, gateway: &Gateway, method: Option<&str>, refusal: &Refusal) {
+        let entry = Entry {
+            principal: Some(Arc::clone(&self.caller.principal)),
+            session: self.known_as(),
+            method: method.map(Arc::from),
+            ..Entry::default()
+        };
+        gateway.note_refused(entry, refusal.word());
     }
 
     /// Settles what `initialize` said; once.

@@ -132,7 +132,8 @@ impl Pipe {
             Line::TooLong(start) => {
                 let detail = format!("the message is longer than {} bytes", self.limits.line);
                 let error = ReadError { code: wasmgate_core::mcp::code::INVALID_REQUEST, id: None, detail };
-                return refuse(Wire::Legacy, peek_id(&start).as_ref(), &Refusal::Unreadable(error));
+                let id = peek_id(&start);
+                return self.refuse((Wire::Legacy, id.as_ref()), None, &Refusal::Unreadable(error));
             }
         };
         let manner = Manner { hears: true, most: self.limits.in_flight };
@@ -147,7 +148,7 @@ impl Pipe {
             Ok(message) => message,
             Err(error) => {
                 let id = error.id.clone();
-                return refuse(Wire::Legacy, id.as_ref(), &Refusal::Unreadable(error));
+                return self.refuse((Wire::Legacy, id.as_ref()), None, &Refusal::Unreadable(error));
             }
         };
         let Message::Request { id, method, params } = message else {
@@ -161,19 +162,23 @@ impl Pipe {
                 let message = Message::Request { id, method, params };
                 return legacy::receive(&self.gateway, &self.session, message, manner);
             }
-            Err(misfit) => return refuse(Wire::Modern, Some(&id), &Refusal::Misfit(misfit)),
+            Err(misfit) => {
+                let to = (Wire::Modern, Some(&id));
+                return self.refuse(to, Some(&method), &Refusal::Misfit(misfit));
+            }
         };
         let in_flight = match self.session.begin_alone(&id, manner.most) {
             Ok(in_flight) => (Arc::clone(&self.session.id), in_flight),
-            Err(refusal) => return refuse(Wire::Modern, Some(&id), &refusal),
+            Err(refusal) => return self.refuse((Wire::Modern, Some(&id)), Some(&method), &refusal),
         };
         let asked = modern::Asked { id, method, params, protocol, version };
         modern::receive(&self.gateway, &self.session.caller, asked, manner.hears, Some(in_flight))
     }
-}
 
-fn refuse(wire: Wire, id: Option<&Id>, refusal: &Refusal) -> Step {
-    Step::Reply(Reply::refusal(wire, id, refusal))
+    fn refuse(&self, (wire, id): (Wire, Option<&Id>), method: Option<&str>, refusal: &Refusal) -> Step {
+        self.session.note(&self.gateway, method, refusal);
+        Step::Reply(Reply::refusal(wire, id, refusal))
+    }
 }
 
 async fn write<W: AsyncWrite + Unpin>(output: &mut W, mut message: Vec<u8>) -> io::Result<()> {

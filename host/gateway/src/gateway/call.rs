@@ -45,7 +45,7 @@ impl Gateway {
         let place = self.place(&request).await?;
         let mut noted = Noted::default();
         let result = self.call(request, Some(refused), &mut noted).await;
-        place.take(noted, &result);
+        place.take(noted, result.as_ref());
         result
     }
 

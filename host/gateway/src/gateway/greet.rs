@@ -3,6 +3,7 @@
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::Exchange;
 
+use super::audited::Noted;
 use super::phases::{Sent, towards_client, towards_server};
 use super::{CallError, Gateway, Offering, Request};
 
@@ -22,6 +23,17 @@ impl Gateway {
     /// # Errors
     /// [`CallError`], `NotServing` among them when the view names no configured server.
     pub async fn greet(
+        &self,
+        request: Request,
+        word: impl FnOnce(&Json, &Offering) -> Result<Json, CallError> + Send,
+    ) -> Result<Greeting, CallError> {
+        let place = self.place(&request).await?;
+        let greeting = self.greeted(request, word).await;
+        place.take(Noted::default(), greeting.as_ref().map(|greeting| &greeting.result));
+        greeting
+    }
+
+    async fn greeted(
         &self,
         mut request: Request,
         word: impl FnOnce(&Json, &Offering) -> Result<Json, CallError> + Send,

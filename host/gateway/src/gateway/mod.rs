@@ -40,6 +40,7 @@ use wasmgate_core::mcp::method;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::seal::Sealer;
 
+pub use self::audited::Beside;
 use self::audited::Noted;
 use crate::audit::Audit;
 use crate::shutdown::Tasks;
@@ -197,7 +198,7 @@ impl Gateway {
         let place = self.place(&request).await?;
         let mut noted = Noted::default();
         let result = self.answer(request, &mut noted).await;
-        place.take(noted, &result);
+        place.take(noted, result.as_ref());
         result
     }
 
@@ -210,11 +211,6 @@ impl Gateway {
             method::TEMPLATES_LIST => self.list(request, Kind::Templates).await,
             _ => self.call(request, None, noted).await,
         }
-    }
-
-    /// The log of requests, when there is one: for what is refused before it is one.
-    pub fn audit(&self) -> Option<&Audit> {
-        self.audit.as_ref()
     }
 
     /// What seals all that clients keep for us.

@@ -11,6 +11,7 @@ use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::{Exchange, Operation, Party, Verdict};
 
 use super::asked::Asked;
+use super::audited::Noted;
 use super::phases::{Sent, towards_client, towards_server};
 use super::snapshot::Snapshot;
 use super::tasks::TaskSeen;
@@ -47,8 +48,22 @@ impl Gateway {
     ///
     /// # Errors
     /// [`CallError`], what the server answers among it.
-    pub async fn subscribe(&self, mut request: Request) -> Result<(Json, Option<Subscription>), CallError> {
+    pub async fn subscribe(&self, request: Request) -> Result<(Json, Option<Subscription>), CallError> {
+        let place = self.place(&request).await?;
+        let mut noted = Noted::default();
+        let subscribed = self.subscribed(request, &mut noted).await;
+        place.take(noted, subscribed.as_ref().map(|(result, _)| result));
+        subscribed
+    }
+
+    async fn subscribed(
+        &self,
+        mut request: Request,
+        noted: &mut Noted,
+    ) -> Result<(Json, Option<Subscription>), CallError> {
+        self.takes(&request)?;
         let (now, asked) = self.asked(&request).await?;
+        noted.server = Some(asked.target.server.clone());
         let permit = now.policy.permit(asked.target.clone()).map_err(|_| asked.unknown())?;
         let Subject::Resource(own) = asked.target.subject.clone() else { return Err(asked.unknown()) };
         let params = asked.in_own_words(request.params.take());
@@ -100,14 +115,28 @@ impl Gateway {
         }
     }
 
-    /// Answers `resources/unsubscribe`: `subscription` ends unless an interceptor objects, and is then left in place.
+    /// Answers `resources/unsubscribe`: `subscription` ends unless an interceptor objects, and is then left in place. Also
+    /// while the gateway drains: it begins nothing.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn unsubscribe(
         &self,
+        request: Request,
+        subscription: &mut Option<Subscription>,
+    ) -> Result<Json, CallError> {
+        let place = self.place(&request).await?;
+        let mut noted = Noted::default();
+        let result = self.unsubscribed(request, subscription, &mut noted).await;
+        place.take(noted, result.as_ref());
+        result
+    }
+
+    async fn unsubscribed(
+        &self,
         mut request: Request,
         subscription: &mut Option<Subscription>,
+        noted: &mut Noted,
     ) -> Result<Json, CallError> {
         let (now, asked) = match self.asked(&request).await {
             // What is no longer to be seen can still be left alone.
@@ -116,6 +145,7 @@ impl Gateway {
             }
             asked => asked?,
         };
+        noted.server = Some(asked.target.server.clone());
         let params = asked.in_own_words(request.params.take());
         let unsubscribing = async {
             drop(subscription.take());
@@ -129,6 +159,15 @@ impl Gateway {
     /// # Errors
     /// [`CallError`] when an interceptor objects, or answers what cannot be answered.
     pub async fn listen(&self, request: &Request) -> Result<Json, CallError> {
+        let place = self.place(request).await?;
+        let params = self.listened(request).await;
+        // What it opens has no result yet.
+        let opened = Json::empty_object();
+        place.take(Noted::default(), params.as_ref().map(|_| &opened));
+        params
+    }
+
+    async fn listened(&self, request: &Request) -> Result<Json, CallError> {
         self.takes(request)?;
         let now = self.current.load_full();
         now.index(&request.view).ok_or(CallError::NotServing("not serving that server"))?;
