@@ -3,7 +3,10 @@
 //!
 //! Everything is real: Docker, the fixture in an image of its own, the gateway in release. Only ratios within one run mean anything.
 
-#![expect(clippy::disallowed_methods, reason = "a load of its own, ended with it; and Docker is found by PATH")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a load of its own, ended with it; and Docker is found by PATH"
+)]
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
