@@ -449,6 +449,7 @@ drain: 6s
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one case after the other, each with its message")]
     fn nonsense_is_refused_with_its_line_and_the_cure() {
         check(
             "http: {body: 0}\n",
