@@ -89,11 +89,16 @@ async fn f20_a_name_server_never_answers() {
 #[tokio::test]
 async fn f20_a_name_moves_to_an_address_that_is_off_limits() {
     require!(wasmgate_tests::names::there());
-    // Each connection ends with its answer, so that the next request looks the name up anew.
+    // Each connection ends with its answer and says so, so that the next request looks the name up anew.
     let far = hostile(|heard, _| {
-        let mut steps = wasmgate_tests::hostile::well(heard);
-        steps.push(Step::Close);
-        Some(steps)
+        let last = |step| match step {
+            Step::Say(bytes) => {
+                let text = String::from_utf8(bytes).expect("UTF-8");
+                Step::Say(text.replacen("\r\n", "\r\nconnection: close\r\n", 1).into_bytes())
+            }
+            other => other,
+        };
+        Some(wasmgate_tests::hostile::well(heard).into_iter().map(last).chain([Step::Close]).collect())
     })
     .await;
     let moved = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
