@@ -138,6 +138,14 @@ impl Framing {
             [last] => (self.end.1, last),
             [.., before, last] => (before, last),
         };
+        if self.at == At::Head
+            && let Some(first) = self.line.first().or(bytes.first()).copied()
+            && is_other(first)
+        {
+            self.line.clear();
+            self.line.push(first);
+            return;
+        }
         for byte in bytes {
             if self.is_padding(*byte) {
                 continue;
@@ -224,6 +232,11 @@ impl Framing {
         };
         chunked && length.is_some()
     }
+}
+
+/// Whether a line of a head that begins like this is neither empty nor one of those that matter.
+const fn is_other(first: u8) -> bool {
+    !matches!(first, b'c' | b'C' | b't' | b'T') && !first.is_ascii_whitespace()
 }
 
 /// Blanks around it aside.
