@@ -22,7 +22,7 @@ use super::calling::{Part, Reply, Step};
 use super::classify::{Era, Misfit, Protocol, Seen, Shape, classify};
 use super::duplex::message;
 use super::headers::{McpHeaders, SESSION};
-use super::http::Front;
+use super::http::{Front, Peer};
 use super::render::{Refusal, Wire, Worded, failure};
 use super::session::{Caller, Session};
 use super::{legacy, legacy_http, modern, params, render, respond, resuming, sse};
@@ -31,6 +31,7 @@ use crate::gateway::{Gateway, seconds_now};
 /// One POST on its way.
 struct Posted<'a> {
     front: &'a Front,
+    peer: &'a Peer,
     gateway: Arc<Gateway>,
     caller: Caller,
     head: &'a Parts,
@@ -38,7 +39,12 @@ struct Posted<'a> {
 }
 
 /// Takes a message.
-pub(super) async fn post(front: &Front, caller: Caller, head: &Parts, body: Incoming) -> Response<Body> {
+pub(super) async fn post(
+    (front, peer): (&Front, &Peer),
+    caller: Caller,
+    head: &Parts,
+    body: Incoming,
+) -> Response<Body> {
     let (bytes, accepts) = match take(front, head, body).await {
         Ok(taken) => taken,
         Err(response) => return response,
@@ -47,7 +53,7 @@ pub(super) async fn post(front: &Front, caller: Caller, head: &Parts, body: Inco
         Ok(gateway) => gateway,
         Err(error) => return respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))),
     };
-    let posted = Posted { front, gateway, caller, head, accepts };
+    let posted = Posted { front, peer, gateway, caller, head, accepts };
     match batch::looks_like_batch(&bytes) {
         true => posted.batch(bytes).await,
         false => posted.message(bytes).await,
@@ -210,14 +216,14 @@ impl Posted<'_> {
         let mut first = None;
         if self.accepts.json {
             let part = match self.accepts.events {
-                true => tokio::time::timeout(silence, parts.next()).await,
-                false => Ok(parts.next().await),
+                true => self.peer.silence.within(silence, parts.next()).await,
+                false => Some(parts.next().await),
             };
             match part {
-                Ok(Some(Part::Reply(reply))) => return respond::whole(reply),
-                Ok(Some(Part::Event(event))) => first = Some(event),
-                Ok(None) => return respond::empty(StatusCode::ACCEPTED),
-                Err(_) => {}
+                Some(Some(Part::Reply(reply))) => return respond::whole(reply),
+                Some(Some(Part::Event(event))) => first = Some(event),
+                Some(None) => return respond::empty(StatusCode::ACCEPTED),
+                None => {}
             }
         }
         if let Some(session) = session {

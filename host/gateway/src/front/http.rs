@@ -36,6 +36,7 @@ use super::respond::Unread;
 use super::session::Caller;
 use super::sessions::Sessions;
 use super::settings::{Limits, Settings};
+use super::silence::Silence;
 use super::stall::Unstalled;
 use super::{Slot, endpoint, legacy_http, old_sse, preflight, respond, status};
 use crate::audit::Entry as Noted;
@@ -195,6 +196,8 @@ async fn seat(seats: &Arc<Seats>, from: IpAddr, told: &mut Option<Instant>) -> O
 /// What is known of the other end of a connection.
 pub(super) struct Peer {
     seat: Seat,
+    /// Of the call that is under way on the connection.
+    pub(super) silence: Silence,
     /// It said the length of a request in two ways.
     ambiguous: Arc<AtomicBool>,
 }
@@ -303,7 +306,7 @@ impl Front {
             }
         };
         peer.seat.keep();
-        let response = self.serve(place, Arc::clone(&principal), (head, body)).await;
+        let response = self.serve(place, Arc::clone(&principal), (head, body), peer).await;
         if let Some(Unread(code)) = response.extensions().get() {
             let entry = Noted { principal: Some(principal), name: Some(path(head)), ..Noted::default() };
             self.note_entry(entry, code);
@@ -317,6 +320,7 @@ impl Front {
         place: Place,
         principal: Arc<str>,
         (head, body): (&Parts, Incoming),
+        peer: &Peer,
     ) -> Response<Body> {
         if let (Place::Interceptors, Some(door)) = (&place, &self.door) {
             return match head.method {
@@ -327,7 +331,7 @@ impl Front {
         let caller = |view| Caller { principal, view };
         match (place, &head.method) {
             (Place::Ready, _) => self.ready(head),
-            (Place::Mcp(view), &Method::POST) => endpoint::post(self, caller(view), head, body).await,
+            (Place::Mcp(view), &Method::POST) => endpoint::post((self, peer), caller(view), head, body).await,
             (Place::Mcp(view), &Method::GET) => legacy_http::get(self, &caller(view), head).await,
             (Place::Mcp(view), &Method::DELETE) => legacy_http::delete(self, &caller(view), head).await,
             (Place::Mcp(_), _) => respond::not_allowed("GET, POST, DELETE"),
@@ -397,7 +401,7 @@ async fn connection<T>(front: Arc<Front>, stream: T, seat: Seat, life: Life)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let peer = Peer { seat, ambiguous: Arc::default() };
+    let peer = Peer { seat, silence: Silence::default(), ambiguous: Arc::default() };
     let stream = Framed::new(Unstalled::new(stream, front.limits.stall), Arc::clone(&peer.ambiguous));
     let asked = Notify::new();
     let service = service_fn(|request| {

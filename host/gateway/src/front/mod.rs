@@ -38,6 +38,7 @@ mod resuming; // streams of legacy sessions, live and again
 mod session; // one legacy client
 mod sessions; // all of them
 mod settings;
+mod silence; // how long a call says nothing
 mod sse; // server-sent events
 mod stall; // peers that stop reading
 mod status; // /health, /ready
