@@ -60,26 +60,24 @@ fn binaries() -> &'static Path {
 /// The fixture without any shared library, for an image with nothing else in it.
 pub fn static_fixture() -> Result<PathBuf, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT.get_or_init(|| static_program("wasmgate-fixture", "fixture")).clone()
+}
+
+/// A program of a package without any shared library.
+pub fn static_program(package: &str, program: &str) -> Result<PathBuf, String> {
     const TARGET: &str = "x86_64-unknown-linux-musl";
-    BUILT
-        .get_or_init(|| {
-            let sysroot =
-                Command::new("rustc").args(["--print", "sysroot"]).output().map_err(|e| e.to_string())?;
-            let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
-            if !sysroot.join("lib/rustlib").join(TARGET).is_dir() {
-                eprintln!("adding the Rust target {TARGET}");
-                let added = Command::new("rustup").args(["target", "add", TARGET]).status();
-                if !added.is_ok_and(|status| status.success()) {
-                    return Err(format!(
-                        "the Rust target {TARGET} is not installed and rustup could not add it"
-                    ));
-                }
-            }
-            cargo(&["build", "-p", "wasmgate-fixture", "--target", TARGET]);
-            let profile = profile_dir().file_name().map(ToOwned::to_owned).unwrap_or_default();
-            Ok(target_dir().join(TARGET).join(profile).join("fixture"))
-        })
-        .clone()
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().map_err(|e| e.to_string())?;
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
+    if !sysroot.join("lib/rustlib").join(TARGET).is_dir() {
+        eprintln!("adding the Rust target {TARGET}");
+        let added = Command::new("rustup").args(["target", "add", TARGET]).status();
+        if !added.is_ok_and(|status| status.success()) {
+            return Err(format!("the Rust target {TARGET} is not installed and rustup could not add it"));
+        }
+    }
+    cargo(&["build", "-p", package, "--target", TARGET]);
+    let profile = profile_dir().file_name().map(ToOwned::to_owned).unwrap_or_default();
+    Ok(target_dir().join(TARGET).join(profile).join(program))
 }
 
 /// The component that misbehaves as it is told to, in a file: one of the plugin host's own tests.
@@ -90,6 +88,13 @@ pub fn hostile() -> PathBuf {
 /// The component that uses what it is told to.
 pub fn capable() -> PathBuf {
     guest("capable")
+}
+
+/// The component that does as little as an interceptor can.
+pub fn trivial() -> PathBuf {
+    let directory = target_dir().join("plugins");
+    component(&["guest-bench"], &directory);
+    directory.join("wasm32-wasip2").join("plugin").join("guest_bench.wasm")
 }
 
 fn guest(name: &str) -> PathBuf {

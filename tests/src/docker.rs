@@ -47,6 +47,14 @@ pub async fn scratch_in(docker: &Docker) -> Result<(), String> {
     import(docker, SCRATCH, tar, r#"ENTRYPOINT ["/fixture"]"#).await
 }
 
+/// One static program in an image of its own, which runs it.
+pub async fn image_of(docker: &Docker, program: &Path, name: &str) -> Result<(), String> {
+    let directory = program.parent().ok_or("the program lies nowhere")?;
+    let file = program.file_name().and_then(|file| file.to_str()).ok_or("the program has no name")?;
+    let tar = tar(&[(directory, &[file])])?;
+    import(docker, name, tar, &format!(r#"ENTRYPOINT ["/{file}"]"#)).await
+}
+
 /// The probe in an image `FROM scratch`.
 pub async fn probe() -> Result<&'static str, String> {
     static MADE: OnceCell<Result<(), String>> = OnceCell::const_new();

@@ -55,29 +55,49 @@ async fn places(role: &str) -> Anyhow<[Place; 2]> {
     ])
 }
 
-/// Sessions opened, confirmed and ended; then so many left open.
+/// What sessions cost at one place.
+pub(crate) struct Held {
+    /// Whose they are.
+    pub(crate) name: &'static str,
+    /// Opened, confirmed and ended.
+    pub(crate) per_second: f64,
+    /// CPU milliseconds of one of those.
+    pub(crate) cpu_ms: f64,
+    /// Left open.
+    pub(crate) count: usize,
+    /// KiB of one of those.
+    pub(crate) kib_each: f64,
+    /// KiB of the process in the end.
+    pub(crate) rss: u64,
+}
+
+/// Sessions opened, confirmed and ended for some time; then so many left open. Within a `LocalSet`.
+pub(crate) async fn held(time: Duration, count: usize) -> Anyhow<Vec<Held>> {
+    let mut all_held = Vec::new();
+    for place in places("backend").await? {
+        let (cpu, start) = (cpu_seconds(place.running.pid())?, Instant::now());
+        let until = start + time;
+        let clients: Vec<_> = (0..16).map(|_| spawn_local(opening(place.port, Until::Time(until)))).collect();
+        let opened = all(clients).await? as f64;
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds(place.running.pid())? - cpu);
+        let before = place.running.rss()?;
+        let each = count / 16;
+        let clients: Vec<_> = (0..16).map(|_| spawn_local(opening(place.port, Until::Held(each)))).collect();
+        let count = all(clients).await?;
+        let rss = place.running.rss()?;
+        let kib_each = rss.saturating_sub(before) as f64 / count as f64;
+        let (per_second, cpu_ms) = (opened / seconds, cpu * 1e3 / opened);
+        all_held.push(Held { name: place.name, per_second, cpu_ms, count, kib_each, rss });
+    }
+    Ok(all_held)
+}
+
 async fn sessions(crowd: Crowd) -> Anyhow<()> {
     say(
         "\n| sessions of 2025-11-25 | sessions/s | CPU ms each | held | KiB each |\n|---|---:|---:|---:|---:|",
     );
-    for place in places("backend").await? {
-        let (cpu, start) = (cpu_seconds(place.running.pid())?, Instant::now());
-        let until = start + crowd.time;
-        let clients: Vec<_> = (0..16).map(|_| spawn_local(opening(place.port, Until::Time(until)))).collect();
-        let opened = all(clients).await?;
-        let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds(place.running.pid())? - cpu);
-        let before = place.running.rss()?;
-        let each = crowd.held / 16;
-        let clients: Vec<_> = (0..16).map(|_| spawn_local(opening(place.port, Until::Held(each)))).collect();
-        let held = all(clients).await?;
-        let more = place.running.rss()?.saturating_sub(before);
-        say(&format!(
-            "| {} | {:.0} | {:.3} | {held} | {:.2} |",
-            place.name,
-            opened as f64 / seconds,
-            cpu * 1e3 / opened as f64,
-            more as f64 / held as f64
-        ));
+    for Held { name, per_second, cpu_ms, count, kib_each, .. } in held(crowd.time, crowd.held).await? {
+        say(&format!("| {name} | {per_second:.0} | {cpu_ms:.3} | {count} | {kib_each:.2} |"));
     }
     Ok(())
 }

@@ -1,116 +1,287 @@
-//! The closed-loop load: each connection sends its next call when the last one is answered and checked.
+//! The closed-loop load: each connection does its next thing when the last one is answered and checked.
 
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use super::backend::{header, next_message};
-use super::process::cpu_seconds;
-use super::{Anyhow, PAYLOAD, Route};
+use super::Anyhow;
+use super::backend::{Message, header, next_message};
 
-/// What one round of one cell measured.
-pub(crate) struct Sample {
-    latencies: Vec<Duration>,
-    elapsed: Duration,
-    cpu: f64,
+/// The protocol version clients speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Era {
+    /// 2025-11-25, in a session.
+    Legacy,
+    /// 2026-07-28, without.
+    Modern,
 }
 
-/// Calls over `connections` for `time`.
-pub(crate) async fn run(route: &Route, connections: usize, time: Duration) -> Anyhow<Sample> {
-    let cpu = |route: &Route| route.pid.map_or(Ok(0.0), cpu_seconds);
-    let (before, start) = (cpu(route)?, Instant::now());
-    let until = start + time;
-    let local = tokio::task::LocalSet::new();
-    let latencies = local
-        .run_until(async {
-            let (port, path) = (route.port, route.path);
-            let callers: Vec<_> =
-                (0..connections).map(|_| tokio::task::spawn_local(caller(port, path, until))).collect();
-            let mut all = Vec::new();
-            for caller in callers {
-                all.extend(caller.await?.map_err(|error| error.to_string())?);
+/// What clients do all the time.
+#[derive(Debug, Clone)]
+pub(crate) enum Doing {
+    /// Calls of these tools in turn, each of which answers with the text of so many bytes that it gets.
+    Calls { tools: Vec<String>, bytes: usize },
+    /// `tools/list`; the page must name this tool.
+    Lists { last: String },
+    /// `initialize`, `notifications/initialized`, `tools/list`, the end of the session; the page must name this tool.
+    Connects { last: String },
+}
+
+/// Whom clients ask, and what.
+#[derive(Debug, Clone)]
+pub(crate) struct Traffic {
+    /// The port on this machine.
+    pub(crate) port: u16,
+    /// How they speak.
+    pub(crate) era: Era,
+    /// What they do.
+    pub(crate) doing: Doing,
+}
+
+/// What was measured in one stretch of time.
+pub(crate) struct Round {
+    /// In ascending order.
+    pub(crate) latencies: Vec<Duration>,
+    /// How long it was.
+    pub(crate) elapsed: Duration,
+}
+
+impl Round {
+    /// What is done in microseconds by the share `at`.
+    pub(crate) fn quantile(&self, at: f64) -> f64 {
+        let index = (self.latencies.len() as f64 * at) as usize;
+        let index = index.min(self.latencies.len().saturating_sub(1));
+        self.latencies.get(index).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
+    }
+
+    /// How often it was done.
+    pub(crate) fn count(&self) -> f64 {
+        self.latencies.len() as f64
+    }
+}
+
+/// Clients with their connections and sessions open.
+pub(crate) struct Clients(Vec<Client>);
+
+impl Clients {
+    /// Opens so many.
+    pub(crate) async fn connect(traffic: &Traffic, connections: usize) -> Anyhow<Self> {
+        let mut clients = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            clients.push(Client::connect(traffic).await?);
+        }
+        Ok(Self(clients))
+    }
+
+    /// Lets all of them go for so long.
+    pub(crate) async fn go(self, time: Duration) -> Anyhow<Round> {
+        let local = tokio::task::LocalSet::new();
+        let start = Instant::now();
+        let mut latencies = local
+            .run_until(async {
+                let until = start + time;
+                let going: Vec<_> =
+                    self.0.into_iter().map(|client| tokio::task::spawn_local(client.go(until))).collect();
+                let mut all = Vec::new();
+                for client in going {
+                    all.extend(client.await?.map_err(|error| error.to_string())?);
+                }
+                Anyhow::Ok(all)
+            })
+            .await?;
+        let elapsed = start.elapsed();
+        latencies.sort_unstable();
+        Ok(Round { latencies, elapsed })
+    }
+}
+
+/// One client with one connection.
+struct Client {
+    traffic: Traffic,
+    stream: TcpStream,
+    held: Vec<u8>,
+    session: String,
+}
+
+impl Client {
+    async fn connect(traffic: &Traffic) -> Anyhow<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", traffic.port)).await?;
+        stream.set_nodelay(true)?;
+        let held = Vec::with_capacity(64 << 10);
+        let mut client = Self { traffic: traffic.clone(), stream, held, session: String::new() };
+        if traffic.era == Era::Legacy && !matches!(traffic.doing, Doing::Connects { .. }) {
+            client.open().await?;
+        }
+        Ok(client)
+    }
+
+    async fn go(mut self, until: Instant) -> Anyhow<Vec<Duration>> {
+        let mut latencies = Vec::with_capacity(1 << 14);
+        let doing = self.traffic.doing.clone();
+        let mut calls = Vec::new();
+        let mut text = String::new();
+        if let Doing::Calls { tools, bytes } = &doing {
+            text = "x".repeat(*bytes);
+            calls = tools.iter().map(|tool| self.call(tool, &text)).collect();
+        }
+        let mut id = FIRST;
+        while Instant::now() < until {
+            let sent = Instant::now();
+            match &doing {
+                Doing::Calls { .. } => {
+                    id += 1;
+                    let turn = id % calls.len().max(1);
+                    let call = calls.get_mut(turn).ok_or("no tools")?;
+                    call.number(id);
+                    self.stream.write_all(&call.bytes).await?;
+                    let answer = self.answer().await?;
+                    latencies.push(sent.elapsed());
+                    check(&answer, id, &text)?;
+                    continue;
+                }
+                Doing::Lists { last } => self.list(last).await?,
+                Doing::Connects { last } => {
+                    self.open().await?;
+                    self.list(last).await?;
+                    let end = self.post("DELETE", "", "");
+                    self.stream.write_all(&end).await?;
+                    self.answer().await?;
+                    self.session.clear();
+                }
             }
-            Anyhow::Ok(all)
-        })
-        .await?;
-    Ok(Sample { latencies, elapsed: start.elapsed(), cpu: cpu(route)? - before })
-}
+            latencies.push(sent.elapsed());
+        }
+        Ok(latencies)
+    }
 
-async fn caller(port: u16, path: &'static str, until: Instant) -> Anyhow<Vec<Duration>> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.set_nodelay(true)?;
-    let mut held = Vec::with_capacity(64 * 1024);
-    let session = open(&mut stream, &mut held, port, path).await?;
-    let text = "x".repeat(PAYLOAD);
-    let mut latencies = Vec::with_capacity(1 << 16);
-    let mut id = 1_u64;
-    while Instant::now() < until {
-        id += 1;
-        let call = format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{{"text":"{text}"}}}}}}"#
-        );
-        let sent = Instant::now();
-        stream.write_all(&post(port, path, &session, &call)).await?;
-        let answer = next_message(&mut stream, &mut held).await?.ok_or("closed in mid-call")?;
-        latencies.push(sent.elapsed());
-        let body = String::from_utf8_lossy(&answer.body);
-        if !body.contains(&text) || !body.contains(&format!("\"id\":{id}")) {
-            return Err(format!("wrong answer: {} {body}", answer.head).into());
+    /// Opens a session and keeps its header line, empty where the server keeps none.
+    async fn open(&mut self) -> Anyhow<()> {
+        let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
+        let hello = self.post("POST", "", hello);
+        self.stream.write_all(&hello).await?;
+        let answer = self.answer().await?;
+        let session = header(&answer.head, "mcp-session-id");
+        self.session = session.map(|id| format!("mcp-session-id: {id}\r\n")).unwrap_or_default();
+        let ready = self.post("POST", "", r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        self.stream.write_all(&ready).await?;
+        self.answer().await?;
+        Ok(())
+    }
+
+    async fn list(&mut self, last: &str) -> Anyhow<()> {
+        let meta = self.meta();
+        let meta = meta.strip_prefix(',').unwrap_or_default();
+        let ask = format!(r#"{{"jsonrpc":"2.0","id":2,"method":"tools/list","params":{{{meta}}}}}"#);
+        let ask = self.post("POST", "tools/list", &ask);
+        self.stream.write_all(&ask).await?;
+        let answer = self.answer().await?;
+        let name = format!("\"{last}\"");
+        match memchr::memmem::find(&answer.body, name.as_bytes()) {
+            Some(_) => Ok(()),
+            None => Err(wrong(&answer)),
         }
     }
-    Ok(latencies)
+
+    fn call(&self, tool: &str, text: &str) -> Call {
+        let head = format!(r#"{{"jsonrpc":"2.0","id":{FIRST}"#);
+        let body = format!(
+            r#"{head},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"text":"{text}"}}{}}}}}"#,
+            self.meta()
+        );
+        let bytes = self.post("POST", &format!("tools/call\r\nmcp-name: {tool}"), &body);
+        let id_end = bytes.len() - body.len() + head.len();
+        Call { bytes, id_end }
+    }
+
+    fn meta(&self) -> &'static str {
+        match self.traffic.era {
+            Era::Legacy => "",
+            Era::Modern => {
+                r#","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#
+            }
+        }
+    }
+
+    /// A request of this client's; `method` is what the modern era says in headers, too.
+    fn post(&self, verb: &str, method: &str, body: &str) -> Vec<u8> {
+        let (port, session) = (self.traffic.port, &self.session);
+        let version = match self.traffic.era {
+            Era::Legacy => "2025-11-25\r\n".to_owned(),
+            Era::Modern => format!("2026-07-28\r\nmcp-method: {method}\r\n"),
+        };
+        let length = body.len();
+        format!(
+            "{verb} /mcp HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: {version}{session}content-length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
+    }
+
+    async fn answer(&mut self) -> Anyhow<Message> {
+        next_message(&mut self.stream, &mut self.held).await?.ok_or_else(|| "closed in mid-call".into())
+    }
 }
 
-/// Opens a session and returns its header line, empty where the server keeps none.
-async fn open(stream: &mut TcpStream, held: &mut Vec<u8>, port: u16, path: &str) -> Anyhow<String> {
-    let hello = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
-    stream.write_all(&post(port, path, "", hello)).await?;
-    let answer = next_message(stream, held).await?.ok_or("no answer to initialize")?;
-    let session = header(&answer.head, "mcp-session-id");
-    let session = session.map(|id| format!("mcp-session-id: {id}\r\n")).unwrap_or_default();
-    let ready = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-    stream.write_all(&post(port, path, &session, ready)).await?;
-    next_message(stream, held).await?.ok_or("no answer to initialized")?;
-    Ok(session)
+/// A request whose id is exchanged in its place.
+struct Call {
+    bytes: Vec<u8>,
+    id_end: usize,
 }
 
-fn post(port: u16, path: &str, session: &str, body: &str) -> Vec<u8> {
-    format!(
-        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-protocol-version: 2025-11-25\r\n{session}content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
+impl Call {
+    fn number(&mut self, id: usize) {
+        let digits = id.to_string();
+        let place = self.id_end.saturating_sub(digits.len())..self.id_end;
+        if let Some(place) = self.bytes.get_mut(place) {
+            place.copy_from_slice(digits.as_bytes());
+        }
+    }
+}
+
+/// Ids have nine digits.
+const FIRST: usize = 100_000_000;
+
+fn check(answer: &Message, id: usize, text: &str) -> Anyhow<()> {
+    let body = answer.body.as_slice();
+    let key = b"\"text\":\"";
+    let echoed = memchr::memmem::find(body, key).and_then(|at| body.get(at + key.len()..));
+    let is_same = echoed.is_some_and(|echoed| echoed.starts_with(text.as_bytes()));
+    // The gateway may write the id last, after a long result.
+    let id = format!("\"id\":{id}");
+    let is_mine = memchr::memmem::find(body, id.as_bytes()).is_some();
+    if is_same && is_mine { Ok(()) } else { Err(wrong(answer)) }
+}
+
+fn wrong(answer: &Message) -> Box<dyn std::error::Error> {
+    let start: String = String::from_utf8_lossy(&answer.body).chars().take(500).collect();
+    format!("wrong answer: {} {start}", answer.head).into()
 }
 
 /// One request to `/health`.
 pub(crate) async fn health(port: u16) -> Anyhow<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let ask = format!("GET /health HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n");
-    stream.write_all(ask.as_bytes()).await?;
-    next_message(&mut stream, &mut Vec::new()).await?.ok_or("closed")?;
+    get(port, "/health").await?;
     Ok(())
 }
 
-/// One line of the table: the medians over the rounds.
-pub(crate) fn row(name: &str, connections: usize, samples: Vec<Sample>) -> String {
-    let median = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-    };
-    let quantile = |sample: &Sample, at: f64| {
-        let mut sorted = sample.latencies.clone();
-        sorted.sort_unstable();
-        let index = (sorted.len() as f64 * at) as usize;
-        sorted.get(index).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
-    };
-    let of = |measure: &dyn Fn(&Sample) -> f64| median(samples.iter().map(measure).collect());
-    let calls = |sample: &Sample| sample.latencies.len() as f64;
-    format!(
-        "{connections:>4}  {name:<26} {:>9.1} {:>9.1} {:>10.0} {:>16.4}",
-        of(&|sample| quantile(sample, 0.5)),
-        of(&|sample| quantile(sample, 0.99)),
-        of(&|sample| calls(sample) / sample.elapsed.as_secs_f64()),
-        of(&|sample| sample.cpu / calls(sample) * 1000.0),
-    )
+/// The body of what a path answers.
+pub(crate) async fn get(port: u16, path: &str) -> Anyhow<Message> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let ask = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\r\n");
+    stream.write_all(ask.as_bytes()).await?;
+    next_message(&mut stream, &mut Vec::new()).await?.ok_or_else(|| "closed".into())
+}
+
+/// One `server/discover` that is answered.
+pub(crate) async fn discover(port: u16) -> Anyhow<()> {
+    let doing = Doing::Lists { last: String::new() };
+    let mut client = Client::connect(&Traffic { port, era: Era::Modern, doing }).await?;
+    let params = client.meta().strip_prefix(',').unwrap_or_default();
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{{{params}}}}}"#);
+    let ask = client.post("POST", "server/discover", &body);
+    client.stream.write_all(&ask).await?;
+    let answer = client.answer().await?;
+    match memchr::memmem::find(&answer.body, b"supportedVersions") {
+        Some(_) => Ok(()),
+        None => Err(wrong(&answer)),
+    }
 }

@@ -1,0 +1,400 @@
+//! `wasmgate-bench`: the whole. One table for each thing that can be different, around the call that most are like: 16
+//! connections, 200 bytes, a server over HTTP that answers in JSON, 2025-11-25, no interceptors, one server.
+//!
+//! The ways to the server take turns in one run; what is printed are medians of the rounds. A round in which something else
+//! was going on is measured again.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wasmgate_tests::{build, docker};
+
+use super::load::{Clients, Doing, Era, Round, Traffic};
+use super::process::{Running, Setup, cpu_seconds, process, remark, remote, remote_of, stay_beside_the_load};
+use super::quiet::{Look, is_disturbed};
+use super::report::{Cell, Report};
+use super::{Anyhow, attached, machine, scale};
+
+/// How long and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// Before a round.
+    pub(crate) warm: Duration,
+    /// A round.
+    pub(crate) measured: Duration,
+    /// Rounds of a cell.
+    pub(crate) rounds: usize,
+    /// How many rounds may be repeated in the whole run because they were disturbed.
+    pub(crate) again: usize,
+    /// Sessions that are held open.
+    pub(crate) held: usize,
+    /// Starts of the gateway that are timed.
+    pub(crate) starts: usize,
+}
+
+impl Plan {
+    /// About twenty minutes.
+    pub(crate) const FULL: Self = Self {
+        warm: Duration::from_millis(700),
+        measured: Duration::from_secs(5),
+        rounds: 3,
+        again: 40,
+        held: 10_000,
+        starts: 15,
+    };
+    /// Less than three; for a first look, and to see that everything runs.
+    pub(crate) const QUICK: Self = Self {
+        warm: Duration::from_millis(200),
+        measured: Duration::from_secs(1),
+        rounds: 1,
+        again: 0,
+        held: 1_000,
+        starts: 3,
+    };
+}
+
+/// One way to a server.
+pub(crate) struct Route {
+    pub(crate) name: String,
+    pub(crate) traffic: Traffic,
+    /// Whose CPU and memory it takes.
+    pub(crate) pid: Option<u32>,
+}
+
+impl Route {
+    /// To the server itself.
+    pub(crate) fn direct(server: &Running, traffic: &Traffic) -> Self {
+        Self { name: "direct".into(), traffic: Traffic { port: server.port, ..traffic.clone() }, pid: None }
+    }
+
+    /// Through something.
+    pub(crate) fn through(name: &str, between: &Running, traffic: &Traffic) -> Self {
+        let traffic = Traffic { port: between.port, ..traffic.clone() };
+        Self { name: name.into(), traffic, pid: Some(between.pid()) }
+    }
+}
+
+/// What is built for it.
+pub(crate) struct Built {
+    /// The trivial server on stdin and stdout.
+    pub(crate) echo: PathBuf,
+    /// An interceptor that does next to nothing.
+    interceptor: PathBuf,
+    /// The trivial server in an image.
+    image: Result<&'static str, String>,
+}
+
+/// A run.
+pub(crate) struct Bench {
+    pub(crate) plan: Plan,
+    pub(crate) report: Report,
+    pub(crate) built: Built,
+    again: usize,
+}
+
+/// The name of the image.
+const IMAGE: &str = "wasmgate-bench/echo:scratch";
+
+/// Measures everything.
+pub(crate) async fn measure(plan: Plan, out: &Path) -> Anyhow<()> {
+    let facts = machine::facts()?;
+    let line = machine::line(&facts);
+    let echo = build::static_program("wasmgate-echo", "wasmgate-echo")?;
+    let image = match docker::there().await {
+        Ok(engine) => docker::image_of(&engine, &echo, IMAGE).await.map(|()| IMAGE),
+        Err(missing) => Err(missing),
+    };
+    let built = Built { interceptor: build::trivial(), echo, image };
+    stay_beside_the_load()?;
+    let mut bench = Bench { plan, report: Report::new(facts, &line), built, again: plan.again };
+    bench.calls().await?;
+    bench.eras().await?;
+    bench.backends().await?;
+    bench.containers().await?;
+    bench.interceptors().await?;
+    bench.servers().await?;
+    scale::measure(&mut bench).await?;
+    bench.report.finish(out)
+}
+
+impl Bench {
+    /// Connections, then payloads: the server itself, a relay, the gateway without interceptors and as shipped.
+    async fn calls(&mut self) -> Anyhow<()> {
+        let backend = Running::own("backend", None).await?;
+        let relay = Running::own("relay", Some(backend.port)).await?;
+        let lean = Setup::lean(remote(backend.port)).start().await?;
+        let shipped = Setup::shipped(remote(backend.port)).start().await?;
+        let routes = |bytes| {
+            let calls = calls(bytes);
+            vec![
+                Route::direct(&backend, &calls),
+                Route::through("relay", &relay, &calls),
+                Route::through("lean", &lean, &calls),
+                Route::through("as shipped", &shipped, &calls),
+            ]
+        };
+        self.report.head("connections (200 bytes)");
+        for connections in [1, 16, 64, 256] {
+            self.point("connections", connections.to_string(), &routes(200), connections).await?;
+        }
+        self.report.head("payload (16 connections)");
+        for (at, bytes) in [("0.2 KiB", 200), ("16 KiB", 16 << 10), ("256 KiB", 256 << 10)] {
+            self.point("payload", at.into(), &routes(bytes), 16).await?;
+        }
+        let report = &mut self.report;
+        let ratio = |report: &Report, axis: &str, at: &str, figure: fn(&Cell) -> f64| {
+            let of = |route: &str| report.find(axis, at, route).map_or(f64::NAN, figure);
+            of("lean") / of("relay")
+        };
+        let cpu = |cell: &Cell| cell.cpu.unwrap_or(f64::NAN);
+        let measured = ratio(report, "connections", "16", cpu);
+        report.at_most("CPU a call, 16 connections, 200 bytes", measured, 2.5, " x relay");
+        for at in ["16", "64"] {
+            let measured = ratio(report, "connections", at, |cell| cell.per_second);
+            report.at_least(&format!("calls a second, {at} connections"), measured, 0.6, " x relay");
+        }
+        let measured = ratio(report, "connections", "1", |cell| cell.latency[0]);
+        report.at_most("p50, 1 connection", measured, 1.4, " x relay");
+        let measured = ratio(report, "payload", "16 KiB", cpu);
+        report.at_most("CPU a call, 16 KiB", measured, 2.0, " x relay");
+        Ok(())
+    }
+
+    /// 2026-07-28 beside 2025-11-25.
+    async fn eras(&mut self) -> Anyhow<()> {
+        self.report.head("protocol version of clients and server (16 connections, 200 bytes)");
+        for (at, era, words) in [("2025-11-25", Era::Legacy, ""), ("2026-07-28", Era::Modern, "modern")] {
+            let backend = Running::in_role("backend", words)?;
+            let relay = Running::own("relay", Some(backend.port)).await?;
+            let protocol = if era == Era::Modern { "modern" } else { "legacy" };
+            let lean = Setup::lean(remote_of(backend.port, protocol)).start().await?;
+            let calls = Traffic { era, ..calls(200) };
+            let routes = [
+                Route::direct(&backend, &calls),
+                Route::through("relay", &relay, &calls),
+                Route::through("lean", &lean, &calls),
+            ];
+            self.point("era", at.into(), &routes, 16).await?;
+        }
+        let of = |report: &Report, at: &str| {
+            report.find("era", at, "lean").map_or(f64::NAN, |cell| cell.per_second)
+        };
+        let measured = of(&self.report, "2026-07-28") / of(&self.report, "2025-11-25");
+        // As fast, within what two rounds differ by.
+        self.report.at_least("2026-07-28, calls a second", measured, 0.97, " x 2025-11-25");
+        Ok(())
+    }
+
+    /// Servers of every kind, 1 connection and 16.
+    async fn backends(&mut self) -> Anyhow<()> {
+        self.report.head("kind of server (200 bytes)");
+        let calls = calls(200);
+        for (at, words) in [("HTTP, JSON", ""), ("HTTP, SSE", "sse")] {
+            let backend = Running::in_role("backend", words)?;
+            let relay = Running::own("relay", Some(backend.port)).await?;
+            let lean = Setup::lean(remote(backend.port)).start().await?;
+            let routes = [
+                Route::direct(&backend, &calls),
+                Route::through("relay", &relay, &calls),
+                Route::through("lean", &lean, &calls),
+            ];
+            for connections in [1, 16] {
+                self.point("backend", format!("{at}, {connections}"), &routes, connections).await?;
+            }
+        }
+        let lean = Setup::lean(process(&self.built.echo, &[])).start().await?;
+        let routes = [Route::through("lean", &lean, &calls)];
+        for connections in [1, 16] {
+            self.point("backend", format!("stdio, {connections}"), &routes, connections).await?;
+        }
+        Ok(())
+    }
+
+    /// A container: the server attached to by its one client, and through the gateway.
+    async fn containers(&mut self) -> Anyhow<()> {
+        self.report.head("a container (200 bytes)");
+        let image = match &self.built.image {
+            Ok(image) => *image,
+            Err(missing) => {
+                let line = format!("| not measured: {missing} |");
+                self.report.line(&line);
+                return Ok(());
+            }
+        };
+        let entry = json!({"type": "server", "image": image, "pull": "never", "protocol": "legacy"});
+        let lean = Setup::lean(entry).start().await?;
+        let routes = [Route::through("lean", &lean, &calls(200))];
+        let direct = attached::Attached::start(image).await?;
+        let mut samples = Vec::new();
+        for _ in 0..self.plan.rounds {
+            let (look, round) = (Look::now()?, direct.calls(self.plan.measured).await?);
+            samples.push(Sample { round, cpu: None, elsewhere: look.elsewhere()? });
+        }
+        direct.stop().await?;
+        self.report.cell(cell("container", "1", "direct", &samples, None));
+        for connections in [1, 16] {
+            self.point("container", connections.to_string(), &routes, connections).await?;
+        }
+        let p50 = |report: &Report, route: &str| {
+            report.find("container", "1", route).map_or(f64::NAN, |cell| cell.latency[0])
+        };
+        let measured = p50(&self.report, "lean") / p50(&self.report, "direct");
+        self.report.at_most("a warm call to a container, p50", measured, 1.3, " x attached directly");
+        Ok(())
+    }
+
+    /// Interceptors that do next to nothing, one connection and 16.
+    async fn interceptors(&mut self) -> Anyhow<()> {
+        self.report.head("interceptors (200 bytes)");
+        let backend = Running::own("backend", None).await?;
+        let lean = Setup::lean(remote(backend.port));
+        let with = |count: usize, isolation: &str, when: &Value| {
+            let plugin = json!({"use": self.built.interceptor, "isolation": isolation, "when": when});
+            let plugins = (1..=count).map(|number| (format!("p{number}"), plugin.clone()));
+            let plugins: serde_json::Map<_, _> = plugins.collect();
+            Setup { config: json!({"plugins": plugins}), ..lean.clone() }
+        };
+        let (all, others) = (json!({}), json!({"events": ["resources/read"]}));
+        let setups = [
+            ("none", lean.clone()),
+            ("1 fresh", with(1, "per-call", &all)),
+            ("3 fresh", with(3, "per-call", &all)),
+            ("1 pooled", with(1, "pooled", &all)),
+            ("3 pooled", with(3, "pooled", &all)),
+            ("1 that wants other messages", with(1, "per-call", &others)),
+        ];
+        let mut running = Vec::new();
+        for (name, setup) in &setups {
+            running.push((*name, setup.start().await?));
+        }
+        let calls = calls(200);
+        let routes: Vec<_> =
+            running.iter().map(|(name, gateway)| Route::through(name, gateway, &calls)).collect();
+        for connections in [1, 16] {
+            self.point("interceptors", connections.to_string(), &routes, connections).await?;
+        }
+        let p50 = |report: &Report, route: &str| {
+            report.find("interceptors", "1", route).map_or(f64::NAN, |cell| cell.latency[0])
+        };
+        let none = p50(&self.report, "none");
+        for (route, most) in [
+            ("1 fresh", 12.0),
+            ("3 fresh", 30.0),
+            ("1 pooled", 3.0),
+            ("3 pooled", 9.0),
+            ("1 that wants other messages", 1.0),
+        ] {
+            let added = p50(&self.report, route) - none;
+            self.report.at_most(&format!("interceptors, {route}: added p50"), added, most, " us");
+        }
+        Ok(())
+    }
+
+    /// 1, 10 and 100 servers, called in turn.
+    async fn servers(&mut self) -> Anyhow<()> {
+        self.report.head("servers (16 connections, 200 bytes, called in turn)");
+        let backend = Running::own("backend", None).await?;
+        let mut running = Vec::new();
+        for count in [1, 10, 100] {
+            running.push((count, Setup::many(count, &remote(backend.port)).start().await?));
+        }
+        let routes: Vec<_> = running
+            .iter()
+            .map(|(count, gateway)| {
+                let tool = |number| if *count == 1 { "echo".to_owned() } else { format!("s{number}__echo") };
+                let doing = Doing::Calls { tools: (0..*count).map(tool).collect(), bytes: 200 };
+                Route::through(&format!("{count}"), gateway, &Traffic { doing, ..calls(200) })
+            })
+            .collect();
+        self.point("servers", "lean".into(), &routes, 16).await?;
+        let cpu = |report: &Report, route: &str| {
+            report.find("servers", "lean", route).and_then(|cell| cell.cpu).unwrap_or(f64::NAN)
+        };
+        let measured = cpu(&self.report, "100") / cpu(&self.report, "1");
+        self.report.at_most("CPU a call with 100 servers", measured, 1.05, " x with 1");
+        Ok(())
+    }
+
+    /// Every route in alternation; a row for each.
+    pub(crate) async fn point(
+        &mut self,
+        axis: &'static str,
+        at: String,
+        routes: &[Route],
+        connections: usize,
+    ) -> Anyhow<()> {
+        let mut samples: Vec<Vec<Sample>> = routes.iter().map(|_| Vec::new()).collect();
+        for _ in 0..self.plan.rounds {
+            for (route, samples) in routes.iter().zip(&mut samples) {
+                samples.push(self.round(route, connections).await?);
+            }
+        }
+        for (route, samples) in routes.iter().zip(samples) {
+            self.report.cell(cell(axis, &at, &route.name, &samples, route.pid));
+        }
+        Ok(())
+    }
+
+    /// One round, again when it was disturbed; the least disturbed one counts.
+    async fn round(&mut self, route: &Route, connections: usize) -> Anyhow<Sample> {
+        let mut best = self.once(route, connections).await?;
+        for _ in 0..2 {
+            if !is_disturbed(best.elsewhere) || self.again == 0 {
+                break;
+            }
+            self.again -= 1;
+            remark(&format!("disturbed ({:.0} % of a CPU), again", best.elsewhere * 100.0));
+            let next = self.once(route, connections).await?;
+            if next.elsewhere < best.elsewhere {
+                best = next;
+            }
+        }
+        Ok(best)
+    }
+
+    async fn once(&self, route: &Route, connections: usize) -> Anyhow<Sample> {
+        Clients::connect(&route.traffic, connections).await?.go(self.plan.warm).await?;
+        let clients = Clients::connect(&route.traffic, connections).await?;
+        let cpu = |route: &Route| route.pid.map(cpu_seconds).transpose();
+        let (look, before) = (Look::now()?, cpu(route)?);
+        let round = clients.go(self.plan.measured).await?;
+        let used = cpu(route)?.zip(before).map(|(after, before)| after - before);
+        Ok(Sample { round, cpu: used, elsewhere: look.elsewhere()? })
+    }
+}
+
+/// What one round measured.
+pub(crate) struct Sample {
+    round: Round,
+    cpu: Option<f64>,
+    /// The share of a CPU that something else had meanwhile.
+    elsewhere: f64,
+}
+
+/// Medians.
+fn cell(axis: &'static str, at: &str, route: &str, samples: &[Sample], pid: Option<u32>) -> Cell {
+    let of = |figure: &dyn Fn(&Sample) -> f64| {
+        let mut values: Vec<f64> = samples.iter().map(figure).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    let cpu = of(&|sample| sample.cpu.map_or(f64::NAN, |cpu| cpu * 1e3 / sample.round.count()));
+    let rss = pid.map(|pid| wasmgate_tests::process::resident(pid) / 1024);
+    Cell {
+        axis,
+        at: at.into(),
+        route: route.into(),
+        latency: [0.5, 0.99, 0.999].map(|at| of(&|sample| sample.round.quantile(at))),
+        per_second: of(&|sample| sample.round.count() / sample.round.elapsed.as_secs_f64()),
+        cpu: Some(cpu).filter(|cpu| !cpu.is_nan()),
+        rss,
+        disturbed: samples.iter().filter(|sample| is_disturbed(sample.elsewhere)).count(),
+    }
+}
+
+/// Calls of the one tool of the one server.
+fn calls(bytes: usize) -> Traffic {
+    let doing = Doing::Calls { tools: vec!["echo".into()], bytes };
+    Traffic { port: 0, era: Era::Legacy, doing }
+}
