@@ -34,17 +34,19 @@ use std::time::Duration;
 use catalogs::Runs;
 use clients::Crowd;
 use servers::Times;
-use suite::Plan;
+use suite::{Out, Plan};
 
 /// Clients at once.
 const CROWD: Crowd = Crowd { time: Duration::from_secs(8), held: 10_000, listeners: 1_000, changes: 20 };
 /// The same, quickly.
 const FEW: Crowd = Crowd { time: Duration::from_secs(2), held: 1_000, listeners: 200, changes: 5 };
 
-const USAGE: &str = "usage: wasmgate-bench [catalogs|clients|servers] [--quick] [--gateway FILE] [--out DIR]
+const USAGE: &str = "usage: wasmgate-bench [catalogs|clients|servers] [--quick] [OPTIONS]
   --quick         less of everything
+  --only PART     one part of the suite: calls, eras, ...
   --gateway FILE  another gateway than the one beside this program
-  --out DIR       where tables, picture and figures go [default: target/bench]";
+  --out DIR       where tables, picture and figures go [default: target/bench]
+  --docs          into docs/benchmarks.md, too";
 
 type Anyhow<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -56,13 +58,17 @@ fn main() -> ExitCode {
         process::choose(gateway);
     }
     let beside = || wasmgate_tests::build::target_dir().join("bench");
-    let out = taken(&mut words, "--out").map_or_else(beside, PathBuf::from);
+    let directory = taken(&mut words, "--out").map_or_else(beside, PathBuf::from);
+    let only = taken(&mut words, "--only");
+    let is_for_docs = words.contains(&"--docs");
+    words.retain(|word| *word != "--docs");
+    let out = Out { directory, is_for_docs };
     let done = runtime.map_err(Into::into).and_then(|runtime| match words.as_slice() {
         ["backend", words @ ..] => runtime.block_on(backend::serve(words)),
         ["changing"] => runtime.block_on(changing::serve()),
         ["relay", to] => runtime.block_on(relay::serve(to)),
-        [] => runtime.block_on(suite::measure(Plan::FULL, &out)),
-        ["--quick"] => runtime.block_on(suite::measure(Plan::QUICK, &out)),
+        [] => runtime.block_on(suite::measure(Plan::FULL, only, &out)),
+        ["--quick"] => runtime.block_on(suite::measure(Plan::QUICK, only, &out)),
         ["clients"] => runtime.block_on(clients::measure(CROWD)),
         ["clients", "--quick"] => runtime.block_on(clients::measure(FEW)),
         ["catalogs"] => runtime.block_on(catalogs::measure(Runs { few: 5, many: 15 })),

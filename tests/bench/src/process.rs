@@ -115,9 +115,9 @@ impl Setup {
         Self { servers: Map::new(), ..Self::shipped(json!({})) }
     }
 
-    /// So many servers of that kind, `s0`, `s1` and so on.
+    /// So many servers of that kind: `s000`, `s001` and so on.
     pub(crate) fn many(count: usize, server: &Value) -> Self {
-        let servers = (0..count).map(|number| (format!("s{number}"), server.clone()));
+        let servers = (0..count).map(|number| (format!("s{number:03}"), server.clone()));
         Self { servers: servers.collect(), ..Self::lean(json!({})) }
     }
 

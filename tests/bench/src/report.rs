@@ -1,11 +1,11 @@
 //! What comes out: tables as Markdown, printed as they are filled, and everything again as JSON; and how what was measured stands to
 //! its targets.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
+use wasmgate_tests::build::root;
 
 use super::process::say;
+use super::suite::Out;
 use super::{Anyhow, plot};
 
 /// One cell: medians over its rounds.
@@ -81,6 +81,15 @@ impl Report {
         self.cells.push(cell);
     }
 
+    /// The cells of one place at another: the same, and not measured twice.
+    pub(crate) fn again(&mut self, from: (&str, &str), to: (&'static str, &str)) {
+        let there: Vec<_> =
+            self.cells.iter().filter(|cell| (cell.axis, cell.at.as_str()) == from).cloned().collect();
+        for cell in there {
+            self.cell(Cell { axis: to.0, at: to.1.into(), ..cell });
+        }
+    }
+
     /// A table of other things.
     pub(crate) fn table(&mut self, title: &str, columns: &[&str]) {
         self.line(&format!("\n**{title}**\n"));
@@ -117,23 +126,31 @@ impl Report {
     }
 
     /// The targets, and files of everything.
-    pub(crate) fn finish(mut self, out: &Path) -> Anyhow<()> {
+    pub(crate) fn finish(mut self, out: &Out) -> Anyhow<()> {
         let targets = std::mem::take(&mut self.targets);
         self.table("Targets", &["", "measured", "target"]);
         for [what, measured, target] in &targets {
             self.line(&format!("| {what} | {measured} | {target} |"));
         }
-        std::fs::create_dir_all(out)?;
+        let directory = &out.directory;
+        std::fs::create_dir_all(directory)?;
         let json = json!({
             "machine": self.facts,
             "cells": self.cells.iter().map(Cell::json).collect::<Vec<_>>(),
             "figures": self.figures,
             "targets": targets,
         });
-        std::fs::write(out.join("results.json"), format!("{json:#}\n"))?;
-        std::fs::write(out.join("results.svg"), plot::svg(&self.cells))?;
-        say(&format!("\nin {}: results.md, results.json, results.svg", out.display()));
-        std::fs::write(out.join("results.md"), self.text)?;
+        let picture = plot::svg(&self.cells);
+        std::fs::write(directory.join("results.json"), format!("{json:#}\n"))?;
+        std::fs::write(directory.join("results.svg"), &picture)?;
+        std::fs::write(directory.join("results.md"), &self.text)?;
+        say(&format!("\nin {}: results.md, results.json, results.svg", directory.display()));
+        if out.is_for_docs {
+            let docs = root().join("docs");
+            let page = docs.join("benchmarks.md");
+            std::fs::write(&page, put(&std::fs::read_to_string(&page)?, &self.text)?)?;
+            std::fs::write(docs.join("benchmarks.svg"), picture)?;
+        }
         Ok(())
     }
 }
@@ -148,7 +165,26 @@ impl Cell {
     }
 }
 
+/// The page with these results in the place of those it has.
+fn put(page: &str, results: &str) -> Anyhow<String> {
+    let [begin, end] = ["<!-- results -->\n", "<!-- end of results -->\n"];
+    let (before, rest) = page.split_once(begin).ok_or("the page has no place for results")?;
+    let (_, after) = rest.split_once(end).ok_or("the page's place for results has no end")?;
+    Ok(format!("{before}{begin}{results}\n![as a picture](benchmarks.svg)\n{end}{after}"))
+}
+
 /// Of KiB.
 pub(crate) fn megabytes(kib: u64) -> f64 {
     kib as f64 * 1024.0 / 1e6
+}
+
+#[test]
+fn results_take_the_place_of_those_before() {
+    let page = "head\n<!-- results -->\nold\n<!-- end of results -->\nrest\n";
+    let new = put(page, "new\n").unwrap();
+    assert!(
+        new.starts_with("head\n<!-- results -->\nnew\n") && new.ends_with("<!-- end of results -->\nrest\n")
+    );
+    assert_eq!(put(&new, "new\n").unwrap(), new);
+    assert!(put("a page without", "new").is_err());
 }

@@ -18,22 +18,12 @@ use super::{Anyhow, clients};
 const PEER_LISTS: f64 = 436.0;
 const PEER_CONNECTS: f64 = 320.0;
 
-/// Measures all of it.
-pub(crate) async fn measure(bench: &mut Bench) -> Anyhow<()> {
-    lists(bench).await?;
-    catalog(bench).await?;
-    sessions(bench).await?;
-    big(bench).await?;
-    starts(bench).await?;
-    footprint(bench).await
-}
-
 /// `tools/list` and whole sessions over 8 servers of 25 tools.
-async fn lists(bench: &mut Bench) -> Anyhow<()> {
+pub(crate) async fn lists(bench: &mut Bench) -> Anyhow<()> {
     let backend = Running::in_role("backend", "25")?;
     let gateway = Setup::many(8, &remote(backend.port)).start().await?;
     bench.report.head("8 servers of 25 tools (16 connections)");
-    let last = || "s7__tool_24".to_owned();
+    let last = || "s007__tool_24".to_owned();
     for (at, doing) in [
         ("tools/list", Doing::Lists { last: last() }),
         ("initialize, initialized, tools/list, end", Doing::Connects { last: last() }),
@@ -61,7 +51,7 @@ async fn lists(bench: &mut Bench) -> Anyhow<()> {
 }
 
 /// 200 servers with 5,000 tools: a page of the list, and memory.
-async fn catalog(bench: &mut Bench) -> Anyhow<()> {
+pub(crate) async fn catalog(bench: &mut Bench) -> Anyhow<()> {
     let (many, one) = (Running::in_role("backend", "25")?, Running::in_role("backend", "1")?);
     let mut rss = Vec::new();
     for setup in [
@@ -74,7 +64,7 @@ async fn catalog(bench: &mut Bench) -> Anyhow<()> {
         rss.push(resident(gateway.pid()) as f64 / 1024.0);
         if rss.len() == 3 {
             bench.report.head("200 servers of 25 tools: a page of 1,000 (1 connection)");
-            let doing = Doing::Lists { last: "s39__tool_24".into() };
+            let doing = Doing::Lists { last: "s039__tool_24".into() };
             let traffic = Traffic { port: 0, era: Era::Legacy, doing };
             bench
                 .point("page", "tools/list".into(), &[Route::through("lean", &gateway, &traffic)], 1)
@@ -93,7 +83,7 @@ async fn catalog(bench: &mut Bench) -> Anyhow<()> {
 }
 
 /// Sessions that are open and idle.
-async fn sessions(bench: &mut Bench) -> Anyhow<()> {
+pub(crate) async fn sessions(bench: &mut Bench) -> Anyhow<()> {
     let count = bench.plan.held;
     let time = bench.plan.measured;
     let places = tokio::task::LocalSet::new().run_until(clients::held(time, count)).await?;
@@ -118,7 +108,7 @@ async fn sessions(bench: &mut Bench) -> Anyhow<()> {
 }
 
 /// One result of 64 MiB.
-async fn big(bench: &mut Bench) -> Anyhow<()> {
+pub(crate) async fn big(bench: &mut Bench) -> Anyhow<()> {
     bench.report.table("a result of 64 MiB", &["", "ms", "MiB more at the peak"]);
     for (name, words) in [("JSON", ""), ("SSE", "sse")] {
         let backend = Running::in_role("backend", words)?;
@@ -173,7 +163,7 @@ async fn letters(port: u16, count: usize) -> Anyhow<Duration> {
 }
 
 /// From exec to the first answered `server/discover`.
-async fn starts(bench: &mut Bench) -> Anyhow<()> {
+pub(crate) async fn starts(bench: &mut Bench) -> Anyhow<()> {
     bench
         .report
         .table("exec to the first answered `server/discover`", &["", "min ms", "median ms", "max ms"]);
@@ -218,7 +208,7 @@ async fn discovered(setup: &Setup) -> Anyhow<Duration> {
 }
 
 /// What it takes when nothing happens.
-async fn footprint(bench: &mut Bench) -> Anyhow<()> {
+pub(crate) async fn footprint(bench: &mut Bench) -> Anyhow<()> {
     bench.report.table("when nothing happens", &["", "MB"]);
     let backend = Running::own("backend", None).await?;
     let size = std::fs::metadata(gateway_program()?)?.len();

@@ -4,7 +4,7 @@
 //! The ways to the server take turns in one run; what is printed are medians of the rounds. A round in which something else
 //! was going on is measured again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ impl Plan {
     /// About twenty minutes.
     pub(crate) const FULL: Self = Self {
         warm: Duration::from_millis(700),
-        measured: Duration::from_secs(5),
+        measured: Duration::from_secs(4),
         rounds: 3,
         again: 40,
         held: 10_000,
@@ -96,8 +96,35 @@ pub(crate) struct Bench {
 /// The name of the image.
 const IMAGE: &str = "wasmgate-bench/echo:scratch";
 
-/// Measures everything.
-pub(crate) async fn measure(plan: Plan, out: &Path) -> Anyhow<()> {
+/// What a run consists of, in its order.
+const PARTS: [&str; 12] = [
+    "calls",
+    "eras",
+    "backends",
+    "containers",
+    "interceptors",
+    "servers",
+    "lists",
+    "page",
+    "sessions",
+    "big",
+    "starts",
+    "footprint",
+];
+
+/// Where results go.
+pub(crate) struct Out {
+    /// The files.
+    pub(crate) directory: PathBuf,
+    /// Whether docs/benchmarks.md gets them, too.
+    pub(crate) is_for_docs: bool,
+}
+
+/// Measures everything, or only one part.
+pub(crate) async fn measure(plan: Plan, only: Option<&str>, out: &Out) -> Anyhow<()> {
+    if only.is_some_and(|only| !PARTS.contains(&only)) {
+        return Err(format!("there is no such part; there are {}", PARTS.join(", ")).into());
+    }
     let facts = machine::facts()?;
     let line = machine::line(&facts);
     let echo = build::static_program("wasmgate-echo", "wasmgate-echo")?;
@@ -108,17 +135,30 @@ pub(crate) async fn measure(plan: Plan, out: &Path) -> Anyhow<()> {
     let built = Built { interceptor: build::trivial(), echo, image };
     stay_beside_the_load()?;
     let mut bench = Bench { plan, report: Report::new(facts, &line), built, again: plan.again };
-    bench.calls().await?;
-    bench.eras().await?;
-    bench.backends().await?;
-    bench.containers().await?;
-    bench.interceptors().await?;
-    bench.servers().await?;
-    scale::measure(&mut bench).await?;
+    for part in PARTS.iter().filter(|part| only.is_none_or(|only| only == **part)) {
+        bench.part(part).await.map_err(|error| format!("{part}: {error}"))?;
+    }
     bench.report.finish(out)
 }
 
 impl Bench {
+    async fn part(&mut self, part: &str) -> Anyhow<()> {
+        match part {
+            "calls" => self.calls().await,
+            "eras" => self.eras().await,
+            "backends" => self.backends().await,
+            "containers" => self.containers().await,
+            "interceptors" => self.interceptors().await,
+            "servers" => self.servers().await,
+            "lists" => scale::lists(self).await,
+            "page" => scale::catalog(self).await,
+            "sessions" => scale::sessions(self).await,
+            "big" => scale::big(self).await,
+            "starts" => scale::starts(self).await,
+            _ => scale::footprint(self).await,
+        }
+    }
+
     /// Connections, then payloads: the server itself, a relay, the gateway without interceptors and as shipped.
     async fn calls(&mut self) -> Anyhow<()> {
         let backend = Running::own("backend", None).await?;
@@ -139,7 +179,8 @@ impl Bench {
             self.point("connections", connections.to_string(), &routes(200), connections).await?;
         }
         self.report.head("payload (16 connections)");
-        for (at, bytes) in [("0.2 KiB", 200), ("16 KiB", 16 << 10), ("256 KiB", 256 << 10)] {
+        self.report.again(("connections", "16"), ("payload", "0.2 KiB"));
+        for (at, bytes) in [("16 KiB", 16 << 10), ("256 KiB", 256 << 10)] {
             self.point("payload", at.into(), &routes(bytes), 16).await?;
         }
         let report = &mut self.report;
@@ -302,7 +343,8 @@ impl Bench {
         let routes: Vec<_> = running
             .iter()
             .map(|(count, gateway)| {
-                let tool = |number| if *count == 1 { "echo".to_owned() } else { format!("s{number}__echo") };
+                let tool =
+                    |number| if *count == 1 { "echo".to_owned() } else { format!("s{number:03}__echo") };
                 let doing = Doing::Calls { tools: (0..*count).map(tool).collect(), bytes: 200 };
                 Route::through(&format!("{count}"), gateway, &Traffic { doing, ..calls(200) })
             })
