@@ -78,19 +78,19 @@ impl Clients {
     pub(crate) async fn go(self, time: Duration) -> Anyhow<Round> {
         let local = tokio::task::LocalSet::new();
         let start = Instant::now();
-        let mut latencies = local
-            .run_until(async {
-                let until = start + time;
-                let going: Vec<_> =
-                    self.0.into_iter().map(|client| tokio::task::spawn_local(client.go(until))).collect();
-                let mut all = Vec::new();
-                for client in going {
-                    all.extend(client.await?.map_err(|error| error.to_string())?);
-                }
-                Anyhow::Ok(all)
-            })
-            .await?;
-        let elapsed = start.elapsed();
+        let (mut latencies, mut elapsed) = (Vec::new(), time);
+        let until = start + time;
+        let going = async {
+            let going: Vec<_> =
+                self.0.into_iter().map(|client| tokio::task::spawn_local(client.stay(until))).collect();
+            for client in going {
+                let (of_client, last) = client.await?.map_err(|error| error.to_string())?;
+                latencies.extend(of_client);
+                elapsed = elapsed.max(last.duration_since(start));
+            }
+            Anyhow::Ok(())
+        };
+        local.run_until(going).await?;
         latencies.sort_unstable();
         Ok(Round { latencies, elapsed })
     }
@@ -116,7 +116,25 @@ impl Client {
         Ok(client)
     }
 
-    async fn go(mut self, until: Instant) -> Anyhow<Vec<Duration>> {
+    /// Goes until then, and ends its session: what its calls took, and when the last one was answered.
+    async fn stay(mut self, until: Instant) -> Anyhow<(Vec<Duration>, Instant)> {
+        let latencies = self.go(until).await?;
+        let last = Instant::now();
+        if !self.session.is_empty() {
+            self.end().await?;
+        }
+        Ok((latencies, last))
+    }
+
+    async fn end(&mut self) -> Anyhow<()> {
+        let end = self.post("DELETE", "", "");
+        self.stream.write_all(&end).await?;
+        self.answer().await?;
+        self.session.clear();
+        Ok(())
+    }
+
+    async fn go(&mut self, until: Instant) -> Anyhow<Vec<Duration>> {
         let mut latencies = Vec::with_capacity(1 << 14);
         let doing = self.traffic.doing.clone();
         let mut calls = Vec::new();
@@ -144,10 +162,7 @@ impl Client {
                 Doing::Connects { last } => {
                     self.open().await?;
                     self.list(last).await?;
-                    let end = self.post("DELETE", "", "");
-                    self.stream.write_all(&end).await?;
-                    self.answer().await?;
-                    self.session.clear();
+                    self.end().await?;
                 }
             }
             latencies.push(sent.elapsed());
