@@ -2,7 +2,7 @@
 //! measured against the same thing done directly and through a relay that only copies bytes, taking turns in one run.
 //!
 //! It starts everything itself: trivial servers, the relay, and `target/release/wasmgate` (built first by `cargo build
-//! --release`). Only ratios within one run mean anything; nothing here is a test. Read `suite.rs` first.
+//! --release`). Only ratios within one run mean anything; nothing here is a test. Read `suite.rs` first, then `rounds.rs`.
 //!
 //! With `servers` it measures starts of servers and calls to them (`servers.rs`), with `clients` sessions, held streams and
 //! fan-out (`clients.rs`), with `catalogs` imports, catalogs and starts (`catalogs.rs`).
@@ -20,6 +20,7 @@ mod process;
 mod quiet;
 mod relay;
 mod report;
+mod rounds;
 mod scale;
 mod servers;
 mod standin;
@@ -33,8 +34,9 @@ use std::time::Duration;
 
 use catalogs::Runs;
 use clients::Crowd;
+use rounds::Plan;
 use servers::Times;
-use suite::{Out, Plan};
+use suite::Out;
 
 /// Clients at once.
 const CROWD: Crowd = Crowd { time: Duration::from_secs(8), held: 10_000, listeners: 1_000, changes: 20 };

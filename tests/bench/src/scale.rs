@@ -11,7 +11,7 @@ use wasmgate_tests::process::{forget_peak, peak, resident};
 use super::load::{self, Doing, Era, Traffic};
 use super::process::{Running, Setup, gateway_program, process, remote};
 use super::report::{Report, megabytes};
-use super::suite::{Bench, Route};
+use super::rounds::{Bench, Route};
 use super::{Anyhow, clients};
 
 /// What agentgateway did in a run of its own on another day: only a hint of where the target is.

@@ -34,7 +34,9 @@ pub(crate) fn count(what: &str, program: &mut Command) -> Vec<(String, u64)> {
             (format!("{what}: {name}"), total / times.parse::<u64>().expect("how often"))
         })
         .collect();
-    std::fs::remove_dir_all(directory).expect("a directory");
+    if kept().is_none() {
+        std::fs::remove_dir_all(directory).expect("a directory");
+    }
     counts
 }
 
@@ -44,9 +46,17 @@ fn total(file: &Path) -> u64 {
     total.and_then(|total| total.trim().parse().ok()).expect("a total")
 }
 
+/// Where what callgrind wrote stays, for `callgrind_annotate`.
+fn kept() -> Option<PathBuf> {
+    std::env::var_os("WASMGATE_CALLGRIND").map(PathBuf::from)
+}
+
 /// An empty directory.
 fn fresh(what: &str) -> PathBuf {
-    let directory = target_dir().join("tmp").join(format!("callgrind-{what}-{}", std::process::id()));
+    let directory = match kept() {
+        Some(directory) => directory.join(what),
+        None => target_dir().join("tmp").join(format!("callgrind-{what}-{}", std::process::id())),
+    };
     let _absent = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).expect("a directory");
     directory
