@@ -5,6 +5,8 @@
 //! too. The pure part is counted optimised, in a build of its own; a whole call through the gateway as tests are built, which
 //! says nothing of its speed and still grows with whatever it does more.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test: what is not as expected ends it")]
+
 mod call; // a whole call
 mod callgrind;
 mod pins;
