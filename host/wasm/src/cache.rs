@@ -147,3 +147,128 @@ fn owned_alone(about: &fs::Metadata) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    /// A directory with the compiled form of a small component in it.
+    struct Kept {
+        dir: PathBuf,
+        engine: wasmtime::Engine,
+        cache: Cache,
+        file: PathBuf,
+    }
+
+    const DIGEST: Digest = [7; 32];
+
+    fn component(engine: &wasmtime::Engine, imports: &str) -> Component {
+        Component::new(engine, format!("(component {imports})")).unwrap()
+    }
+
+    fn kept(name: &str) -> Kept {
+        let dir = std::env::temp_dir().join(format!("wasmgate-cache-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        let engine = wasmtime::Engine::default();
+        let cache = Cache::open(&dir, &engine).unwrap();
+        cache.store(&DIGEST, &component(&engine, ""));
+        let file = cache.path(&DIGEST);
+        Kept { dir, engine, cache, file }
+    }
+
+    impl Kept {
+        fn is_trusted(&self) -> bool {
+            self.cache.load(&self.engine, &DIGEST).is_some()
+        }
+
+        /// Something is done to the file: it is not loaded, and the next one that is stored is.
+        fn refuses(&self, what: &str, spoil: impl FnOnce(&Path)) {
+            assert!(self.is_trusted(), "before: {what}");
+            spoil(&self.file);
+            assert!(!self.is_trusted(), "{what}");
+            self.cache.store(&DIGEST, &component(&self.engine, ""));
+            assert!(self.is_trusted(), "after: {what}");
+            assert_eq!(fs::symlink_metadata(&self.file).unwrap().mode() & 0o777, 0o600, "{what}");
+        }
+    }
+
+    impl Drop for Kept {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_in_doubt_is_not_run_and_replaced() {
+        let kept = kept("file");
+        let good = fs::read(&kept.file).unwrap();
+        let with = |bytes: Vec<u8>| move |file: &Path| fs::write(file, bytes).unwrap();
+        for length in [0, MAGIC.len(), MAGIC.len() + 31, MAGIC.len() + 32, good.len() - 1] {
+            kept.refuses(&format!("cut to {length} bytes"), with(good[..length].to_vec()));
+        }
+        for at in [0, MAGIC.len(), MAGIC.len() + 32, good.len() / 2, good.len() - 1] {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1;
+            kept.refuses(&format!("byte {at} flipped"), with(bytes));
+        }
+        kept.refuses("longer", with([&good[..], b"x"].concat()));
+        kept.refuses(
+            "of another format",
+            with([b"wasmgate compiled component 0\n", &good[MAGIC.len()..]].concat()),
+        );
+        kept.refuses("writable by the group", |file| mode(file, 0o620));
+        kept.refuses("writable by everybody", |file| mode(file, 0o666));
+        kept.refuses("a directory", |file| {
+            fs::remove_file(file).unwrap();
+            fs::create_dir(file).unwrap();
+            assert!(!kept.is_trusted());
+            fs::remove_dir(file).unwrap();
+        });
+        kept.refuses("a link to the good one", |file| {
+            let aside = kept.dir.join("aside");
+            fs::rename(file, &aside).unwrap();
+            symlink(aside, file).unwrap();
+        });
+    }
+
+    #[test]
+    fn what_another_component_or_engine_was_compiled_to_is_not_run() {
+        let kept = kept("foreign");
+        let good = fs::read(&kept.file).unwrap();
+        let other = Digest::from([8; 32]);
+        fs::write(kept.cache.path(&other), &good).unwrap();
+        assert!(kept.cache.load(&kept.engine, &other).is_none(), "another component's name");
+
+        // Another version or other settings of the compiler have a directory of their own, and a seal of their own.
+        let foreign = wasmtime::Engine::new(wasmtime::Config::new().epoch_interruption(true)).unwrap();
+        let cache = Cache::open(&kept.dir, &foreign).unwrap();
+        assert_ne!(cache.path(&DIGEST), kept.file);
+        assert!(cache.load(&foreign, &DIGEST).is_none(), "nothing of another engine's is found");
+        fs::write(cache.path(&DIGEST), &good).unwrap();
+        assert!(cache.load(&foreign, &DIGEST).is_none(), "nor run where it was put by hand");
+
+        // What was compiled elsewhere is held against the engine even under a good seal.
+        let compiled = component(&foreign, "").serialize().unwrap();
+        kept.refuses("sealed, and of another engine", |_| kept.cache.write(&DIGEST, &compiled).unwrap());
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_to_is_not_used() {
+        let kept = kept("directory");
+        for dir in [&kept.dir, kept.file.parent().unwrap()] {
+            for others in [0o720, 0o702, 0o777] {
+                mode(dir, others);
+                let refused = Cache::open(&kept.dir, &kept.engine).unwrap_err();
+                assert_eq!(refused.to_string(), "others can write to it", "{} {others:o}", dir.display());
+            }
+            mode(dir, 0o700);
+        }
+        assert!(Cache::open(&kept.dir, &kept.engine).is_ok());
+    }
+}
