@@ -277,11 +277,25 @@ impl Running {
         Ask::new(self.address(), "GET", path).send().await
     }
 
-    /// The states of its servers, from `/ready`.
-    pub async fn states(&self) -> Value {
+    /// What `/ready` says.
+    pub async fn readiness(&self) -> Value {
         let answer = self.door("/ready").ask("GET").send().await;
         serde_json::from_slice(&answer.body)
             .unwrap_or_else(|e| panic!("/ready is not JSON ({e}): {}", answer.text()))
+    }
+
+    /// The states of its servers, from `/ready`, once its configuration is complete.
+    pub async fn states(&self) -> Value {
+        soon("a complete configuration", async {
+            loop {
+                let said = self.readiness().await;
+                if said["reason"] != "the configuration is loading" {
+                    return said;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            }
+        })
+        .await
     }
 
     /// The entry of one server in `/ready`.

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, Draft, Plugins, Renewal};
+use crate::app::{self, Draft, Plugins, Renewal, Supplied};
 use crate::config::{Config, Listen, Read, Request, Seen};
 use crate::document::{Diagnostic, render};
 use crate::gateway::{ConfigState, Gateway};
@@ -42,6 +42,8 @@ pub(crate) struct Reload {
     pub(crate) listen: Listen,
     /// The files as they were last read, whatever came of it.
     pub(crate) seen: Seen,
+    /// How new the catalogs are that it began with.
+    pub(crate) supplied: Supplied,
     pub(crate) plugins: Plugins,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) launcher: Launcher,
@@ -104,6 +106,9 @@ impl Reload {
         let mut watch = watched.then(Watch::new);
         let hint = watch.as_ref().map(Watch::hint);
         let waking = Waking { stop: self.tasks.stopping(), asked, hint };
+        if self.supplied == Supplied::Kept && waking.stop.run_until_cancelled(self.renew()).await.is_none() {
+            return;
+        }
         loop {
             let changed = match watch.take() {
                 None => false,
@@ -127,6 +132,20 @@ impl Reload {
                 }
             }
         }
+    }
+
+    /// Asks for the catalogs that the gateway started with as they were kept, and goes over to them if they are others.
+    async fn renew(&mut self) {
+        let mut request = self.request.clone();
+        let supplied = app::supply(&mut request, &mut self.plugins, Renewal::All).await;
+        if supplied.is_err() || request.fetched() != self.request.fetched() {
+            self.request = request;
+            match self.guarded_next(Renewal::Missing).await {
+                Ok((config, draft)) => self.put_in_force(config, draft),
+                Err(rejected) => self.reject(&rejected),
+            }
+        }
+        self.gateway.expect_newer(false);
     }
 
     /// Reads everything anew and puts it in force when it is right.

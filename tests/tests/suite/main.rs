@@ -43,6 +43,7 @@ mod resumption;
 mod sessions;
 mod signatures;
 mod soak;
+mod starts;
 mod stdio;
 mod tasks;
 mod uris;

@@ -31,7 +31,7 @@ use wasmgate_core::seal::{Sealer, key_of};
 
 use crate::audit::{Audit, OpenError};
 use crate::catalog::Resolution;
-use crate::config::{Config, Request, Seen};
+use crate::config::{Config, Environment, Request, Seen};
 use crate::document::{Diagnostic, render};
 use crate::egress::Egress;
 use crate::gateway::{Gateway, Generation, Keeps, Unavailable};
@@ -50,8 +50,8 @@ pub use import::{Imported, Target, import, put};
 pub(crate) use plugins::Plugins;
 pub use plugins::check_plugins;
 pub use probe::{Probe, Purpose, ready};
-pub use run::{Access, Asked, run};
-pub(crate) use supply::{Renewal, supply};
+pub use run::{Access, Asked, Beginning, run};
+pub(crate) use supply::{Renewal, Supplied, supply};
 pub use update::{Change, Update, accept, update};
 
 /// Why the gateway could not start.
@@ -71,6 +71,9 @@ pub enum StartError {
     /// Plugins that are configured and cannot run: nothing is served without them.
     #[error("{}", .0.iter().map(render).collect::<String>().trim_end())]
     Refused(Vec<Diagnostic>),
+    /// A configuration that is wrong, or whose catalogs cannot be had.
+    #[error("{}", .0.iter().map(render).collect::<Vec<_>>().join("\n").trim_end())]
+    Config(Vec<Diagnostic>),
     /// The operating system refused something every gateway needs.
     #[error("{0}")]
     System(String),
@@ -97,7 +100,7 @@ pub fn fetch(request: &mut Request) -> Result<(), StartError> {
         let mut plugins = Plugins::new(bare_world(), &needs.environment);
         supply(request, &mut plugins, Renewal::Missing).await
     };
-    block_on(work).map_err(|error| StartError::System(format!("no runtime: {error}")))?
+    block_on(work).map_err(|error| StartError::System(format!("no runtime: {error}")))?.map(drop)
 }
 
 /// What plugins live in where no server runs.
@@ -167,28 +170,30 @@ pub(crate) fn guard(config: &Config, plugins: &Plugins) -> Box<dyn ImageGuard> {
     }
 }
 
+/// What plugins and servers live in. What a configuration allows them is set when it is known.
+fn world(environment: &Environment, tasks: &Tasks) -> World {
+    let egress = Egress::new();
+    let launch = LaunchSettings {
+        egress: egress.clone(),
+        docker_host: environment.docker_host.clone(),
+        environment: environment.inherited.clone(),
+        // This very program, even when its file was exchanged meanwhile.
+        warden: Some("/proc/self/exe".into()),
+        logins: Some(Arc::new(images::DockerLogins(Credentials::new(environment.docker_config.clone())))),
+        ..LaunchSettings::default()
+    };
+    World { launcher: Launcher::new(launch, tasks.clone()), egress, tasks: tasks.clone() }
+}
+
 /// Builds the gateway and starts its servers, behind whatever the caller puts in front.
 async fn assemble(
     config: &Config,
     seen: &mut Seen,
     clients: Clients,
-    tasks: &Tasks,
+    (world, mut plugins): (World, Plugins),
 ) -> Result<Assembled, StartError> {
-    let egress = Egress::new();
-    let launch = LaunchSettings {
-        egress: egress.clone(),
-        docker_host: config.environment.docker_host.clone(),
-        binds: binds(config),
-        environment: config.environment.inherited.clone(),
-        // This very program, even when its file was exchanged meanwhile.
-        warden: Some("/proc/self/exe".into()),
-        logins: Some(Arc::new(images::DockerLogins(Credentials::new(
-            config.environment.docker_config.clone(),
-        )))),
-        ..LaunchSettings::default()
-    };
-    let world = World { launcher: Launcher::new(launch, tasks.clone()), egress, tasks: tasks.clone() };
-    let mut plugins = Plugins::new(world.clone(), &config.environment);
+    let tasks = &world.tasks.clone();
+    world.launcher.allow(binds(config));
     let Draft { generation, plugins: set } = draft(config, &mut plugins, seen).await?;
     plugins.keep(set);
     world.launcher.guard(guard(config, &plugins));

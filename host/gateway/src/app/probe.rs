@@ -17,7 +17,7 @@ use wasmgate_core::mcp::{V2025_11_25, method};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Pipeline;
 
-use super::{Assembled, Plugins, Standing, StartError, assemble, close, connect, sealer};
+use super::{Assembled, Plugins, Standing, StartError, assemble, close, connect, sealer, world};
 use crate::config::{Config, Environment, Seen};
 use crate::egress::{Egress, Reach};
 use crate::gateway::{CallError, ClientFacts, Event, Generation, Request, ServerState, View};
@@ -59,7 +59,9 @@ impl Probe {
         if purpose == Purpose::Look {
             config.audit = None;
         }
-        let assembled = assemble(&config, &mut Seen::default(), Clients::Many, &tasks).await?;
+        let world = world(&config.environment, &tasks);
+        let plugins = Plugins::new(world.clone(), &config.environment);
+        let assembled = assemble(&config, &mut Seen::default(), Clients::Many, (world, plugins)).await?;
         let _in_time = tokio::time::timeout(PATIENCE, assembled.gateway.until_settled()).await;
         Ok(Self { assembled, tasks, view: View::All })
     }

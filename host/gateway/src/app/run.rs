@@ -1,4 +1,4 @@
-//! `wasmgate run`: the port first, then plugins and servers behind it, then the drain.
+//! `wasmgate run`: the port first, then catalogs, plugins and servers behind it, then the drain.
 
 use std::future::Future;
 use std::io::IsTerminal as _;
@@ -12,8 +12,11 @@ use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use super::{Assembled, StartError, assemble, banner, close, foreign, limits};
-use crate::config::{Address, At, Config, Request, Seen};
+use super::{
+    Assembled, Plugins, Renewal, StartError, Supplied, assemble, banner, close, foreign, limits, supply,
+    world,
+};
+use crate::config::{Address, At, Config, Entrance, Limits, Listen, Read, Request, Seen};
 use crate::front;
 use crate::reload::Reload;
 use crate::shutdown::Tasks;
@@ -38,12 +41,27 @@ pub struct Access {
 pub struct Asked {
     /// What is read again when a file changes.
     pub request: Request,
-    /// What it said the first time.
-    pub config: Config,
-    /// The files it was read from.
-    pub seen: Seen,
+    /// How far it could be read.
+    pub beginning: Beginning,
     /// Whether a changed file is acted on without being told to.
     pub watch: bool,
+}
+
+/// How far a configuration could be read before anything is fetched.
+pub enum Beginning {
+    /// To the end: what it says, and the files it was read from.
+    Whole(Box<Config>, Seen),
+    /// Catalogs have to be fetched first; clients can come in meanwhile.
+    Fetching(Box<Entrance>),
+}
+
+impl Beginning {
+    fn entrance(&self) -> (&Listen, &Limits) {
+        match self {
+            Self::Whole(config, _) => (&config.listen, &config.limits),
+            Self::Fetching(entrance) => (&entrance.listen, &entrance.limits),
+        }
+    }
 }
 
 /// Runs the gateway until it is told to stop or, on stdio, until the client goes away.
@@ -51,33 +69,25 @@ pub struct Asked {
 /// # Errors
 /// [`StartError`] before anything is served.
 pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
-    let Asked { request, config, mut seen, watch } = asked;
     let mut signals = Signals::new()?;
     // Fronts have tasks of their own: they end first, while the servers still answer what is in flight.
     let (fronts, tasks) = (Tasks::new(), Tasks::new());
     let (fill, slot) = watch::channel(None);
-    let up = front(&config, &access, slot, (&fronts, &tasks)).await?;
-    let grace = config.limits.drain;
-    // Behind stdin and stdout is one client, whatever is asked in whichever of its calls.
-    let clients = if config.listen.at == At::Stdio { Clients::One } else { Clients::Many };
-    let assembled = tokio::select! {
-        built = assemble(&config, &mut seen, clients, &tasks) => built?,
+    let (entrance, watch) = (asked.beginning.entrance(), asked.watch);
+    let up = front(entrance, &access, slot, (&fronts, &tasks)).await?;
+    let grace = entrance.1.drain;
+    if let (Beginning::Fetching(_), Some(address)) = (&asked.beginning, up.local) {
+        let url = format!("http://{address}/");
+        tracing::info!(%url, "the port is open; requests wait until the catalogs have been fetched");
+    }
+    let reload = tokio::select! {
+        built = build(asked, &tasks) => built?,
         () = signals.next() => return Ok(()),
     };
-    fill.send_replace(Some(Arc::clone(&assembled.gateway)));
-    let facts = banner::Facts::new(&config, &access, up.local);
-    tasks.spawn("banner", banner::show(Arc::clone(&assembled.gateway), facts, tasks.stopping()));
-    let Assembled { gateway, launcher, plugins } = assembled;
-    let reload = Reload {
-        listen: config.listen.clone(),
-        request,
-        config,
-        seen,
-        plugins,
-        gateway: Arc::clone(&gateway),
-        launcher: launcher.clone(),
-        tasks: tasks.clone(),
-    };
+    let (gateway, launcher) = (Arc::clone(&reload.gateway), reload.launcher.clone());
+    fill.send_replace(Some(Arc::clone(&gateway)));
+    let facts = banner::Facts::new(&reload.config, &access, up.local);
+    tasks.spawn("banner", banner::show(Arc::clone(&gateway), facts, tasks.stopping()));
     tasks.spawn("reload", reload.keep_current(watch, Arc::clone(&signals.reload)));
 
     let mut gone = pin!(up.ended);
@@ -97,6 +107,49 @@ pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
     report("front", &fronts.finish(LAST_WORDS).await);
     report("gateway", &tasks.finish(LAST).await);
     Ok(())
+}
+
+/// Reads what could not be read yet, builds the gateway of it, and hands it over with what keeps it at its configuration.
+async fn build(asked: Asked, tasks: &Tasks) -> Result<Reload, StartError> {
+    let Asked { mut request, beginning, .. } = asked;
+    let world = world(request.environment(), tasks);
+    let mut plugins = Plugins::new(world.clone(), request.environment());
+    let (config, mut seen, supplied) = match beginning {
+        Beginning::Whole(config, seen) => (*config, seen, Supplied::Asked),
+        Beginning::Fetching(_) => complete(&mut request, &mut plugins).await?,
+    };
+    // Behind stdin and stdout is one client, whatever is asked in whichever of its calls.
+    let clients = if config.listen.at == At::Stdio { Clients::One } else { Clients::Many };
+    let assembled = assemble(&config, &mut seen, clients, (world, plugins)).await?;
+    let Assembled { gateway, launcher, plugins } = assembled;
+    gateway.expect_newer(supplied == Supplied::Kept);
+    Ok(Reload {
+        listen: config.listen.clone(),
+        request,
+        config,
+        seen,
+        supplied,
+        plugins,
+        gateway,
+        launcher,
+        tasks: tasks.clone(),
+    })
+}
+
+/// The configuration with its catalogs: as they were answered last time, where they were, so that nobody waits for a network.
+async fn complete(
+    request: &mut Request,
+    plugins: &mut Plugins,
+) -> Result<(Config, Seen, Supplied), StartError> {
+    let supplied = supply(request, plugins, Renewal::Kept).await?;
+    let mut whole = request.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let read = whole.read();
+        (whole, read)
+    });
+    let (whole, Read { config, seen }) = read.await.map_err(|error| StartError::System(error.to_string()))?;
+    *request = whole;
+    Ok((config.map_err(StartError::Config)?, seen, supplied))
 }
 
 /// Raises our own limit of open files, as far as the system lets us: the usual one of 1,024 is fewer than the connections we
@@ -126,13 +179,13 @@ struct Up<F> {
 }
 
 async fn front(
-    config: &Config,
+    (listen, limits): (&Listen, &Limits),
     access: &Access,
     slot: front::Slot,
     (fronts, tasks): (&Tasks, &Tasks),
 ) -> Result<Up<impl Future<Output = ()> + use<>>, StartError> {
     let (tell, ended) = tokio::sync::oneshot::channel::<()>();
-    let (listen, limits) = (&config.listen, limits::of_clients(&config.limits));
+    let limits = limits::of_clients(limits);
     let settings = front::Settings {
         token: access.token.clone(),
         allowed_origins: listen.allowed_origins.clone(),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 
 use super::Failed;
-use super::args::{Bundled, Interceptors, Sources, fetch, wording};
-use crate::app::{self, Access, Asked};
+use super::args::{Bundled, Interceptors, Sources, wording};
+use crate::app::{self, Access, Asked, Beginning};
 use crate::config::{Environment, Flags, ListenFlags, Read, Record, Transport};
 use crate::telemetry;
 
@@ -63,11 +63,18 @@ impl Run {
         };
         telemetry::start(Environment::read().log.as_deref());
         let mut request = self.sources.request(flags);
-        fetch(&mut request)?;
         let Read { config, seen } = request.read();
-        let config = config.map_err(|diagnostics| Failed::Usage(wording(&diagnostics)))?;
-        let access = access(config.listen.allow_unauthenticated, &config.environment)?;
-        let asked = Asked { request, config, seen, watch: self.watch };
+        let beginning = match (config, request.entrance()) {
+            (Ok(config), _) => Beginning::Whole(Box::new(config), seen),
+            (Err(_), Some(entrance)) => Beginning::Fetching(Box::new(entrance)),
+            (Err(diagnostics), None) => return Err(Failed::Usage(wording(&diagnostics))),
+        };
+        let open = match &beginning {
+            Beginning::Whole(config, _) => config.listen.allow_unauthenticated,
+            Beginning::Fetching(entrance) => entrance.listen.allow_unauthenticated,
+        };
+        let access = access(open, request.environment())?;
+        let asked = Asked { request, beginning, watch: self.watch };
         let done = app::block_on(app::run(asked, access));
         done.map_err(|error| Failed::Work(error.to_string()))?
             .map_err(|error| Failed::Usage(error.to_string()))

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use wasmgate_core::name::ServerName;
 
 use super::env::Environment;
+use super::limits::Limits;
+use super::listen::Listen;
 use super::plugins::PluginConfig;
 use super::signatures::Signatures;
 use crate::catalog::{self, Catalog, Listed, Origin, Refusal, plain_name};
@@ -27,6 +29,15 @@ pub struct Needs {
     pub distribution: Distribution,
     /// What the environment says.
     pub environment: Environment,
+}
+
+/// What a front has to know: known before any catalog is.
+#[derive(Debug, Clone)]
+pub struct Entrance {
+    /// Where clients come in.
+    pub listen: Listen,
+    /// What they may take.
+    pub limits: Limits,
 }
 
 /// A catalog to fetch.
@@ -54,7 +65,7 @@ pub struct Distribution {
 }
 
 /// What was fetched, by reference as written.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fetched {
     by_reference: BTreeMap<String, Result<Supply, Missing>>,
     /// Under which rules and by which sources: what was fetched under others does not count.

@@ -34,7 +34,7 @@ use wasmgate_core::index::Naming;
 use wasmgate_core::name::ServerName;
 
 pub use env::Environment;
-pub use fetched::{Distribution, Fetched, Lasts, Missing, Needs, Supply, Wanted};
+pub use fetched::{Distribution, Entrance, Fetched, Lasts, Missing, Needs, Supply, Wanted};
 pub use flags::{Flags, ListenFlags, Record, ServerFlags, Transport};
 pub use grants::{PluginGrants, PluginSecret};
 pub use limits::{ConnectionLimits, HttpLimits, InFlightLimits, Limits, NotificationLimits, SessionLimits};
@@ -140,6 +140,17 @@ impl Request {
     /// # Errors
     /// What is wrong with the files: nothing is fetched, and nothing is used, under rules that nobody could read.
     pub fn needs(&self) -> Result<Needs, Vec<Diagnostic>> {
+        self.preview().map(|(needs, _)| needs)
+    }
+
+    /// What a front has to know, when catalogs must be fetched before the rest can be read. None when nothing needs to be
+    /// fetched, or when something is wrong: [`Request::read`] says what.
+    pub fn entrance(&self) -> Option<Entrance> {
+        let (needs, entrance) = self.preview().ok()?;
+        entrance.filter(|_| !needs.catalogs.is_empty())
+    }
+
+    fn preview(&self) -> Result<(Needs, Option<Entrance>), Vec<Diagnostic>> {
         let mut parts = Parts::read(self);
         let (catalogs, directory) = (std::mem::take(&mut parts.reader.wanted), directory_of(self));
         let distribution = parts.distribution(self);
@@ -155,11 +166,20 @@ impl Request {
         let mut problems = std::mem::take(&mut parts.reader.problems);
         let mut plugins = plugins::plugins(raw.plugins, &inputs, &mut problems);
         plugins::add_sources(&mut plugins);
-        if problems.is_empty() {
-            Ok(Needs { catalogs, plugins, distribution, environment: parts.environment })
-        } else {
-            Err(problems)
+        if !problems.is_empty() {
+            return Err(problems);
         }
+        // Whoever fetches catalogs for a look at them does not care whether clients could come in.
+        let listen = listen::listen(raw.listen, &self.flags.listen, &source);
+        let listen = listen.map_err(|problem| problems.push(problem)).unwrap_or_default();
+        let limits = limits::limits(raw.limits, &source, &mut problems);
+        let entrance = problems.is_empty().then_some(Entrance { listen, limits });
+        Ok((Needs { catalogs, plugins, distribution, environment: parts.environment }, entrance))
+    }
+
+    /// What the environment says.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
     }
 
     /// Takes what was fetched: the next [`Request::read`] finds it.

@@ -1,5 +1,6 @@
 //! The four lists, served from the snapshot's index: no server is asked.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wasmgate_core::index::{Kind, List};
@@ -94,10 +95,10 @@ impl Gateway {
         )
     }
 
-    /// Waits until the servers have settled and the snapshot shows it.
+    /// Waits until the newest configuration is in force, its servers have settled and the snapshot shows it.
     async fn until_listed(&self) {
         let mut refreshed = self.refreshed.subscribe();
-        while !(self.settled() && self.is_fresh()) {
+        while self.newer.load(Ordering::Relaxed) || !(self.settled() && self.is_fresh()) {
             if refreshed.changed().await.is_err() {
                 return;
             }

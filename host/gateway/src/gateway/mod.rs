@@ -28,7 +28,7 @@ mod subscriptions; // resources/subscribe
 mod tasks; // calls that go on after they are answered
 mod words; // ids and URIs as clients know them
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -142,6 +142,8 @@ pub struct Gateway {
     config: ArcSwap<ConfigState>,
     /// Whether nothing new is begun.
     draining: AtomicBool,
+    /// Whether a newer generation may be here in a moment.
+    newer: AtomicBool,
 }
 
 impl Gateway {
@@ -169,6 +171,7 @@ impl Gateway {
             started: Instant::now(),
             config: ArcSwap::from_pointee(ConfigState::current()),
             draining: AtomicBool::new(false),
+            newer: AtomicBool::new(false),
         });
         tasks.spawn("gateway-refresh", refresh::keep_fresh(Arc::clone(&gateway), tasks.stopping()));
         gateway
@@ -185,6 +188,12 @@ impl Gateway {
         counted.count(&now, &next);
         self.current.store(Arc::new(next));
         drop(counted);
+        self.refreshed.send_replace(());
+    }
+
+    /// Says whether a newer generation may be here in a moment: lists that are asked for right after the start wait for it.
+    pub fn expect_newer(&self, is_expected: bool) {
+        self.newer.store(is_expected, atomic::Ordering::Relaxed);
         self.refreshed.send_replace(());
     }
 

@@ -48,6 +48,9 @@ pub(super) struct Answer {
     /// When everything was last asked for, and not only what changed (RFC 3339).
     #[serde(default)]
     pub(super) full: String,
+    /// Whether the source has said "no" since.
+    #[serde(default)]
+    pub(super) denied: bool,
 }
 
 /// A server of an answer.
@@ -107,6 +110,13 @@ impl Kept {
         }
     }
 
+    /// Notes that the source says "no" by now: the answer is not to be used before it is asked again.
+    pub(super) fn deny(&self, question: Question<'_>) {
+        if let Some(answer) = self.find(question) {
+            self.keep(question, &Answer { denied: true, ..answer });
+        }
+    }
+
     fn path(&self, question: Question<'_>) -> Option<PathBuf> {
         let mut hasher = Sha256::new();
         hasher.update(Sha256::digest(question.answerer));
@@ -159,6 +169,10 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.join("sources")).unwrap().count(), 2, "and nothing beside them");
         std::fs::write(kept.path(ask("a", b"1")).unwrap(), "{\"entries\":").unwrap();
         assert_eq!(kept.find(ask("a", b"1")), None, "half a file is no answer");
+        kept.deny(ask("a", b"2"));
+        kept.deny(ask("never", b"asked"));
+        assert_eq!(kept.find(ask("a", b"2")), Some(Answer { denied: true, ..answer("b") }));
+        assert_eq!(kept.find(ask("never", b"asked")), None);
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -1,5 +1,6 @@
 //! Fetching what a configuration names and cannot read itself: catalogs from registries, from catalog sources and over
-//! https. What was fetched before serves where the network does not; nothing here decides what runs.
+//! https. What was fetched before serves where the network does not, and at a start until it has answered; nothing here
+//! decides what runs.
 
 mod kept;
 mod source;
@@ -7,6 +8,7 @@ mod web;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -38,8 +40,19 @@ const AT_ONCE: usize = 4;
 pub(crate) enum Renewal {
     /// It is: only what is missing is fetched.
     Missing,
+    /// So is the last good answer of an earlier run: only what was never answered is fetched.
+    Kept,
     /// It is asked for again; where that fails, it stays.
     All,
+}
+
+/// How new what was supplied is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Supplied {
+    /// Whoever has it was asked just now, or it cannot change.
+    Asked,
+    /// Some of it is an answer to an earlier run ([`Renewal::Kept`]): it has to be asked for again.
+    Kept,
 }
 
 /// A catalog source of this configuration.
@@ -58,23 +71,27 @@ pub(crate) async fn supply(
     request: &mut Request,
     plugins: &mut Plugins,
     renewal: Renewal,
-) -> Result<(), StartError> {
+) -> Result<Supplied, StartError> {
     let before = request.fetched().clone();
     let mut whole = request.clone();
     whole.supply(Fetched::default());
     let read = tokio::task::spawn_blocking(move || whole.needs()).await;
     // What is wrong with the files is told by whoever reads them next; nothing is fetched meanwhile.
-    let Ok(needs) = read.map_err(|error| StartError::System(error.to_string()))? else { return Ok(()) };
+    let Ok(needs) = read.map_err(|error| StartError::System(error.to_string()))? else {
+        return Ok(Supplied::Asked);
+    };
     let basis = basis(&needs);
     let mut fetched = BTreeMap::new();
-    if renewal == Renewal::Missing && before.is_on(&basis) {
+    let mut supplied = Supplied::Asked;
+    if renewal != Renewal::All && before.is_on(&basis) {
         let here =
             |wanted: &Wanted| Some((wanted.reference.clone(), Ok(before.good(&wanted.reference)?.clone())));
         fetched.extend(needs.catalogs.iter().filter_map(here));
     }
     if needs.catalogs.iter().any(|wanted| !fetched.contains_key(&wanted.reference)) {
         let sources = plugins.sources(&needs).await?;
-        let supplier = Supplier::new(&needs, sources, plugins);
+        let supplier =
+            Supplier { unasked: renewal == Renewal::Kept, ..Supplier::new(&needs, sources, plugins) };
         let mut missing = needs.catalogs.clone();
         missing.retain(|wanted| !fetched.contains_key(&wanted.reference));
         for (reference, supply) in supplier.all(&missing).await {
@@ -82,12 +99,13 @@ pub(crate) async fn supply(
             let supply = if before.is_on(&basis) { or_before(supply, &before, &reference) } else { supply };
             fetched.insert(reference, supply);
         }
+        supplied = supplier.supplied();
     }
     // The lock file may say more by now.
     let mut here = Fetched::on(self::basis(&needs));
     fetched.into_iter().for_each(|(reference, supply)| here.put(&reference, supply));
     request.supply(here);
-    Ok(())
+    Ok(supplied)
 }
 
 /// Under which rules, and by which sources, catalogs are fetched.
@@ -132,6 +150,10 @@ pub(crate) struct Supplier {
     distribution: Distribution,
     sources: Vec<Source>,
     kept: Kept,
+    /// What is kept does without asking.
+    unasked: bool,
+    /// Something was taken without asking.
+    taken: AtomicBool,
 }
 
 impl Supplier {
@@ -142,7 +164,13 @@ impl Supplier {
             distribution: needs.distribution.clone(),
             sources,
             kept: Kept::new(needs.environment.data.as_deref()),
+            unasked: false,
+            taken: AtomicBool::new(false),
         }
+    }
+
+    fn supplied(&self) -> Supplied {
+        if self.taken.load(Ordering::Relaxed) { Supplied::Kept } else { Supplied::Asked }
     }
 
     /// All of them, a few at a time.
@@ -217,6 +245,13 @@ impl Supplier {
     ) -> Result<Supply, Missing> {
         let question = Question { reference, answerer };
         let before = self.kept.find(question);
+        let good = before.as_ref().filter(|before| self.unasked && !before.denied);
+        if let Some(known) = good.map(Answer::supply)
+            && known.catalog(reference).is_ok()
+        {
+            self.taken.store(true, Ordering::Relaxed);
+            return Ok(known);
+        }
         // An error page with status 200 must not take the place of what was good.
         let usable = |answer: Answer| match answer.supply().catalog(reference) {
             Ok(_) => Ok(answer),
@@ -230,6 +265,7 @@ impl Supplier {
         });
         match fetched.and_then(usable) {
             Ok(answer) => {
+                let answer = Answer { denied: false, ..answer };
                 if before.as_ref() != Some(&answer) {
                     self.kept.keep(question, &answer);
                 }
@@ -242,7 +278,13 @@ impl Supplier {
                     tracing::warn!(reference, error = missing.message, %asked, "what was fetched before is used");
                     Ok(before.supply())
                 }
-                _ => Err(missing),
+                _ => {
+                    // A "no" is believed at the next start, too, which would begin with what is kept.
+                    if missing.lasts == Lasts::ForGood {
+                        self.kept.deny(question);
+                    }
+                    Err(missing)
+                }
             },
         }
     }
