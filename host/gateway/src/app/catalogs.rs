@@ -41,8 +41,7 @@ pub struct Choice {
 /// A sentence: a catalog that cannot be read, a pattern that matches nothing.
 pub async fn gather(needs: &Needs, from: &[String], choice: &Choice) -> Result<Gathered, String> {
     let mut plugins = Plugins::new(bare_world(), &needs.environment);
-    let sources = plugins.sources(needs).await.map_err(|error| error.to_string())?;
-    let supplier = Supplier::new(needs, sources, &plugins);
+    let supplier = Supplier::new(needs, &mut plugins);
     let mut gathered = Gathered::default();
     for reference in from {
         let catalog = read(&supplier, reference).await?;
@@ -55,7 +54,7 @@ pub async fn gather(needs: &Needs, from: &[String], choice: &Choice) -> Result<G
     choose(gathered, choice)
 }
 
-async fn read(supplier: &Supplier, reference: &str) -> Result<Catalog, String> {
+async fn read(supplier: &Supplier<'_>, reference: &str) -> Result<Catalog, String> {
     if is_path(reference) {
         let text = text_of(reference)?;
         if is_of_registry(&text) {
@@ -70,7 +69,7 @@ async fn read(supplier: &Supplier, reference: &str) -> Result<Catalog, String> {
 }
 
 /// A catalog that comes from elsewhere; `reference` is what people know it by.
-async fn fetched(supplier: &Supplier, reference: &str, named: String) -> Result<Catalog, String> {
+async fn fetched(supplier: &Supplier<'_>, reference: &str, named: String) -> Result<Catalog, String> {
     let supply = supplier.one(&Wanted { reference: named, locked: false }).await;
     let supply = supply.map_err(|missing| format!("`{reference}` {}", missing.words()))?;
     supply.catalog(reference).map_err(|problem| render(&problem))

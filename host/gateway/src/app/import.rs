@@ -8,9 +8,9 @@ use wasmgate_core::json::Json as Named;
 use wasmgate_core::name::ServerName;
 use wasmgate_wasm::{SourcePage, SourceRefused, SourceServer};
 
+use super::bare_world;
 use super::plugins::{Plugins, chain};
 use super::supply::{self, Supplier};
-use super::{StartError, bare_world};
 use crate::catalog::{Origin, artifact, file};
 use crate::config::{Missing, Needs};
 use crate::document::Source;
@@ -51,26 +51,20 @@ pub enum Target {
 /// A sentence: what is wrong with the reference, the source or the server.
 pub async fn import(needs: &Needs, reference: &str) -> Result<Imported, String> {
     let mut plugins = Plugins::new(bare_world(), &needs.environment);
-    let supplier = supplier(needs, &mut plugins).await.map_err(|error| error.to_string())?;
+    let supplier = Supplier::new(needs, &mut plugins);
     let reference = match reference.contains("://") || reference.starts_with("data:") {
         true => reference.to_owned(),
         false => format!("registry://{reference}"),
     };
-    let source = supplier.claiming(&reference);
-    let source = source.ok_or_else(|| {
-        format!("`{}` {}", supply::shown(&reference), supplier.unclaimed(&reference).words())
-    })?;
+    let unknown = |missing: Missing| format!("`{}` {}", supply::shown(&reference), missing.words());
+    let source = supplier.claiming(&reference).await.map_err(unknown)?;
+    let source = source.ok_or_else(|| unknown(supplier.unclaimed(&reference)))?;
     let page = supply::first_page(&source.source, &reference).await;
     let server = only(
         page.map_err(|missing| format!("`{}` {}", supply::shown(&reference), missing.words()))?,
         &reference,
     )?;
     imported(server)
-}
-
-async fn supplier(needs: &Needs, plugins: &mut Plugins) -> Result<Supplier, StartError> {
-    let sources = plugins.sources(needs).await?;
-    Ok(Supplier::new(needs, sources, plugins))
 }
 
 /// The one server of a page.

@@ -7,8 +7,8 @@ mod source;
 mod web;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -17,7 +17,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, OnceCell, Semaphore};
 use tokio::time::timeout;
 use wasmgate_wasm::{CatalogSource, SourcePage};
 
@@ -89,9 +89,7 @@ pub(crate) async fn supply(
         fetched.extend(needs.catalogs.iter().filter_map(here));
     }
     if needs.catalogs.iter().any(|wanted| !fetched.contains_key(&wanted.reference)) {
-        let sources = plugins.sources(&needs).await?;
-        let supplier =
-            Supplier { unasked: renewal == Renewal::Kept, ..Supplier::new(&needs, sources, plugins) };
+        let supplier = Supplier { unasked: renewal == Renewal::Kept, ..Supplier::new(&needs, plugins) };
         let mut missing = needs.catalogs.clone();
         missing.retain(|wanted| !fetched.contains_key(&wanted.reference));
         for (reference, supply) in supplier.all(&missing).await {
@@ -99,7 +97,7 @@ pub(crate) async fn supply(
             let supply = if before.is_on(&basis) { or_before(supply, &before, &reference) } else { supply };
             fetched.insert(reference, supply);
         }
-        supplied = supplier.supplied();
+        supplied = supplier.supplied()?;
     }
     // The lock file may say more by now.
     let mut here = Fetched::on(self::basis(&needs));
@@ -144,11 +142,15 @@ fn or_before(supply: Result<Supply, Missing>, before: &Fetched, reference: &str)
 }
 
 /// One configuration's ways to get catalogs.
-pub(crate) struct Supplier {
+pub(crate) struct Supplier<'a> {
     egress: Egress,
     artifacts: Artifacts,
-    distribution: Distribution,
-    sources: Vec<Source>,
+    needs: &'a Needs,
+    plugins: Mutex<&'a mut Plugins>,
+    /// Loaded when the first reference comes that one of them may answer: files and most artifacts need none.
+    sources: OnceCell<Vec<Source>>,
+    /// Why they could not be loaded.
+    broken: OnceLock<StartError>,
     kept: Kept,
     /// What is kept does without asking.
     unasked: bool,
@@ -156,21 +158,40 @@ pub(crate) struct Supplier {
     taken: AtomicBool,
 }
 
-impl Supplier {
-    pub(crate) fn new(needs: &Needs, sources: Vec<Source>, plugins: &Plugins) -> Self {
+impl<'a> Supplier<'a> {
+    pub(crate) fn new(needs: &'a Needs, plugins: &'a mut Plugins) -> Self {
         Self {
             egress: plugins.egress(),
             artifacts: plugins.artifacts(),
-            distribution: needs.distribution.clone(),
-            sources,
+            needs,
+            plugins: Mutex::new(plugins),
+            sources: OnceCell::new(),
+            broken: OnceLock::new(),
             kept: Kept::new(needs.environment.data.as_deref()),
             unasked: false,
             taken: AtomicBool::new(false),
         }
     }
 
-    fn supplied(&self) -> Supplied {
-        if self.taken.load(Ordering::Relaxed) { Supplied::Kept } else { Supplied::Asked }
+    fn supplied(self) -> Result<Supplied, StartError> {
+        match self.broken.into_inner() {
+            Some(error) => Err(error),
+            None if self.taken.load(Ordering::Relaxed) => Ok(Supplied::Kept),
+            None => Ok(Supplied::Asked),
+        }
+    }
+
+    /// The catalog sources of the configuration.
+    async fn sources(&self) -> Result<&[Source], Missing> {
+        let missing = |error: &StartError| Missing::for_good(format!("cannot be read: {error}"), "");
+        let load = async || {
+            let mut plugins = self.plugins.lock().await;
+            if let Some(error) = self.broken.get() {
+                return Err(missing(error));
+            }
+            plugins.sources(self.needs).await.map_err(|error| missing(self.broken.get_or_init(|| error)))
+        };
+        self.sources.get_or_try_init(load).await.map(Vec::as_slice)
     }
 
     /// All of them, a few at a time.
@@ -189,7 +210,7 @@ impl Supplier {
         if reference.starts_with("oci://") {
             return self.artifact(wanted).await;
         }
-        if let Some(source) = self.claiming(reference) {
+        if let Some(source) = self.claiming(reference).await? {
             return self
                 .remembered(reference, &source.digest, async |before| {
                     source::fetch(&source.source, reference, before).await
@@ -219,16 +240,21 @@ impl Supplier {
         let authority = url.port().map(|port| format!("{host}:{port}"));
         let named = |known: &String| *known == host || authority.as_ref() == Some(known);
         let own = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
-        own || self.distribution.insecure.iter().any(named)
+        own || self.needs.distribution.insecure.iter().any(named)
     }
 
     /// The source that answers a reference: the first in the order of the configuration.
-    pub(crate) fn claiming(&self, reference: &str) -> Option<&Source> {
-        self.sources.iter().find(|source| source.source.claims_reference(reference))
+    ///
+    /// # Errors
+    /// [`Missing`] when a component that could be a source cannot be read or run.
+    pub(crate) async fn claiming(&self, reference: &str) -> Result<Option<&Source>, Missing> {
+        let sources = self.sources().await?;
+        Ok(sources.iter().find(|source| source.source.claims_reference(reference)))
     }
 
     pub(crate) fn unclaimed(&self, reference: &str) -> Missing {
-        let claims = self.sources.iter().flat_map(|source| source.source.claims()).take(20);
+        let claims =
+            self.sources.get().into_iter().flatten().flat_map(|source| source.source.claims()).take(20);
         let known = claims.map(String::as_str).chain(["oci://*", "https://*"]).collect::<Vec<_>>().join(", ");
         let message = "is nothing that a catalog source of this configuration answers".to_owned();
         let scheme = reference.split_once(':').map_or(reference, |(scheme, _)| scheme);
@@ -291,14 +317,14 @@ impl Supplier {
 
     /// A catalog or profile is read as it is; a server in the registry's own format is a catalog source's to read.
     async fn artifact(&self, wanted: &Wanted) -> Result<Supply, Missing> {
-        let (kind, document) = self.artifacts.document(wanted, &self.distribution).await?;
+        let (kind, document) = self.artifacts.document(wanted, &self.needs.distribution).await?;
         if kind != DockerKind::Server {
             let text = String::from_utf8(document.into());
             let text = text.map_err(|_| Missing::for_good("holds a document that is not text", ""))?;
             return Ok(Supply { text, ..Supply::default() });
         }
         let inline = inline(&document);
-        let source = self.claiming(&inline).ok_or_else(|| self.unclaimed("data:application/json"))?;
+        let source = self.claiming(&inline).await?.ok_or_else(|| self.unclaimed("data:application/json"))?;
         Ok(source::fetch(&source.source, &inline, None).await?.supply())
     }
 }
