@@ -41,12 +41,13 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let entry = Entry::new(Arc::clone(&self.inner), name);
-        let guarded = async move {
-            if AssertUnwindSafe(future).catch_unwind().await.is_err() {
+        // Not an async block, which would have room for the future twice: as a capture and as what it waits for.
+        let guarded = AssertUnwindSafe(future).catch_unwind().map(move |ended| {
+            if ended.is_err() {
                 entry.inner.panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(task = name, "task panicked");
             }
-        };
+        });
         self.inner.tracker.spawn(guarded).abort_handle()
     }
 

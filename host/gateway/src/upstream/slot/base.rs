@@ -1,4 +1,6 @@
 //! The life of the base instance of a server: start, handshake, lists, serve, and again after a pause when it ends.
+//!
+//! What is over in a moment is boxed: a server's task is there for as long as the server, and would keep room for all of it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -102,7 +104,7 @@ impl Slot {
         let (permit, opened) = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Course::Stopped,
-            opened = holding(permit, self.open(shared, lane.lane)) => opened,
+            opened = holding(permit, Box::pin(self.open(shared, lane.lane))) => opened,
         };
         let link = match opened {
             Ok(link) => link,
@@ -134,9 +136,9 @@ impl Slot {
         }
         match &course {
             Course::Failed(failure) if !failure.is_detour() => {
-                shared.put_away_broken(&self.server.load(), link, calls).await;
+                Box::pin(shared.put_away_broken(&self.server.load(), link, calls)).await;
             }
-            _ => shared.put_away(&link, &calls).await,
+            _ => Box::pin(shared.put_away(&link, &calls)).await,
         }
         course
     }
@@ -185,22 +187,22 @@ impl Slot {
         permit: Option<OwnedSemaphorePermit>,
     ) -> (Duration, Failure) {
         let server = self.server.load_full();
-        let (permit, greeting) =
-            match holding(permit, greet(link, &server, &shared.identity, &shared.eras)).await {
-                (permit, Ok(greeting)) => (permit, greeting),
-                (_, Err(failure)) => return (Duration::ZERO, failure),
-            };
+        let greeting = Box::pin(greet(link, &server, &shared.identity, &shared.eras));
+        let (permit, greeting) = match holding(permit, greeting).await {
+            (permit, Ok(greeting)) => (permit, greeting),
+            (_, Err(failure)) => return (Duration::ZERO, failure),
+        };
         self.lanes.greeted(calls.lane, Instant::now());
         self.topics.begin_again();
         let era = greeting.era.clone();
         let (settled, begun) = oneshot::channel();
         let mut listening = std::pin::pin!(self.listen(link, &greeting, settled));
-        let lists = async {
+        let lists = Box::pin(async {
             // Changes that come before the lists are read are in them, those that come later are told.
             let _ = timeout(LISTENING, begun).await;
             let known = self.phase.borrow().offer.as_ref().map(|offer| offer.left_out.clone());
             Lists { link, era: &era, server: &server }.all(greeting, known.unwrap_or_default()).await
-        };
+        });
         let offer = tokio::select! {
             (_, offer) = holding(permit, lists) => offer,
             never = &mut listening => match never {},
@@ -212,7 +214,7 @@ impl Slot {
         let ending = tokio::select! {
             ending = link.ended() => ending,
             () = self.tend(shared, &ready) => link.ended().await,
-            () = link.listen(&ready.era) => link.ended().await,
+            () = Box::pin(link.listen(&ready.era)) => link.ended().await,
             never = self.pass_updates(shared, &ready) => match never {},
             never = self.tell_topics(&ready), if matches!(ready.era, Era::Legacy(_)) => match never {},
             never = &mut listening => match never {},
@@ -240,7 +242,7 @@ impl Slot {
         };
         async move {
             match listener {
-                Some(listener) => listener.run().await,
+                Some(listener) => Box::pin(listener.run()).await,
                 None => std::future::pending().await,
             }
         }
@@ -254,12 +256,12 @@ impl Slot {
             tokio::select! {
                 () = ready.link.signals().raised() => {
                     sleep(COALESCE).await;
-                    self.relist(shared, ready).await;
+                    Box::pin(self.relist(shared, ready)).await;
                 }
                 Ok(()) = levels.changed() => {
                     let level = levels.borrow_and_update().clone();
                     if let Some(level) = level {
-                        self.set_log_level(ready, &level).await;
+                        Box::pin(self.set_log_level(ready, &level)).await;
                     }
                 }
             }

@@ -157,7 +157,8 @@ impl Slot {
         let server = self.server.load_full();
         let starting = async {
             let permit = Arc::clone(&shared.starts).acquire_owned().await.ok();
-            let (permit, opened) = holding(permit, open::open(shared, &server, lane, &|_| {})).await;
+            let (permit, opened) =
+                holding(permit, Box::pin(open::open(shared, &server, lane, &|_| {}))).await;
             opened.map(|link| (link, permit))
         };
         let started = further.over.run_until_cancelled(starting).await;
@@ -179,9 +180,9 @@ impl Slot {
         let course = self.end_further(shared, further, (course, lane));
         match &course {
             Course::Failed(failure) if !failure.is_detour() => {
-                shared.put_away_broken(&self.server.load(), link, calls).await;
+                Box::pin(shared.put_away_broken(&self.server.load(), link, calls)).await;
             }
-            _ => shared.put_away(&link, &calls).await,
+            _ => Box::pin(shared.put_away(&link, &calls)).await,
         }
         course
     }
@@ -196,7 +197,7 @@ impl Slot {
         let mut renewals = Renewals::default();
         loop {
             let server = self.server.load_full();
-            let greeting = greet(link, &server, &shared.identity, &shared.eras);
+            let greeting = Box::pin(greet(link, &server, &shared.identity, &shared.eras));
             let greeting = match holding(permit.take(), greeting).await {
                 (_, Ok(greeting)) => greeting,
                 (_, Err(failure)) => return failure,
@@ -207,7 +208,7 @@ impl Slot {
             self.lanes.greeted(calls.lane, Instant::now());
             let ready = Arc::new(Ready { link: link.clone(), era: greeting.era, calls: Arc::clone(calls) });
             let mut levels = shared.log_level.subscribe();
-            self.pass_level(&ready, &mut levels).await;
+            Box::pin(self.pass_level(&ready, &mut levels)).await;
             if let Some(offer) = &self.phase.borrow().offer {
                 link.learn(&ready.era, &offer.tools);
             }
@@ -217,7 +218,7 @@ impl Slot {
             let ending = tokio::select! {
                 ending = link.ended() => ending,
                 () = self.follow_levels(&ready, levels) => link.ended().await,
-                () = link.listen(&ready.era) => link.ended().await,
+                () = Box::pin(link.listen(&ready.era)) => link.ended().await,
             };
             if !renewals.may_follow(link, since.elapsed()) {
                 return ending.into();
@@ -242,7 +243,7 @@ impl Slot {
 
     async fn follow_levels(&self, ready: &Ready, mut levels: watch::Receiver<Option<Arc<str>>>) {
         while levels.changed().await.is_ok() {
-            self.pass_level(ready, &mut levels).await;
+            Box::pin(self.pass_level(ready, &mut levels)).await;
         }
     }
 
