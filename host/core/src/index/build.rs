@@ -1,6 +1,6 @@
 //! Merges what servers offer into an [`Index`].
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use memchr::memmem::find;
@@ -43,7 +43,7 @@ pub enum Naming {
 }
 
 /// Something that is not listed, or not as the server named it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Warning {
     /// Another server, or the same one, has that name already: the newcomer is left out.
     #[error("{server}: {kind:?} `{name}` is left out: that name is taken")]
@@ -86,7 +86,7 @@ pub enum Warning {
 pub(super) fn build(sources: &[Source<'_>], naming: Naming, page: usize) -> Index {
     let prefixes: Vec<String> = sources.iter().map(|source| prefix(source, naming, sources.len())).collect();
     let servers = sources.iter().map(|source| source.server.clone()).collect();
-    let mut merging = Merging { index: Index { servers, ..Index::default() } };
+    let mut merging = Merging { index: Index::empty(servers, page) };
     // Names of resources first: tools name some. A server's resources and templates after those of the servers before it.
     for source in sources {
         for kind in [Kind::Templates, Kind::Resources] {
@@ -99,10 +99,7 @@ pub(super) fn build(sources: &[Source<'_>], naming: Naming, page: usize) -> Inde
         }
     }
     let mut index = merging.index;
-    for kind in Kind::ALL {
-        let list = index.list_mut(kind);
-        list.pages = pages(kind, &list.entries, page.max(1));
-    }
+    Kind::ALL.into_iter().for_each(|kind| index.list_mut(kind).trim());
     index.prefixes = prefixes.into_iter().zip(sources.iter().map(|source| source.server.clone())).collect();
     index.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     index
@@ -135,33 +132,37 @@ struct Merging {
 impl Merging {
     fn add(&mut self, source: &Source<'_>, prefix: &str, kind: Kind, item: &Json) {
         let server = source.server;
-        let key = item.member(kind.key());
-        let Some(own) = key.as_ref().and_then(Json::string).filter(|own| !own.is_empty()) else {
+        let place = item.place(kind.key());
+        let key = place.clone().map(|place| item.cut(place));
+        let (Some(place), Some(own)) =
+            (place, key.as_ref().and_then(Json::string).filter(|own| !own.is_empty()))
+        else {
             return self.warn(Warning::Nameless { server: server.clone(), kind });
         };
-        let item = match kind {
+        let said = match kind {
             Kind::Tools if !source.filter.allows(&own) => return,
             Kind::Tools => match self.tool(source, item) {
-                Some(item) => item,
+                Some(Cow::Borrowed(item)) => (item.clone(), place),
+                Some(Cow::Owned(item)) => {
+                    let place = item.place(kind.key()).unwrap_or(place);
+                    (item, place)
+                }
                 None => {
                     return self.warn(Warning::NeedsTasks { server: server.clone(), own: own.into_owned() });
                 }
             },
-            _ => item.clone(),
+            _ => (item.clone(), place),
         };
         let public = match kind {
             Kind::Tools | Kind::Prompts => self.name(server, prefix, &own),
             Kind::Resources | Kind::Templates => self.uri(server, kind, &own),
         };
-        if self.index.list(kind).by_public.contains_key(&*public) {
+        if self.index.list(kind).has(&public) {
             return self.warn(Warning::Taken { server: server.clone(), kind, name: own.into_owned() });
         }
-        let item = if public == own { item } else { item.with_member(kind.key(), &Json::of(&public)) };
-        let (public, own): (Arc<str>, Arc<str>) = (public.into(), own.as_ref().into());
-        let list = self.index.list_mut(kind);
-        let at = list.entries.len();
-        list.by_public.insert(Arc::clone(&public), at);
-        list.entries.push(Entry { public, server: server.clone(), own, item });
+        let own: Arc<str> = own.as_ref().into();
+        let public = if *public == *own { Arc::clone(&own) } else { public.into() };
+        let at = self.index.list_mut(kind).push(Entry::renamed(public, server.clone(), own, said));
         if matches!(kind, Kind::Resources | Kind::Templates) {
             self.claim(kind, at);
         }
@@ -202,7 +203,7 @@ impl Merging {
     fn claim(&mut self, kind: Kind, at: usize) {
         let index = &mut self.index;
         let list = if kind == Kind::Templates { &index.templates } else { &index.resources };
-        let Some(entry) = list.entries.get(at) else { return };
+        let Some(entry) = list.entries().get(at) else { return };
         let Some(scheme) = uris::scheme(&entry.own) else { return };
         let users = index.schemes.entry(scheme.to_owned()).or_insert_with(|| Users {
             first: entry.server.clone(),
@@ -217,8 +218,8 @@ impl Merging {
 
     /// A tool as clients may see it: without the tasks of 2025-11-25, and the page it names (MCP Apps) under the URI they
     /// know it by. None when it can only run as such a task.
-    fn tool(&self, source: &Source<'_>, item: &Json) -> Option<Json> {
-        let mut item = item.clone();
+    fn tool<'j>(&self, source: &Source<'_>, item: &'j Json) -> Option<Cow<'j, Json>> {
+        let mut item = Cow::Borrowed(item);
         if source.has_old_tasks
             && let Some(execution) = item.member("execution")
             && let Some(support) = execution.member("taskSupport")
@@ -228,7 +229,7 @@ impl Merging {
             }
             let rest = execution.without_member("taskSupport");
             let is_empty = rest.members().is_some_and(|members| members.is_empty());
-            item = item.with_members(&[("execution", (!is_empty).then_some(&rest))]);
+            item = Cow::Owned(item.with_members(&[("execution", (!is_empty).then_some(&rest))]));
         }
         if find(item.bytes(), b"resourceUri").is_none() {
             return Some(item);
@@ -239,24 +240,20 @@ impl Merging {
             Some(Edit::SetString((*place).to_owned(), public))
         };
         let edits: Vec<Edit> = PAGES.iter().filter_map(public).collect();
-        Some(item.apply(&edits).unwrap_or(item))
+        if edits.is_empty() {
+            return Some(item);
+        }
+        Some(item.apply(&edits).map_or(item, Cow::Owned))
     }
 }
 
 /// Where a tool names the page that shows it (MCP Apps), the older way among them.
 const PAGES: [&str; 2] = ["/_meta/ui/resourceUri", "/_meta/ui~1resourceUri"];
 
-/// The list results, `page` items each; at least one page.
-pub(super) fn pages(kind: Kind, entries: &[Entry], page: usize) -> Vec<Json> {
-    let result = |entries: &[Entry]| {
-        let items: Vec<&Json> = entries.iter().map(|entry| &entry.item).collect();
-        Json::of(&HashMap::from([(kind.member(), items)]))
-    };
-    if entries.is_empty() { vec![result(&[])] } else { entries.chunks(page).map(result).collect() }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use expect_test::{Expect, expect};
 
     use super::super::{Subject, Target};
@@ -322,10 +319,12 @@ mod tests {
 
     fn check(index: &Index, kind: Kind, expected: &Expect) {
         let mut text = String::new();
-        for page in 0.. {
-            let Some((result, more)) = index.list(kind).page(page) else { break };
-            text += &format!("{}{}\n", result.as_str(), if more { " ..." } else { "" });
+        let pages = index.list(kind).pages();
+        for page in 0..pages {
+            let result = index.list(kind).page(page, &[]).unwrap();
+            text += &format!("{}{}\n", result.as_str(), if page + 1 < pages { " ..." } else { "" });
         }
+        assert!(index.list(kind).page(pages, &[]).is_none());
         for warning in &index.warnings {
             text += &format!("{warning}\n");
         }
@@ -346,6 +345,30 @@ mod tests {
                 {"tools":[{"name":"a__wait"}]}
             "#]],
         );
+    }
+
+    #[test]
+    fn an_item_is_kept_once() {
+        let text = r#"{"inputSchema":{"name":"not this"},"name" : "now","title":"\"name\""}"#;
+        let servers = [fake("a", &[text]), fake("b", &[text])];
+        let index = merge(&servers, Naming::Prefixed, 9);
+        let list = index.list(Kind::Tools);
+        for (entry, server) in list.entries().iter().zip(&servers) {
+            assert_eq!(
+                entry.said().bytes().as_ptr(),
+                server.tools[0].bytes().as_ptr(),
+                "the server's own memory"
+            );
+            let public = text.replace(r#""now""#, &format!("\"{}__now\"", server.name));
+            assert_eq!(entry.item().as_str(), public);
+        }
+        let before = [("x", &Json::of(&1)), ("y", &Json::null())];
+        let page = list.page(0, &before).unwrap();
+        let items = list.entries().iter().map(|entry| entry.item().as_str().to_owned()).collect::<Vec<_>>();
+        assert_eq!(page.as_str(), format!(r#"{{"x":1,"y":null,"tools":[{}]}}"#, items.join(",")));
+        let again = merge(&servers, Naming::Prefixed, 9);
+        assert_eq!(again.list(Kind::Tools).revision(), list.revision());
+        assert_ne!(merge(&servers, Naming::Plain, 9).list(Kind::Tools).revision(), list.revision());
     }
 
     #[test]
@@ -521,7 +544,7 @@ mod tests {
             9,
         );
         assert_eq!(
-            kept.list(Kind::Tools).entries()[0].item.as_str(),
+            kept.list(Kind::Tools).entries()[0].item().as_str(),
             r#"{"name":"t","execution":{"taskSupport":"required"}}"#
         );
         old.has_old_tasks = true;

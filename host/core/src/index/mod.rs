@@ -6,18 +6,18 @@
 
 mod build;
 mod links; // where URIs stand in what servers say
+mod list; // one merged list
 mod names;
 mod uris;
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use crate::json::Json;
 use crate::name::ServerName;
 
 pub use build::{Naming, Source, Warning};
 pub use links::{Link, links};
+pub use list::{Entry, List};
 use uris::Users;
 
 /// What a request is about, at the server it goes to.
@@ -91,72 +91,8 @@ impl Kind {
     }
 }
 
-/// One line of a list.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// The name or URI clients use.
-    pub public: Arc<str>,
-    /// The server it belongs to.
-    pub server: ServerName,
-    /// The server's own name or URI for it.
-    pub own: Arc<str>,
-    /// The item as clients see it: the server's bytes, only the key member replaced.
-    pub item: Json,
-}
-
-/// One merged list.
-#[derive(Debug, Default)]
-pub struct List {
-    entries: Vec<Entry>,
-    by_public: HashMap<Arc<str>, usize>,
-    pages: Vec<Json>,
-    revision: OnceLock<u64>,
-}
-
-impl List {
-    /// A list of these entries, `page` of them a page. Names are unique: an entry whose name is taken, or empty, is left out
-    /// and comes back as the second value.
-    pub fn of(kind: Kind, entries: Vec<Entry>, page: usize) -> (Self, Vec<Entry>) {
-        let (mut list, mut left_out) = (Self::default(), Vec::new());
-        for entry in entries {
-            if entry.public.is_empty() || list.by_public.contains_key(&entry.public) {
-                left_out.push(entry);
-            } else {
-                list.by_public.insert(Arc::clone(&entry.public), list.entries.len());
-                list.entries.push(entry);
-            }
-        }
-        list.pages = build::pages(kind, &list.entries, page.max(1));
-        (list, left_out)
-    }
-
-    /// A number that changes with the list, and is the same for the same list.
-    pub fn revision(&self) -> u64 {
-        *self.revision.get_or_init(|| {
-            let mut hasher = DefaultHasher::new();
-            self.entries.iter().for_each(|entry| (&entry.server, &entry.item).hash(&mut hasher));
-            hasher.finish()
-        })
-    }
-
-    /// Every entry, in configuration order, then in the server's.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// The entry of a public name.
-    pub fn find(&self, public: &str) -> Option<&Entry> {
-        self.entries.get(*self.by_public.get(public)?)
-    }
-
-    /// Page number `page` as a list result without `nextCursor`, and whether another follows. Page 0 always exists.
-    pub fn page(&self, page: usize) -> Option<(&Json, bool)> {
-        Some((self.pages.get(page)?, page + 1 < self.pages.len()))
-    }
-}
-
 /// The merged lists of one moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Index {
     /// Every server that takes part, up or not.
     servers: Vec<ServerName>,
@@ -173,6 +109,21 @@ pub struct Index {
 }
 
 impl Index {
+    /// Nothing yet, of these servers.
+    fn empty(servers: Vec<ServerName>, page: usize) -> Self {
+        let list = |kind| List::empty(kind, page);
+        Self {
+            servers,
+            tools: list(Kind::Tools),
+            prompts: list(Kind::Prompts),
+            resources: list(Kind::Resources),
+            templates: list(Kind::Templates),
+            schemes: HashMap::new(),
+            prefixes: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// Merges what the servers offer, in the order given. `page` is the most items a page holds.
     pub fn build(sources: &[Source<'_>], naming: Naming, page: usize) -> Self {
         build::build(sources, naming, page)
@@ -264,7 +215,7 @@ impl Index {
     pub fn template_of(&self, server: &ServerName, own: &str) -> Option<&Entry> {
         // A template must name the scheme itself: one that fits everything must not catch what is meant for others.
         let fits = |template: &str| uris::scheme(template) == uris::scheme(own) && uris::fits(template, own);
-        self.templates.entries.iter().find(|entry| entry.server == *server && fits(&entry.own))
+        self.templates.entries().iter().find(|entry| entry.server == *server && fits(&entry.own))
     }
 
     /// The template's server, for completions.

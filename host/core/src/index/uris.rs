@@ -21,7 +21,7 @@ impl Users {
     /// Whether the first user lists a template that this URI can be an expansion of. Of very many templates one is taken to
     /// fit unseen.
     pub(super) fn first_has_template_for(&self, uri: &str, templates: &List) -> bool {
-        let fits = |at: &usize| templates.entries.get(*at).is_some_and(|entry| fits(&entry.own, uri));
+        let fits = |at: &usize| templates.entries().get(*at).is_some_and(|entry| fits(&entry.own, uri));
         self.templates.len() > MOST_TEMPLATES || self.templates.iter().any(fits)
     }
 }

@@ -79,6 +79,18 @@ impl Json {
         Self(Bytes::copy_from_slice(&self.0))
     }
 
+    /// The same values in one piece of memory of their own, for keeping many of one message longer than it.
+    pub fn gathered<'a>(values: impl IntoIterator<Item = &'a Self>) -> Vec<Self> {
+        let (mut text, mut ends) = (Vec::new(), Vec::new());
+        for value in values {
+            text.extend_from_slice(&value.0);
+            ends.push(text.len());
+        }
+        text.shrink_to_fit();
+        let (text, mut start) = (Bytes::from(text), 0);
+        ends.into_iter().map(|end| Self(text.slice(std::mem::replace(&mut start, end)..end))).collect()
+    }
+
     /// Whether this is an object.
     pub fn is_object(&self) -> bool {
         self.0.first() == Some(&b'{')
@@ -132,6 +144,13 @@ impl Json {
         picked
     }
 
+    /// Where in the text the value of a member stands. Shallow.
+    pub(crate) fn place(&self, name: &str) -> Option<Range<usize>> {
+        Members::of(&self.0)?
+            .find(|member| is_name(self.raw(member.name.clone()), name))
+            .map(|member| member.value)
+    }
+
     /// Object members in order, names unescaped (None when not an object).
     pub fn members(&self) -> Option<Vec<(String, Self)>> {
         let members = Members::of(&self.0)?;
@@ -149,7 +168,7 @@ impl Json {
     }
 
     /// A part of this text that is a complete value itself.
-    fn cut(&self, value: Range<usize>) -> Self {
+    pub(crate) fn cut(&self, value: Range<usize>) -> Self {
         Self(self.0.slice(value))
     }
 

@@ -228,3 +228,13 @@ fn the_debug_form_is_short() {
     let long = format!("{:?}", Json::of(&"\u{e9}".repeat(1000)));
     assert!(long.ends_with("\u{e9}... (2002 bytes)") && long.len() < 300, "{long}");
 }
+
+#[test]
+fn gathered_values_are_the_same_in_one_piece() {
+    let values = [r#"{"a":1}"#, "null", r#""x""#].map(|text| Json::parse(text.to_owned()).unwrap());
+    let gathered = Json::gathered(&values);
+    assert_eq!(gathered, values);
+    let start = gathered[0].bytes().as_ptr();
+    assert_eq!(gathered[2].bytes().as_ptr() as usize - start as usize, r#"{"a":1}null"#.len());
+    assert_eq!(Json::gathered(&[]), []);
+}

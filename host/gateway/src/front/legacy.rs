@@ -165,9 +165,11 @@ fn with_known_schemas(list: &Json) -> Json {
     let is_known =
         |schema: &Json| schema.member("type").is_some_and(|kind| kind.string().as_deref() == Some("object"));
     let is_other = |tool: &Json| tool.member("outputSchema").is_some_and(|schema| !is_known(&schema));
-    let Some(tools) = list.member("tools").filter(|tools| tools.as_str().contains("\"outputSchema\"")) else {
+    // Most lists have none, and are not walked for that.
+    if memchr::memmem::find(list.bytes(), b"\"outputSchema\"").is_none() {
         return list.clone();
-    };
+    }
+    let Some(tools) = list.member("tools") else { return list.clone() };
     let Some(mut tools) = tools.elements().filter(|tools| tools.iter().any(is_other)) else {
         return list.clone();
     };

@@ -1,18 +1,10 @@
 //! What clients are told about the gateway itself: who it is, what it offers, in which versions.
 
-use std::sync::LazyLock;
-
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::mcp::{LEGACY, MODERN};
 
-use crate::gateway::Offering;
 use crate::gateway::extensions::told_to_legacy;
-
-/// Our `serverInfo`.
-pub(super) static SERVER_INFO: LazyLock<Json> = LazyLock::new(|| {
-    let writer = ObjectWriter::new().string("name", env!("CARGO_PKG_NAME"));
-    writer.string("version", env!("CARGO_PKG_VERSION")).finish()
-});
+use crate::gateway::{Offering, SERVER_INFO};
 
 /// The result of `initialize` in `version`.
 pub(super) fn initialized(version: &str, offering: &Offering) -> Json {

@@ -283,7 +283,7 @@ pub(super) fn tool_attributes(
         .map(|index| index.list(Kind::Tools))
         .and_then(|tools| tools.find(public).filter(is).or_else(|| tools.entries().iter().find(is)));
     let Some(entry) = entry else { return Vec::new() };
-    let [input, output, annotations] = entry.item.pick(["inputSchema", "outputSchema", "annotations"]);
+    let [input, output, annotations] = entry.said().pick(["inputSchema", "outputSchema", "annotations"]);
     let named =
         [("tool.input-schema", input), ("tool.output-schema", output), ("tool.annotations", annotations)];
     named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wasmgate_core::index::{Kind, List};
 use wasmgate_core::json::Json;
-use wasmgate_core::mcp::MODERN;
+use wasmgate_core::mcp::{MODERN, meta};
 use wasmgate_core::pipeline::Exchange;
 use wasmgate_core::seal::{Purpose, Scope};
 
 use super::offering::shows;
 use super::phases::{Sent, towards_client, towards_server};
 use super::snapshot::Snapshot;
-use super::{CallError, Gateway, Request, View};
+use super::{CallError, Gateway, Request, SERVER_INFO, View};
 use crate::upstream::{Keeping, Offer};
 
 /// A list asked for this soon after the start waits for servers in their first start, because a client that does not
@@ -60,39 +60,14 @@ impl Gateway {
         let shown = self.shown(now, request, kind).await?;
         let list = shown.as_deref().unwrap_or_else(|| index.list(kind));
         let page = self.page_asked_for(request, kind, list, params)?;
-        let (result, more) =
-            list.page(page).ok_or_else(|| CallError::InvalidParams("cursor: no longer valid".into()))?;
-        let hinted = self.hinted(now, request, kind, result);
-        let result = hinted.as_ref().unwrap_or(result);
-        if !more {
-            return Ok(result.clone());
+        let mut members = hints(now, request, kind);
+        if page + 1 < list.pages() {
+            let cursor = format!("{} {}", place(request, kind, list), page + 1);
+            members.push(("nextCursor", Json::of(&self.cursor(&request.principal, &cursor)?)));
         }
-        let cursor =
-            self.cursor(&request.principal, &format!("{} {}", place(request, kind, list), page + 1))?;
-        Ok(result.with_member("nextCursor", &Json::of(&cursor)))
-    }
-
-    /// The page with what says how long it may be kept, the same for all pages of a list (2026-07-28
-    /// server/utilities/caching); older clients know no such thing. What list filters or interceptors make of a list may
-    /// be another thing for every client.
-    fn hinted(&self, now: &Snapshot, request: &Request, kind: Kind, page: &Json) -> Option<Json> {
-        if !MODERN.contains(&request.version) {
-            return None;
-        }
-        let visible = now.servers.iter().filter(|status| shows(&request.view, status));
-        // A server that has not come up will change the list.
-        let keepings = visible.map(|status| {
-            status.offer.as_deref().map_or(Some(Keeping::default()), |offer| keeping(offer, kind))
-        });
-        let all = keepings.flatten().reduce(Keeping::and).unwrap_or_default();
-        let is_public = all.is_public && !now.generation.changes(kind);
-        let scope = if is_public { "public" } else { "private" };
-        Some(
-            page.with_members(&[
-                ("ttlMs", Some(&Json::of(&all.ttl))),
-                ("cacheScope", Some(&Json::of(scope))),
-            ]),
-        )
+        let members: Vec<_> = members.iter().map(|(name, value)| (*name, value)).collect();
+        let page = list.page(page, &members);
+        page.ok_or_else(|| CallError::InvalidParams("cursor: no longer valid".into()))
     }
 
     /// Waits until the newest configuration is in force, its servers have settled and the snapshot shows it.
@@ -132,6 +107,27 @@ impl Gateway {
         let sealed = self.sealer.seal(cursor_of(principal), expires, payload.as_bytes(), nonce()?);
         sealed.map_err(|_| CallError::NotServing("out of randomness"))
     }
+}
+
+/// What every page of a list says before its items: what modern results carry, and how long it may be kept (2026-07-28
+/// server/utilities/caching). Older clients know no such thing. It stands first, so that nobody looks for it behind the
+/// items. What list filters or interceptors make of a list may be another thing for every client.
+fn hints(now: &Snapshot, request: &Request, kind: Kind) -> Vec<(&'static str, Json)> {
+    if !MODERN.contains(&request.version) {
+        return Vec::new();
+    }
+    let visible = now.servers.iter().filter(|status| shows(&request.view, status));
+    // A server that has not come up will change the list.
+    let keepings = visible
+        .map(|status| status.offer.as_deref().map_or(Some(Keeping::default()), |offer| keeping(offer, kind)));
+    let all = keepings.flatten().reduce(Keeping::and).unwrap_or_default();
+    let is_public = all.is_public && !now.generation.changes(kind);
+    vec![
+        ("resultType", Json::of("complete")),
+        ("ttlMs", Json::of(&all.ttl)),
+        ("cacheScope", Json::of(if is_public { "public" } else { "private" })),
+        ("_meta", Json::empty_object().with_member(meta::SERVER_INFO, &SERVER_INFO)),
+    ]
 }
 
 /// How long a server lets its list be kept; None when it has none.

@@ -28,7 +28,7 @@ mod subscriptions; // resources/subscribe
 mod tasks; // calls that go on after they are answered
 mod words; // ids and URIs as clients know them
 
-use std::sync::atomic::{self, AtomicBool};
+use std::sync::atomic::{self, AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -51,7 +51,7 @@ pub use greet::Greeting;
 pub use in_force::ConfigState;
 pub use levels::LogWish;
 pub use lists::seconds_now;
-pub use offering::{Offering, ServerState};
+pub use offering::{Offering, SERVER_INFO, ServerState};
 pub use snapshot::{Generation, Unavailable};
 pub use subscriptions::{Listener, Subscription, Told};
 
@@ -136,6 +136,8 @@ pub struct Gateway {
     revisions: watch::Sender<Revisions>,
     /// What they will be told next. Whoever swaps the snapshot holds this.
     counted: Mutex<Revisions>,
+    /// The version of the pool that the snapshot shows.
+    seen: AtomicU64,
     /// Ticks after every look at the servers, whether or not the snapshot changed.
     refreshed: watch::Sender<()>,
     started: Instant,
@@ -157,6 +159,7 @@ impl Gateway {
     ) -> Arc<Self> {
         let Keeps { sealer, audit } = keeps.into();
         pool.apply(generation.servers.clone());
+        let version = pool.version();
         let first = snapshot::Snapshot::build(Arc::new(generation), pool.status(), None);
         let gateway = Arc::new(Self {
             current: ArcSwap::from_pointee(first),
@@ -167,6 +170,7 @@ impl Gateway {
             levels: Arc::default(),
             revisions: watch::Sender::new(Revisions::default()),
             counted: Mutex::default(),
+            seen: AtomicU64::new(version),
             refreshed: watch::Sender::new(()),
             started: Instant::now(),
             config: ArcSwap::from_pointee(ConfigState::current()),
@@ -184,9 +188,11 @@ impl Gateway {
         let now = self.current.load_full();
         self.pool.apply(generation.servers.clone());
         // Nothing of the old snapshot is taken over: what a list shows may depend on more than the servers' offers.
+        let version = self.pool.version();
         let next = snapshot::Snapshot::build(Arc::new(generation), self.pool.status(), None);
         counted.count(&now, &next);
         self.current.store(Arc::new(next));
+        self.seen.store(version, atomic::Ordering::Release);
         drop(counted);
         self.refreshed.send_replace(());
     }

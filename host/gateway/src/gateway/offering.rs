@@ -1,13 +1,20 @@
 //! What clients are told about the servers: capabilities and instructions at the start, states for people.
 
 use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value, json};
 use wasmgate_core::index::Kind;
-use wasmgate_core::json::Json;
+use wasmgate_core::json::{Json, ObjectWriter};
 
 use super::{Gateway, State, View, extensions};
 use crate::upstream::Status;
+
+/// Who we are: `serverInfo`.
+pub static SERVER_INFO: LazyLock<Json> = LazyLock::new(|| {
+    let writer = ObjectWriter::new().string("name", env!("CARGO_PKG_NAME"));
+    writer.string("version", env!("CARGO_PKG_VERSION")).finish()
+});
 
 /// What the visible servers offer together, for `initialize` and `server/discover`.
 #[derive(Debug, Clone)]
@@ -38,35 +45,13 @@ pub struct ServerState {
 
 impl Gateway {
     /// What a client is told at the start. `None` when the view names no configured server.
-    pub fn offering(&self, view: &View) -> Option<Offering> {
+    pub fn offering(&self, view: &View) -> Option<Arc<Offering>> {
         let now = self.current.load();
-        now.index(view)?;
-        let servers = self.pool.status();
-        let visible: Vec<&Status> = servers.iter().filter(|status| shows(view, status)).collect();
-        let has = |name: &str| has(&visible, name);
-        let mut capabilities = Map::new();
-        for list in ["tools", "prompts", "resources"] {
-            if has(list) {
-                // What cannot be taken back is only said when it is known.
-                let takes = |status: &&Status| status.offer.as_ref().is_some_and(|o| o.takes_subscriptions());
-                let offer = match list == "resources" && visible.iter().any(takes) {
-                    true => json!({ "listChanged": true, "subscribe": true }),
-                    false => json!({ "listChanged": true }),
-                };
-                capabilities.insert(list.into(), offer);
-            }
+        let known = now.offering(view)?;
+        if self.is_fresh() {
+            return Some(Arc::clone(known.get_or_init(|| Arc::new(offering(view, &now.servers)))));
         }
-        for plain in ["completions", "logging"] {
-            if has(plain) {
-                capabilities.insert(plain.into(), json!({}));
-            }
-        }
-        // What cannot be taken back, here too: an extension is named once a server has said it.
-        let known = visible.iter().filter_map(|status| status.offer.as_deref());
-        let [extensions, experimental] = extensions::offered(view, known);
-        let capabilities = Json::of(&Value::Object(capabilities))
-            .with_members(&[("extensions", extensions.as_ref()), ("experimental", experimental.as_ref())]);
-        Some(Offering { capabilities, instructions: instructions(view, &visible) })
+        Some(Arc::new(offering(view, &self.pool.status())))
     }
 
     /// Whether lists of this kind are served in a view: what [`Gateway::offering`] does not name is an unknown method
@@ -77,9 +62,7 @@ impl Gateway {
             Kind::Prompts => "prompts",
             Kind::Resources | Kind::Templates => "resources",
         };
-        let servers = self.pool.status();
-        let visible: Vec<&Status> = servers.iter().filter(|status| shows(view, status)).collect();
-        has(&visible, capability)
+        self.offering(view).is_none_or(|offering| offering.capabilities.member(capability).is_some())
     }
 
     /// Every enabled server with its state, in configuration order, those that cannot be started last.
@@ -119,6 +102,35 @@ impl Gateway {
             }
         }
     }
+}
+
+/// What these servers offer together in a view.
+fn offering(view: &View, servers: &[Status]) -> Offering {
+    let visible: Vec<&Status> = servers.iter().filter(|status| shows(view, status)).collect();
+    let has = |name: &str| has(&visible, name);
+    let mut capabilities = Map::new();
+    for list in ["tools", "prompts", "resources"] {
+        if has(list) {
+            // What cannot be taken back is only said when it is known.
+            let takes = |status: &&Status| status.offer.as_ref().is_some_and(|o| o.takes_subscriptions());
+            let offer = match list == "resources" && visible.iter().any(takes) {
+                true => json!({ "listChanged": true, "subscribe": true }),
+                false => json!({ "listChanged": true }),
+            };
+            capabilities.insert(list.into(), offer);
+        }
+    }
+    for plain in ["completions", "logging"] {
+        if has(plain) {
+            capabilities.insert(plain.into(), json!({}));
+        }
+    }
+    // What cannot be taken back, here too: an extension is named once a server has said it.
+    let known = visible.iter().filter_map(|status| status.offer.as_deref());
+    let [extensions, experimental] = extensions::offered(view, known);
+    let capabilities = Json::of(&Value::Object(capabilities))
+        .with_members(&[("extensions", extensions.as_ref()), ("experimental", experimental.as_ref())]);
+    Offering { capabilities, instructions: instructions(view, &visible) }
 }
 
 /// Whether the visible servers offer something, or may once they have come up. Where there is none yet, any may come.

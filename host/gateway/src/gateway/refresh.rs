@@ -1,5 +1,7 @@
 //! Keeps the snapshot in step with what servers offer, and tells clients of changed lists once per burst.
 
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wasmgate_core::index::{Kind, List};
 
-use super::snapshot::{Snapshot, same_offer};
+use super::snapshot::{Snapshot, same_offer, same_servers};
 use super::{Gateway, Revisions};
 use crate::upstream::Status;
 
@@ -51,6 +53,7 @@ impl Gateway {
     fn refresh(&self) -> Revisions {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.current.load_full();
+        let version = self.pool.version();
         let servers = self.pool.status();
         // Where only states changed nothing is rebuilt: every reader of states asks the pool.
         if !same_offers(&now.servers, &servers) {
@@ -58,6 +61,7 @@ impl Gateway {
             counted.count(&now, &next);
             self.current.store(Arc::new(next));
         }
+        self.seen.store(version, Ordering::Release);
         let revisions = *counted;
         drop(counted);
         self.refreshed.send_replace(());
@@ -66,7 +70,7 @@ impl Gateway {
 
     /// Whether the snapshot shows what the servers offer now.
     pub(super) fn is_fresh(&self) -> bool {
-        same_offers(&self.current.load().servers, &self.pool.status())
+        self.seen.load(Ordering::Acquire) == self.pool.version()
     }
 }
 
@@ -80,19 +84,17 @@ impl Revisions {
         self.tools += u64::from(changed(Kind::Tools));
         self.prompts += u64::from(changed(Kind::Prompts));
         self.resources += u64::from(changed(Kind::Resources) || changed(Kind::Templates));
-        for warning in next.all.warnings.iter().filter(|warning| !now.all.warnings.contains(warning)) {
+        let known: HashSet<_> = now.all.warnings.iter().collect();
+        for warning in next.all.warnings.iter().filter(|warning| !known.contains(warning)) {
             tracing::warn!(%warning, "list entry");
         }
     }
 }
 
 fn same_offers(a: &[Status], b: &[Status]) -> bool {
-    let same =
-        |(a, b): (&Status, &Status)| Arc::ptr_eq(&a.server, &b.server) && same_offer(&a.offer, &b.offer);
-    a.len() == b.len() && a.iter().zip(b).all(same)
+    same_servers(a, b) && a.iter().zip(b).all(|(a, b)| same_offer(&a.offer, &b.offer))
 }
 
 fn same_list(a: &List, b: &List) -> bool {
-    let (a, b) = (a.entries(), b.entries());
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.item == b.item && a.server == b.server)
+    a.entries() == b.entries()
 }

@@ -22,7 +22,7 @@ impl Gateway {
         let now = self.current.load_full();
         let Some(index) = now.index(view) else { return Vec::new() };
         let listed = match now.is_filtered(Kind::Tools) {
-            false => index.list(Kind::Tools).find(tool).map(|entry| entry.item.clone()),
+            false => index.list(Kind::Tools).find(tool).map(|entry| entry.said().clone()),
             true => {
                 let looking = Request {
                     view: view.clone(),
@@ -41,7 +41,7 @@ impl Gateway {
                 };
                 // Filters that fail do so for the call, too.
                 let shown = self.shown(&now, &looking, Kind::Tools).await.ok().flatten();
-                shown.and_then(|list| Some(list.find(tool)?.item.clone()))
+                shown.and_then(|list| Some(list.find(tool)?.said().clone()))
             }
         };
         // Most schemas name none, and are not read for that at every call.

@@ -96,7 +96,7 @@ async fn filter(
 }
 
 fn item(entry: &Entry) -> ListItem {
-    ListItem { name: (*entry.public).into(), server: entry.server.clone(), item: entry.item.clone() }
+    ListItem { name: (*entry.public).into(), server: entry.server.clone(), item: entry.item() }
 }
 
 /// The list of what is left. A name that two items have after it belongs to the first.
@@ -105,7 +105,7 @@ fn left(kind: Kind, entries: &[Entry], kept: Vec<Kept>, page: usize) -> List {
         let entry = entries.get(index)?;
         let key = item.member(kind.key());
         let public = key.as_ref().and_then(Json::string).unwrap_or_default().as_ref().into();
-        Some(Entry { public, item, server: entry.server.clone(), own: Arc::clone(&entry.own) })
+        Some(Entry::shown(public, entry.server.clone(), Arc::clone(&entry.own), item))
     });
     let (list, left_out) = List::of(kind, shown.collect(), page);
     for entry in left_out {

@@ -1,7 +1,7 @@
 //! One generation of configuration and what its servers offer at one moment. Never changed after it is built.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmgate_core::catalog::{Server, ToolFilter};
 use wasmgate_core::index::{Index, Kind, Naming, Source};
@@ -11,7 +11,7 @@ use wasmgate_core::pipeline::{Hook, Kind as StageKind, Pipeline};
 use wasmgate_core::policy::Policy;
 
 use super::shown::ShownLists;
-use super::{View, extensions};
+use super::{Offering, View, extensions};
 use crate::upstream::{Offer, Status};
 
 /// One generation of configuration, complete and validated.
@@ -69,19 +69,32 @@ pub struct Unavailable {
 
 pub(super) struct Snapshot {
     pub(super) generation: Arc<Generation>,
-    pub(super) policy: Policy,
+    pub(super) policy: Arc<Policy>,
     pub(super) servers: Vec<Status>,
     pub(super) all: Index,
-    pub(super) single: HashMap<ServerName, Alone>,
+    single: HashMap<ServerName, Alone>,
+    /// What all of them offer together, once somebody has asked.
+    offering: OnceLock<Arc<Offering>>,
     /// The lists a filter wants to see.
     filtered: Vec<Kind>,
     pub(super) shown: ShownLists,
 }
 
-/// A server's own lists, unprefixed.
-pub(super) struct Alone {
+/// A server alone.
+struct Alone {
+    /// Its place among the servers.
+    at: usize,
     offer: Option<Arc<Offer>>,
-    index: Arc<Index>,
+    /// What is made of the offer, shared with the snapshots that have the same.
+    made: Arc<Made>,
+}
+
+/// What is made of one server's offer when somebody asks for that server alone.
+#[derive(Default)]
+struct Made {
+    /// Its own lists, unprefixed.
+    index: OnceLock<Index>,
+    offering: OnceLock<Arc<Offering>>,
 }
 
 impl Snapshot {
@@ -91,33 +104,42 @@ impl Snapshot {
         let lacking = generation.unavailable.iter().map(|unavailable| nothing(&unavailable.name));
         let sources: Vec<Source<'_>> = servers.iter().map(source).chain(lacking).collect();
         let all = Index::build(&sources, generation.naming, generation.page);
-        let known = |status: &Status| {
-            let alone = previous?.single.get(&status.server.name)?;
-            same_offer(&alone.offer, &status.offer).then(|| Arc::clone(&alone.index))
-        };
-        let single = servers
-            .iter()
-            .zip(&sources)
-            .map(|(status, source)| {
-                let build =
-                    || Arc::new(Index::build(std::slice::from_ref(source), Naming::Plain, generation.page));
-                let index = known(status).unwrap_or_else(build);
-                (status.server.name.clone(), Alone { offer: status.offer.clone(), index })
-            })
-            .collect();
-        let policy = Policy::new(
-            servers.iter().map(|status| (status.server.name.clone(), status.server.tools.clone())),
-        );
         drop(sources);
+        let same = previous.filter(|previous| same_servers(&previous.servers, &servers));
+        let made = |status: &Status| {
+            let alone = same?.single.get(&status.server.name)?;
+            same_offer(&alone.offer, &status.offer).then(|| Arc::clone(&alone.made))
+        };
+        let alone = |(at, status): (usize, &Status)| {
+            let (offer, made) = (status.offer.clone(), made(status).unwrap_or_default());
+            (status.server.name.clone(), Alone { at, offer, made })
+        };
+        let single = servers.iter().enumerate().map(alone).collect();
+        let rules = || servers.iter().map(|status| (status.server.name.clone(), status.server.tools.clone()));
+        let policy = same.map_or_else(|| Arc::new(Policy::new(rules())), |same| Arc::clone(&same.policy));
         let filtered = Kind::ALL.into_iter().filter(|kind| generation.has_filter(*kind)).collect();
-        Self { generation, policy, servers, all, single, filtered, shown: ShownLists::default() }
+        let (offering, shown) = (OnceLock::new(), ShownLists::default());
+        Self { generation, policy, servers, all, single, offering, filtered, shown }
     }
 
     /// The lists a view shows; `None` when it names no configured server.
     pub(super) fn index(&self, view: &View) -> Option<&Index> {
         match view {
             View::All => Some(&self.all),
-            View::One(name) => self.single.get(name).map(|alone| &*alone.index),
+            View::One(name) => {
+                let alone = self.single.get(name)?;
+                let status = self.servers.get(alone.at)?;
+                let build = || Index::build(&[source(status)], Naming::Plain, self.generation.page);
+                Some(alone.made.index.get_or_init(build))
+            }
+        }
+    }
+
+    /// What a view offers, for whoever is first to find out; `None` when it names no configured server.
+    pub(super) fn offering(&self, view: &View) -> Option<&OnceLock<Arc<Offering>>> {
+        match view {
+            View::All => Some(&self.offering),
+            View::One(name) => self.single.get(name).map(|alone| &alone.made.offering),
         }
     }
 
@@ -144,8 +166,13 @@ impl Snapshot {
 
     /// One server's status.
     pub(super) fn status(&self, name: &ServerName) -> Option<&Status> {
-        self.servers.iter().find(|status| status.server.name == *name)
+        self.servers.get(self.single.get(name)?.at)
     }
+}
+
+/// Whether these are the same servers, set up in the same way.
+pub(super) fn same_servers(a: &[Status], b: &[Status]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(&a.server, &b.server))
 }
 
 /// Whether two statuses come from one and the same listing.

@@ -382,10 +382,10 @@ async fn a_filter_that_fails_refuses_the_list_and_its_calls() {
 
 #[tokio::test]
 async fn a_filtered_list_costs_the_filter_one_run() {
-    let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let runs = Arc::new(atomic::AtomicUsize::new(0));
     let count = Arc::clone(&runs);
     let world = World::new(vec![filter("tools/list", move |_| {
-        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        count.fetch_add(1, atomic::Ordering::Relaxed);
         Ok(Vec::new())
     })])
     .await;
@@ -393,10 +393,10 @@ async fn a_filtered_list_costs_the_filter_one_run() {
         assert_eq!(world.names("tools/list").await, "a b c");
         world.ask("tools/call", r#"{"name":"a"}"#).await.unwrap();
     }
-    assert_eq!(runs.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(runs.load(atomic::Ordering::Relaxed), 1);
     let other = Request { principal: "bob".into(), ..request("tools/list", "{}").0 };
     world.gateway.request(other).await.unwrap();
-    assert_eq!(runs.load(std::sync::atomic::Ordering::Relaxed), 2);
+    assert_eq!(runs.load(atomic::Ordering::Relaxed), 2);
 }
 
 #[tokio::test]
@@ -656,7 +656,7 @@ fn listener() -> Listener {
 #[tokio::test]
 async fn a_server_is_subscribed_to_once_and_until_nobody_waits() {
     let (world, mut streams) = published(Vec::new()).await;
-    let capabilities = world.gateway.offering(&View::All).unwrap().capabilities;
+    let capabilities = world.gateway.offering(&View::All).unwrap().capabilities.clone();
     assert_eq!(capabilities.pointer("/resources/subscribe").unwrap().boolean(), Some(true));
     let subscribe = || world.gateway.subscribe(request(method::RESOURCES_SUBSCRIBE, r#"{"uri":"x:a"}"#).0);
     let first = subscribe().await.unwrap().1.unwrap();
@@ -716,7 +716,7 @@ async fn subscriptions_and_changes_pass_the_interceptors() {
 #[tokio::test]
 async fn a_server_that_takes_no_subscriptions_says_so() {
     let world = World::new(Vec::new()).await;
-    let capabilities = world.gateway.offering(&View::All).unwrap().capabilities;
+    let capabilities = world.gateway.offering(&View::All).unwrap().capabilities.clone();
     assert!(capabilities.pointer("/resources/subscribe").is_none());
     let subscribe = request(method::RESOURCES_SUBSCRIBE, r#"{"uri":"x:a"}"#).0;
     assert!(matches!(world.gateway.subscribe(subscribe).await, Err(CallError::Answered(_))));

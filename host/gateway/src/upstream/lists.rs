@@ -130,7 +130,7 @@ impl Pages<'_> {
             keeping = Some(keeping.map_or(keeping_of(&page), |so_far| so_far.and(keeping_of(&page))));
             let elements =
                 page.member(list.key).and_then(|value| value.elements()).ok_or(Trouble::NoList(list.key))?;
-            items.extend(elements.iter().filter(|item| item.is_object()).map(Json::detached));
+            items.extend(Json::gathered(elements.iter().filter(|item| item.is_object())));
             if items.len() > MAX_ITEMS {
                 return Err(Trouble::Endless);
             }

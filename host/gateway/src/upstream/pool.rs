@@ -167,6 +167,11 @@ impl Pool {
         self.slots.load().in_order.iter().map(|slot| slot.status()).collect()
     }
 
+    /// A number that grows after every change of a state or an offer.
+    pub fn version(&self) -> u64 {
+        *self.shared.changed.borrow()
+    }
+
     /// Changes whenever a state or an offer changes.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
