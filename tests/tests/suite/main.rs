@@ -40,6 +40,7 @@ mod reference;
 mod reload;
 mod remotes;
 mod resumption;
+mod scale;
 mod sessions;
 mod signatures;
 mod soak;

@@ -217,7 +217,8 @@ impl World {
         let mut params = "{}".to_owned();
         loop {
             let page = self.ask(method, &params).await.unwrap();
-            let items = page.members().unwrap().remove(0).1.elements().unwrap();
+            // The list is the last member.
+            let items = page.members().unwrap().pop().unwrap().1.elements().unwrap();
             found.extend(
                 items.iter().map(|item| item.members().unwrap().remove(0).1.string().unwrap().into_owned()),
             );
