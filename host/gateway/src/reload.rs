@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, Draft, Plugins, Renewal, Supplied};
-use crate::config::{Config, Listen, Read, Request, Seen};
+use crate::config::{Config, DocumentLimits, Limits, Listen, Read, Request, Seen};
 use crate::document::{Diagnostic, render};
 use crate::gateway::{ConfigState, Gateway};
 use crate::launch::Launcher;
@@ -202,7 +202,7 @@ impl Reload {
         if self.config.listen != old.listen && self.config.listen != self.listen {
             tracing::warn!("`listen` has changed, which takes effect at the next start");
         }
-        if self.config.limits != old.limits {
+        if at_start(&self.config) != at_start(&old) {
             tracing::warn!("`limits` has changed, which takes effect at the next start");
         }
         if !self.config.seals_like(&old) {
@@ -237,6 +237,11 @@ fn short(problem: &Diagnostic) -> String {
     let place = place.as_ref().map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
     let cure = if cure.is_empty() { String::new() } else { format!(" ({cure})") };
     format!("{file}{place}: {message}{cure}")
+}
+
+/// The limits that were handed out at the start.
+fn at_start(config: &Config) -> Limits {
+    Limits { documents: DocumentLimits::default(), ..config.limits.clone() }
 }
 
 /// Says what has changed, by name.

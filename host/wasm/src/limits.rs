@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use wasmtime::ResourceLimiter;
 use wasmtime::error::Context as _;
 
-/// The largest component that is compiled.
-pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
+/// The largest component that is compiled. Whoever loads one decides what is usual; this is where it ends.
+pub const MAX_COMPONENT_BYTES: usize = 128 << 20;
 
 /// The largest memory limit a plugin can be given.
 pub const MAX_MEMORY_BYTES: usize = 512 << 20;

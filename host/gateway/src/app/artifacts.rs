@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use wasmgate_wasm::MAX_COMPONENT_BYTES;
 
 use super::lock::{Lock, Locked};
 use super::plugins::chain;
@@ -22,9 +21,6 @@ use crate::oci::{
     Store,
 };
 
-/// The largest catalog that is read, in bytes.
-const LARGEST_DOCUMENT: u64 = 32 << 20;
-
 /// The registries, with the store of this machine in front. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Artifacts {
@@ -37,6 +33,7 @@ pub(crate) struct Artifacts {
 /// What was opened, and for what.
 struct Opened {
     insecure: Vec<String>,
+    largest_token: u64,
     registry: Registry,
 }
 
@@ -58,8 +55,9 @@ impl Artifacts {
     pub(crate) fn registry(&self, distribution: &Distribution) -> Result<Registry, Missing> {
         self.egress.except(distribution.exceptions.clone());
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let insecure = &distribution.insecure;
-        if let Some(open) = opened.as_ref().filter(|open| open.insecure == *insecure) {
+        let (insecure, largest_token) = (&distribution.insecure, distribution.documents.token);
+        let is_alike = |open: &&Opened| open.insecure == *insecure && open.largest_token == largest_token;
+        if let Some(open) = opened.as_ref().filter(is_alike) {
             return Ok(open.registry.clone());
         }
         let root = self.environment.data.as_ref().map(|data| data.join("oci")).ok_or_else(|| {
@@ -69,10 +67,11 @@ impl Artifacts {
         let settings = Settings {
             insecure: distribution.insecure.clone(),
             docker_config: self.environment.docker_config.clone(),
+            largest_token,
             ..Settings::default()
         };
         let registry = Registry::new(self.egress.clone(), store, settings);
-        *opened = Some(Opened { insecure: insecure.clone(), registry: registry.clone() });
+        *opened = Some(Opened { insecure: insecure.clone(), largest_token, registry: registry.clone() });
         Ok(registry)
     }
 
@@ -82,7 +81,8 @@ impl Artifacts {
         wanted: &Wanted,
         distribution: &Distribution,
     ) -> Result<(DockerKind, Bytes), Missing> {
-        let artifact = self.artifact(wanted, distribution, Most::bytes(LARGEST_DOCUMENT)).await?;
+        let most = Most::bytes(distribution.documents.catalog);
+        let artifact = self.artifact(wanted, distribution, most).await?;
         let (kind, document) =
             artifact.document().map_err(|error| Missing::for_good(format!("cannot be read: {error}"), ""))?;
         Ok((kind, document.clone()))
@@ -94,11 +94,14 @@ impl Artifacts {
         wanted: &Wanted,
         distribution: &Distribution,
     ) -> Result<Bytes, Missing> {
-        let most = Most::bytes((MAX_COMPONENT_BYTES as u64) + LARGEST_CONFIG);
-        let artifact = self.artifact(wanted, distribution, most).await?;
+        let most = distribution.documents.component;
+        let artifact = self.artifact(wanted, distribution, Most::bytes(most + LARGEST_CONFIG)).await?;
         let layout =
             artifact.wasm().map_err(|error| Missing::for_good(format!("cannot be read: {error}"), ""))?;
-        Ok(layout.wasm.clone())
+        match layout.wasm.len() as u64 {
+            size if size > most => Err(Missing::for_good(too_large(size, most), LARGER_COMPONENT)),
+            _ => Ok(layout.wasm.clone()),
+        }
     }
 
     async fn artifact(
@@ -251,6 +254,13 @@ fn refused(unsigned: &Unsigned, failure: Option<&OciError>) -> Missing {
 
 /// Of a component's artifact, besides the component.
 const LARGEST_CONFIG: u64 = 1 << 20;
+/// What to do about a component that is too large.
+pub(super) const LARGER_COMPONENT: &str = "raise `limits.documents.component` if it may be as large";
+
+/// Why a component is not taken.
+pub(super) fn too_large(size: u64, most: u64) -> String {
+    format!("is too large: it has {size} bytes, and {most} are the most")
+}
 
 async fn read_lock(path: &Path) -> Result<Lock, Missing> {
     let path = path.to_owned();

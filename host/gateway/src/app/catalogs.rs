@@ -14,9 +14,6 @@ use crate::document::{Source, render};
 use crate::oci::artifact::DockerKind;
 use crate::oci::{Artifact, Digest, Freshness, Most, Progress, Reference};
 
-/// The largest catalog that is read, in bytes.
-const LARGEST: u64 = 32 << 20;
-
 /// Servers gathered from catalogs.
 #[derive(Debug, Clone, Default)]
 pub struct Gathered {
@@ -44,7 +41,7 @@ pub async fn gather(needs: &Needs, from: &[String], choice: &Choice) -> Result<G
     let supplier = Supplier::new(needs, &mut plugins);
     let mut gathered = Gathered::default();
     for reference in from {
-        let catalog = read(&supplier, reference).await?;
+        let catalog = read(&supplier, reference, needs.distribution.documents.catalog).await?;
         gathered.warnings.extend(catalog.warnings.iter().map(|warning| format!("{reference}: {warning}")));
         for listed in catalog.servers {
             gathered.servers.retain(|known| known.name != listed.name);
@@ -54,9 +51,9 @@ pub async fn gather(needs: &Needs, from: &[String], choice: &Choice) -> Result<G
     choose(gathered, choice)
 }
 
-async fn read(supplier: &Supplier<'_>, reference: &str) -> Result<Catalog, String> {
+async fn read(supplier: &Supplier<'_>, reference: &str, most: u64) -> Result<Catalog, String> {
     if is_path(reference) {
-        let text = text_of(reference)?;
+        let text = text_of(reference, most)?;
         if is_of_registry(&text) {
             return fetched(supplier, reference, inline(text.as_bytes())).await;
         }
@@ -83,10 +80,11 @@ pub fn is_path(written: &str) -> bool {
     !written.contains("://") && !written.starts_with("data:") && (looks || path.is_file())
 }
 
-fn text_of(path: &str) -> Result<String, String> {
+fn text_of(path: &str, most: u64) -> Result<String, String> {
     let unreadable = |error: std::io::Error| format!("{path} cannot be read: {error}");
-    if std::fs::metadata(path).map_err(unreadable)?.len() > LARGEST {
-        return Err(format!("{path} has more than {} MiB", LARGEST >> 20));
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > most {
+        return Err(format!("{path} has {size} bytes, and {most} are the most (`limits.documents.catalog`)"));
     }
     std::fs::read_to_string(path).map_err(unreadable)
 }
@@ -185,7 +183,7 @@ pub async fn catalog_of(
     progress: Option<Progress>,
 ) -> Result<Artifact, String> {
     let artifacts = Plugins::new(bare_world(), &needs.environment).artifacts();
-    let most = Most::bytes(LARGEST);
+    let most = Most::bytes(needs.distribution.documents.catalog);
     let pulled = match freshness {
         Freshness::Offline => artifacts.kept(reference, &needs.distribution, most).await,
         _ => artifacts.pull(reference, &needs.distribution, (freshness, most), progress).await,

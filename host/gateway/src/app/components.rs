@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use wasmgate_wasm::{MAX_COMPONENT_BYTES, inspect};
+use wasmgate_wasm::inspect;
 
 use super::bare_world;
 use super::import::registry;
@@ -64,7 +64,7 @@ pub async fn pull_component(
     progress: Option<Progress>,
 ) -> Result<PulledComponent, String> {
     let artifacts = Plugins::new(bare_world(), &needs.environment).artifacts();
-    let how = (Freshness::Check, Most::bytes(MAX_COMPONENT_BYTES as u64 + (1 << 20)));
+    let how = (Freshness::Check, Most::bytes(needs.distribution.documents.component + (1 << 20)));
     let pulled = artifacts.pull(reference, &needs.distribution, how, progress).await;
     let pulled = pulled.map_err(|missing| missing.words())?;
     let bytes = pulled.artifact.wasm().map_err(|error| error.to_string())?.wasm.clone();

@@ -33,6 +33,7 @@ pub(super) fn of_servers(limits: &Limits) -> upstream::Limits {
         message: limits.message,
         notifications: limits.notifications.per_second,
         notifications_at_once: limits.notifications.burst,
+        retries: limits.retries,
     }
 }
 

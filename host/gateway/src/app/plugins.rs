@@ -11,11 +11,10 @@ use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use wasmgate_core::pipeline::{Operation, Pipeline, Remark, Stage};
 use wasmgate_wasm::{
-    CatalogSource, Engine, EngineSettings, KnownSecrets, Limits, LoadError, MAX_COMPONENT_BYTES, Outbound,
-    Plugin, builtin,
+    CatalogSource, Engine, EngineSettings, KnownSecrets, Limits, LoadError, Outbound, Plugin, builtin,
 };
 
-use super::artifacts::Artifacts;
+use super::artifacts::{Artifacts, LARGER_COMPONENT, too_large};
 use super::outbound::PluginHttp;
 use super::refusal::refusal;
 use super::settings::{finds_secrets, grant_wants, is_source, settings};
@@ -185,7 +184,8 @@ impl Plugins {
     ) -> Result<(Vec<Result<Component, String>>, Seen), StartError> {
         self.world.egress.except(distribution.exceptions.clone());
         let sources = plugins.iter().map(|plugin| plugin.from.clone()).collect();
-        let read = tokio::task::spawn_blocking(move || read_all(sources)).await;
+        let most = distribution.documents.component;
+        let read = tokio::task::spawn_blocking(move || read_all(sources, most)).await;
         let (mut components, seen) = read.map_err(|error| StartError::System(error.to_string()))?;
         for (plugin, component) in plugins.iter().zip(&mut components) {
             let PluginSource::Oci(reference) = &plugin.from else { continue };
@@ -353,14 +353,14 @@ impl Component {
     }
 }
 
-fn read_all(sources: Vec<PluginSource>) -> (Vec<Result<Component, String>>, Seen) {
+fn read_all(sources: Vec<PluginSource>, most: u64) -> (Vec<Result<Component, String>>, Seen) {
     let mut seen = Seen::default();
     let read = sources.iter().map(|from| {
         let bytes = match from {
             PluginSource::Builtin(name) => builtin(name)
                 .map(Bytes::from_static)
                 .ok_or_else(|| format!("is not bundled: there is no `{name}`")),
-            PluginSource::File(path) => read_noted(path, &mut seen),
+            PluginSource::File(path) => read_noted(path, most, &mut seen),
             // Fetched afterwards, or asked when it is used.
             PluginSource::Oci(_) | PluginSource::Remote { .. } => Ok(Bytes::new()),
         }?;
@@ -369,8 +369,8 @@ fn read_all(sources: Vec<PluginSource>) -> (Vec<Result<Component, String>>, Seen
     (read.collect(), seen)
 }
 
-fn read_noted(path: &Path, seen: &mut Seen) -> Result<Bytes, String> {
-    let read = read(path);
+fn read_noted(path: &Path, most: u64, seen: &mut Seen) -> Result<Bytes, String> {
+    let read = read(path, most);
     match &read {
         Ok(bytes) => seen.read(path, bytes),
         Err(_) => seen.unusable(path),
@@ -378,14 +378,11 @@ fn read_noted(path: &Path, seen: &mut Seen) -> Result<Bytes, String> {
     read
 }
 
-fn read(path: &Path) -> Result<Bytes, String> {
+fn read(path: &Path, most: u64) -> Result<Bytes, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read from {}: {error}", path.display());
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
-    if size > MAX_COMPONENT_BYTES as u64 {
-        return Err(format!(
-            "is too large: {} has {size} bytes, the most is {MAX_COMPONENT_BYTES}",
-            path.display()
-        ));
+    if size > most {
+        return Err(format!("{} ({}; {LARGER_COMPONENT})", too_large(size, most), path.display()));
     }
     Ok(std::fs::read(path).map_err(unreadable)?.into())
 }

@@ -156,7 +156,9 @@ impl Looking<'_> {
 
     async fn artifact(&self, digest: Digest, freshness: Freshness) -> Result<Artifact, String> {
         let pinned = self.each.parsed.pinned(digest);
-        let how = (freshness, Most::bytes(LARGEST));
+        let documents = self.needs.distribution.documents;
+        let largest = documents.catalog.max(documents.component).max(LARGEST);
+        let how = (freshness, Most::bytes(largest));
         let pulled = self.artifacts.pull(&pinned, &self.needs.distribution, how, None).await;
         let pulled = pulled.map_err(|missing| format!("`{}` {}", self.each.reference, missing.words()))?;
         Ok(pulled.artifact)

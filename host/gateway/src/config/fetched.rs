@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use wasmgate_core::name::ServerName;
 
 use super::env::Environment;
-use super::limits::Limits;
+use super::limits::{DocumentLimits, Limits};
 use super::listen::Listen;
 use super::plugins::PluginConfig;
 use super::signatures::Signatures;
@@ -62,6 +62,8 @@ pub struct Distribution {
     pub signatures: Option<Signatures>,
     /// Destinations that are not public and may be named by anybody.
     pub exceptions: Exceptions,
+    /// How large what comes may be.
+    pub documents: DocumentLimits,
 }
 
 /// What was fetched, by reference as written.

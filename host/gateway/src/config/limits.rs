@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::document::units::{AtOnce, BadQuantity, Memory, Span};
+use crate::document::units::{AtOnce, BadQuantity, Memory, Percent, Span};
 use crate::document::{Diagnostic, Source, Spanned, Text};
 
 /// Limits, ready to use. The groups are those of the file.
@@ -26,6 +26,10 @@ pub struct Limits {
     pub message: usize,
     /// What servers say unasked.
     pub notifications: NotificationLimits,
+    /// How many requests to one remote may be repeated, in percent of all of them.
+    pub retries: u8,
+    /// What is read at once from files and from elsewhere.
+    pub documents: DocumentLimits,
     /// How long calls in flight may take once the gateway is told to stop.
     pub drain: Duration,
 }
@@ -89,6 +93,23 @@ pub struct NotificationLimits {
     pub burst: NonZeroUsize,
 }
 
+/// How large what is read as a whole may be, in bytes. Counts from the next reload on, unlike the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DocumentLimits {
+    /// A catalog, from wherever; everything together that one reference to a catalog source yields.
+    pub catalog: u64,
+    /// A plugin's component, at most [`wasmgate_wasm::MAX_COMPONENT_BYTES`].
+    pub component: u64,
+    /// What the token service of a registry answers.
+    pub token: u64,
+}
+
+impl Default for DocumentLimits {
+    fn default() -> Self {
+        Limits::default().documents
+    }
+}
+
 /// `limits:`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -99,6 +120,8 @@ pub(super) struct RawLimits {
     in_flight: RawInFlight,
     message: Written,
     notifications: RawNotifications,
+    retries: Written,
+    documents: RawDocuments,
     drain: Written,
 }
 
@@ -146,6 +169,14 @@ struct RawNotifications {
     burst: Written,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct RawDocuments {
+    catalog: Written,
+    component: Written,
+    token: Written,
+}
+
 impl Default for Limits {
     fn default() -> Self {
         let nothing = Source { file: "", text: "" };
@@ -155,7 +186,17 @@ impl Default for Limits {
 
 /// The limits as written, and the defaults where nothing is.
 pub(super) fn limits(raw: RawLimits, source: &Source<'_>, problems: &mut Vec<Diagnostic>) -> Limits {
-    let RawLimits { http, connections, sessions, in_flight, message, notifications, drain } = raw;
+    let RawLimits {
+        http,
+        connections,
+        sessions,
+        in_flight,
+        message,
+        notifications,
+        retries,
+        documents,
+        drain,
+    } = raw;
     let mut reader = Reader { source, problems };
     Limits {
         http: reader.http(http),
@@ -167,6 +208,8 @@ pub(super) fn limits(raw: RawLimits, source: &Source<'_>, problems: &mut Vec<Dia
             per_second: reader.number("notifications.perSecond", notifications.per_second, (100, MANY)),
             burst: reader.number("notifications.burst", notifications.burst, (1000, MANY)),
         },
+        retries: reader.share("retries", retries, 20),
+        documents: reader.documents(documents),
         drain: reader.time("drain", drain, 25 * SECOND),
     }
 }
@@ -230,10 +273,28 @@ impl Reader<'_> {
         }
     }
 
-    fn size(&mut self, key: &str, written: Written, (default, least, most): (u64, u64, u64)) -> usize {
+    fn documents(&mut self, raw: RawDocuments) -> DocumentLimits {
+        DocumentLimits {
+            // The whole official registry is one.
+            catalog: self.bytes("documents.catalog", raw.catalog, (32 * MIB, KIB, GIB)),
+            component: self.bytes("documents.component", raw.component, (32 * MIB, KIB, COMPONENT)),
+            token: self.bytes("documents.token", raw.token, (256 * KIB, KIB, 16 * MIB)),
+        }
+    }
+
+    fn size(&mut self, key: &str, written: Written, range: (u64, u64, u64)) -> usize {
+        usize::try_from(self.bytes(key, written, range)).unwrap_or(usize::MAX)
+    }
+
+    fn bytes(&mut self, key: &str, written: Written, (default, least, most): (u64, u64, u64)) -> u64 {
         let read = |text: &str| text.parse().map(|Memory(bytes)| bytes);
-        let size = self.read(key, written, &Quantity { default, least, most, read, show: bytes });
-        usize::try_from(size).unwrap_or(usize::MAX)
+        self.read(key, written, &Quantity { default, least, most, read, show: bytes })
+    }
+
+    fn share(&mut self, key: &str, written: Written, default: u8) -> u8 {
+        let read = |text: &str| text.parse().map(|Percent(share)| share);
+        let show = |share| format!("{share}%");
+        self.read(key, written, &Quantity { default, least: 0, most: 100, read, show })
     }
 
     fn time(&mut self, key: &str, written: Written, default: Duration) -> Duration {
@@ -286,6 +347,8 @@ const fn at_least_one(number: usize) -> NonZeroUsize {
     }
 }
 
+/// What the engine compiles at most.
+const COMPONENT: u64 = wasmgate_wasm::MAX_COMPONENT_BYTES as u64;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -354,6 +417,12 @@ mod tests {
                     per_second: 100,
                     burst: 1000,
                 },
+                retries: 20,
+                documents: DocumentLimits {
+                    catalog: 33554432,
+                    component: 33554432,
+                    token: 262144,
+                },
                 drain: 25s,
             }
         "#]]
@@ -369,6 +438,8 @@ sessions: {total: 200, perPrincipal: 20, uninitialized: 4s, idle: 5m}
 inFlight: {total: 300, perServer: 30, perSession: 3}
 message: 1MiB
 notifications: {perSecond: 7, burst: 70}
+retries: 5%
+documents: {catalog: 8MiB, component: 1MiB, token: 64KiB}
 drain: 6s
 ",
             expect![[r#"
@@ -390,6 +461,10 @@ drain: 6s
                 message: 1048576,
                 per_second: 7,
                 burst: 70,
+                retries: 5,
+                catalog: 8388608,
+                component: 1048576,
+                token: 65536,
                 drain: 6s,
             "#]],
         );
@@ -518,6 +593,45 @@ drain: 6s
         "#]],
         );
         check(
+            "retries: 101%\n",
+            expect![[r#"
+            f.yaml:1:10: `101%` is too much for `limits.retries`
+              |
+            1 | retries: 101%
+              |          ^^^^
+              write at most `100%`, or leave it out for `20%`
+        "#]],
+        );
+        check(
+            "retries: 20\n",
+            expect![[r#"
+            f.yaml:1:10: `20` is not a share: write whole percent, such as `20%`
+              |
+            1 | retries: 20
+              |          ^^
+        "#]],
+        );
+        check(
+            "documents: {component: 200MiB}\n",
+            expect![[r#"
+            f.yaml:1:24: `200MiB` is too much for `limits.documents.component`
+              |
+            1 | documents: {component: 200MiB}
+              |                        ^^^^^^
+              write at most `128MiB`, or leave it out for `32MiB`
+        "#]],
+        );
+        check(
+            "documents: {tokens: 1MiB}\n",
+            expect![[r#"
+            f.yaml:1:13: unknown key `tokens`
+              |
+            1 | documents: {tokens: 1MiB}
+              |             ^^^^^^
+              did you mean `token`?
+        "#]],
+        );
+        check(
             "connections: {totl: 5}\n",
             expect![[r#"
             f.yaml:1:15: unknown key `totl`
@@ -561,6 +675,9 @@ drain: 6s
             ("inFlight: {total: 8, perSession: N}", 1, 8),
             ("notifications: {perSecond: N}", 1, 1_000_000),
             ("notifications: {burst: N}", 1, 1_000_000),
+            ("documents: {catalog: N}", 1024, GIB),
+            ("documents: {component: N}", 1024, 128 * MIB),
+            ("documents: {token: N}", 1024, 16 * MIB),
         ] {
             let with = |number: u64| fits(&key.replace('N', &number.to_string()));
             assert_eq!(

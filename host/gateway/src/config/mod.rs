@@ -37,7 +37,9 @@ pub use env::Environment;
 pub use fetched::{Distribution, Entrance, Fetched, Lasts, Missing, Needs, Supply, Wanted};
 pub use flags::{Flags, ListenFlags, Record, ServerFlags, Transport};
 pub use grants::{PluginGrants, PluginSecret};
-pub use limits::{ConnectionLimits, HttpLimits, InFlightLimits, Limits, NotificationLimits, SessionLimits};
+pub use limits::{
+    ConnectionLimits, DocumentLimits, HttpLimits, InFlightLimits, Limits, NotificationLimits, SessionLimits,
+};
 pub use listen::{Address, At, HOST, Listen, PORT};
 pub use plugins::{
     BUILTIN, PluginConfig, PluginLimits, PluginMode, PluginSource, Priority, SOURCES, When, Written,
@@ -233,6 +235,7 @@ struct Parts {
     tools: Tools,
     profile: Profile,
     signatures: Option<Signatures>,
+    limits: Limits,
     environment: Environment,
     reader: Reader,
 }
@@ -267,7 +270,6 @@ impl Parts {
             audit::audit(raw.audit, flags.audit_log.as_deref(), (directory, &self.environment.directory));
         let listen = listen::listen(raw.listen, &flags.listen, &source);
         let listen = listen.map_err(|problem| self.reader.problems.push(problem)).unwrap_or_default();
-        let limits = limits::limits(raw.limits, &source, &mut self.reader.problems);
         let page = raw.page_size.as_ref().map_or(PAGE, |page| page.value);
         if let (0, Some(spot)) = (page, &raw.page_size) {
             let message = "a page needs at least one item".into();
@@ -283,7 +285,7 @@ impl Parts {
         let warnings = std::mem::take(&mut self.reader.warnings).into_iter();
         Ok(Config {
             listen,
-            limits,
+            limits: self.limits.clone(),
             servers,
             unavailable,
             plugins,
@@ -323,6 +325,8 @@ impl Parts {
         let (file, text) = file(request, &mut reader);
         let source = Source { file: &file, text: &text };
         let (mut raw, docker) = written(request, &source, &mut reader);
+        let limits = limits::limits(std::mem::take(&mut raw.limits), &source, &mut reader.problems);
+        reader.largest_catalog = limits.documents.catalog;
         let (here, beside) = (environment.directory.clone(), directory_of(request));
         let flags = &request.flags.servers;
         let profile = reader.profile(flags, &mut raw.profiles);
@@ -368,6 +372,7 @@ impl Parts {
             tools,
             profile,
             signatures,
+            limits,
             environment,
             reader,
         }
@@ -382,6 +387,7 @@ impl Parts {
             insecure: self.raw.registries.insecure.iter().map(|host| host.value.clone()).collect(),
             signatures: self.signatures.clone(),
             exceptions: self.exceptions.clone(),
+            documents: self.limits.documents,
         }
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Reader {
     pub(super) values: Values,
     /// The tools that folders of Docker's let servers show.
     pub(super) allowed: BTreeMap<String, Vec<String>>,
+    /// The largest catalog that is read, in bytes.
+    pub(super) largest_catalog: u64,
 }
 
 /// A catalog's reference and where it was written.
@@ -62,16 +64,20 @@ struct Named<'a> {
     enables: bool,
 }
 
-/// Largest file read, in bytes: Docker's whole catalog has some 2 MB.
+/// Largest file read that is no catalog, in bytes.
 const LARGEST: u64 = 32 << 20;
 
 impl Reader {
     /// The text of a file, or nothing and a problem.
     pub(super) fn text(&mut self, path: &Path, cure: &str) -> Option<String> {
+        self.text_within(LARGEST, path, cure)
+    }
+
+    fn text_within(&mut self, most: u64, path: &Path, cure: &str) -> Option<String> {
         self.files.push(path.to_owned());
         let size = std::fs::metadata(path).map(|data| data.len());
         let text = match size {
-            Ok(size) if size > LARGEST => Err(format!("has more than {} MiB", LARGEST >> 20)),
+            Ok(size) if size > most => Err(format!("has {size} bytes, and {most} are the most")),
             Ok(_) => std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}")),
             Err(error) => Err(format!("cannot be read: {error}")),
         };
@@ -106,7 +112,10 @@ impl Reader {
         }
         if is_file(reference) {
             let path = self.path(reference, named.directory);
-            return self.parsed(&path, |source| catalog::file::read(source, Origin::File));
+            let cure = "check the path; a larger catalog needs `limits.documents.catalog`";
+            let text = self.text_within(self.largest_catalog, &path, cure)?;
+            let file = self.label(&path);
+            return self.keep(catalog::file::read(&Source { file: &file, text: &text }, Origin::File));
         }
         match self.fetched.of(reference).cloned() {
             Some(Ok(supply)) => self.keep(supply.catalog(reference)),

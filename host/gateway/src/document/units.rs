@@ -24,6 +24,10 @@ pub struct Memory(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtOnce(pub NonZeroUsize);
 
+/// A share of all, in percent, written `20%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub u8);
+
 /// A quantity that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadQuantity {
@@ -39,6 +43,9 @@ pub enum BadQuantity {
     /// Not how many at once.
     #[error("`{0}` is not how many at once: write a whole number, 1 or more")]
     AtOnce(String),
+    /// Not a share.
+    #[error("`{0}` is not a share: write whole percent, such as `20%`")]
+    Percent(String),
 }
 
 impl std::str::FromStr for Span {
@@ -101,6 +108,15 @@ impl std::str::FromStr for AtOnce {
     }
 }
 
+impl std::str::FromStr for Percent {
+    type Err = BadQuantity;
+
+    fn from_str(text: &str) -> Result<Self, BadQuantity> {
+        let number = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
+        number.map(Self).ok_or_else(|| BadQuantity::Percent(text.to_owned()))
+    }
+}
+
 impl<'de> Deserialize<'de> for AtOnce {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         Text::deserialize(from)?.0.parse().map_err(Error::custom)
@@ -130,6 +146,16 @@ mod tests {
         }
         for bad in ["", "30", "s", "1d", "-1s", "1.5s"] {
             assert_eq!(bad.parse::<Span>(), Err(BadQuantity::Time(bad.to_owned())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares_are_whole_percent() {
+        for (text, share) in [("20%", 20), ("0%", 0), (" 100 %", 100)] {
+            assert_eq!(text.parse(), Ok(Percent(share)), "{text}");
+        }
+        for bad in ["", "20", "0.2", "-1%", "1.5%", "256%", "%"] {
+            assert_eq!(bad.parse::<Percent>(), Err(BadQuantity::Percent(bad.to_owned())), "{bad}");
         }
     }
 

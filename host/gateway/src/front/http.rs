@@ -440,7 +440,9 @@ where
 
 async fn sweep(front: Arc<Front>) {
     let stopping = front.tasks.stopping();
-    while stopping.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+    // What is to be forgotten sooner is looked for sooner.
+    let pause = SWEEP.min(front.limits.unconfirmed).min(front.limits.idle);
+    while stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         let swept = front.sessions.sweep(Instant::now(), seconds_now());
         if swept > 0 {
             tracing::debug!(swept, "unused sessions forgotten");

@@ -210,7 +210,8 @@ impl Transport {
 
     /// With a login if there is one, else for anybody.
     async fn token(&self, scope: &Scope, ask: &TokenFor, login: &Login) -> Result<Token, OciError> {
-        let send = async |message| self.once_whole(&scope.registry, &message, LARGEST_TOKEN).await;
+        let most = self.largest_token();
+        let send = async |message| self.once_whole(&scope.registry, &message, most).await;
         let answer = match login {
             Login::Missing(_) => send(ask.query(None)).await?,
             Login::Identity(token) => send(ask.form(Grant::Refresh(token))).await?,
@@ -356,7 +357,6 @@ fn basic(user: &str, password: &SecretString) -> Option<HeaderValue> {
     Some(header)
 }
 
-const LARGEST_TOKEN: u64 = 256 << 10;
 /// A day: longer than any registry's.
 const LONGEST_TOKEN: u64 = 86_400;
 

@@ -26,7 +26,7 @@ use super::transport::{Answer, Patience, Routes, Transport};
 use crate::egress::Egress;
 
 /// How registries are spoken with.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// `host` or `host:port` of registries that are spoken plain http with. This machine's always are.
     pub insecure: Vec<String>,
@@ -36,6 +36,20 @@ pub struct Settings {
     pub docker_config: Option<PathBuf>,
     /// How long everything may take.
     pub patience: Patience,
+    /// The largest answer of a token service that is read, in bytes.
+    pub largest_token: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            insecure: Vec::new(),
+            named: Vec::new(),
+            docker_config: None,
+            patience: Patience::default(),
+            largest_token: 256 << 10,
+        }
+    }
 }
 
 /// Registries, with the store in front of them. Cheap to clone; all clones share what was learnt.
@@ -127,9 +141,10 @@ pub struct Fetched {
 impl Registry {
     /// Registries behind this store.
     pub fn new(egress: Egress, store: Store, settings: Settings) -> Self {
-        let Settings { insecure, named, docker_config, patience } = settings;
+        let Settings { insecure, named, docker_config, patience, largest_token } = settings;
         let credentials = Credentials::new(docker_config);
-        let transport = Transport::new(egress, patience, Routes { insecure, named, credentials });
+        let transport =
+            Transport::new(egress, patience, Routes { insecure, named, credentials, largest_token });
         Self { transport, store, flights: Arc::default(), progress: None }
     }
 

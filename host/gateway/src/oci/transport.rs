@@ -61,6 +61,7 @@ struct Inner {
     named: Vec<String>,
     credentials: Credentials,
     accepted: Accepted,
+    largest_token: u64,
 }
 
 /// What is needed to make a [`Transport`].
@@ -70,6 +71,8 @@ pub(super) struct Routes {
     /// Further hosts that may be at private addresses.
     pub(super) named: Vec<String>,
     pub(super) credentials: Credentials,
+    /// The largest answer of a token service that is read, in bytes.
+    pub(super) largest_token: u64,
 }
 
 /// A request without what the transport adds. Not to be printed: its body may be a login.
@@ -132,14 +135,18 @@ pub(super) struct Answer {
 
 impl Transport {
     pub(super) fn new(egress: Egress, patience: Patience, routes: Routes) -> Self {
-        let Routes { insecure, named, credentials } = routes;
+        let Routes { insecure, named, credentials, largest_token } = routes;
         let accepted = Accepted::default();
-        let inner = Inner { egress, patience, insecure, named, credentials, accepted };
+        let inner = Inner { egress, patience, insecure, named, credentials, accepted, largest_token };
         Self { inner: Arc::new(inner) }
     }
 
     pub(super) fn patience(&self) -> &Patience {
         &self.inner.patience
+    }
+
+    pub(super) fn largest_token(&self) -> u64 {
+        self.inner.largest_token
     }
 
     pub(super) fn credentials(&self) -> &Credentials {
@@ -282,6 +289,7 @@ mod tests {
             insecure: insecure.iter().map(ToString::to_string).collect(),
             named: named.iter().map(ToString::to_string).collect(),
             credentials: Credentials::new(None),
+            largest_token: 1 << 10,
         };
         Transport::new(Egress::new(), Patience::default(), routes)
     }

@@ -13,24 +13,29 @@ use wasmgate_core::mcp::method;
 
 /// How many requests to one remote may be repeated: a share of all of them.
 #[derive(Debug)]
-pub(super) struct Allowance(f64);
+pub(super) struct Allowance {
+    /// What each request adds, in hundredths of a repetition.
+    share: u8,
+    /// In hundredths of a repetition.
+    left: u32,
+}
 
 impl Allowance {
-    /// For one.
-    pub(super) const fn new() -> Self {
-        Self(1.0)
+    /// For so many percent of all, and one to begin with; none at all when nothing may be repeated.
+    pub(super) fn of(percent: u8) -> Self {
+        Self { share: percent, left: if percent == 0 { 0 } else { ONE } }
     }
 
     /// A request goes out for the first time.
     pub(super) fn earn(&mut self) {
-        self.0 = (self.0 + SHARE).min(MOST);
+        self.left = (self.left + u32::from(self.share)).min(MOST);
     }
 
     /// Whether one may be repeated.
     pub(super) fn spend(&mut self) -> bool {
-        let may = self.0 >= 1.0;
-        self.0 -= f64::from(u8::from(may));
-        may
+        let left = self.left.checked_sub(ONE);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
     }
 }
 
@@ -90,10 +95,10 @@ const READING: [&str; 10] = [
     "resources/templates/list",
     "tools/list",
 ];
-/// So many of all requests may be repeated.
-const SHARE: f64 = 0.2;
+/// One repetition, in hundredths.
+const ONE: u32 = 100;
 /// What is not used gathers no further.
-const MOST: f64 = 10.0;
+const MOST: u32 = 10 * ONE;
 /// Nobody waits longer.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -139,15 +144,19 @@ mod tests {
     }
 
     #[test]
-    fn a_fifth_of_all_requests_may_be_repeated() {
-        let mut allowance = Allowance::new();
-        let repeated = (0..1000)
-            .filter(|_| {
+    fn a_share_of_all_requests_may_be_repeated() {
+        let repeated = |allowance: &mut Allowance| {
+            let may = |_: &usize| {
                 allowance.earn();
                 allowance.spend()
-            })
-            .count();
-        assert_eq!(repeated, 201, "one to begin with");
+            };
+            (0..1000).filter(may).count()
+        };
+        for (percent, expected) in [(20, 201), (1, 11), (0, 0), (100, 1000)] {
+            let mut allowance = Allowance::of(percent);
+            assert_eq!(repeated(&mut allowance), expected, "{percent} %, and one to begin with");
+        }
+        let mut allowance = Allowance::of(20);
         (0..1000).for_each(|_| allowance.earn());
         assert_eq!((0..100).filter(|_| allowance.spend()).count(), 10, "a quiet hour allows no storm");
     }

@@ -120,6 +120,7 @@ impl Http {
 
     fn new(way: Way, tasks: &Tasks) -> Self {
         let signals = Arc::new(Signals::new(&way.limits));
+        let allowance = Arc::new(Mutex::new(Allowance::of(way.limits.retries)));
         Self {
             way,
             tasks: tasks.clone(),
@@ -136,7 +137,7 @@ impl Http {
             gone: CancellationToken::new(),
             asking: None,
             base: None,
-            allowance: Arc::new(Mutex::new(Allowance::new())),
+            allowance,
             heard: Arc::new(Mutex::new(Instant::now())),
             is_asked: Arc::default(),
         }

@@ -15,6 +15,8 @@ pub struct Limits {
     pub notifications: NonZeroUsize,
     /// So many of them may come at once.
     pub notifications_at_once: NonZeroUsize,
+    /// How many requests to one remote may be repeated, in percent of all of them.
+    pub retries: u8,
 }
 
 impl Default for Limits {
@@ -25,6 +27,7 @@ impl Default for Limits {
             message: 16 << 20,
             notifications: at_least_one(100),
             notifications_at_once: at_least_one(1000),
+            retries: 20,
         }
     }
 }

@@ -108,7 +108,7 @@ pub(crate) async fn supply(
 
 /// Under which rules, and by which sources, catalogs are fetched.
 fn basis(needs: &Needs) -> Vec<u8> {
-    let Distribution { lock, frozen, insecure, signatures, exceptions } = &needs.distribution;
+    let Distribution { lock, frozen, insecure, signatures, exceptions, documents } = &needs.distribution;
     let lock = Lock::read(lock.as_deref()).unwrap_or_default();
     let digest = |wanted: &Wanted| lock.of(&wanted.reference).map(|locked| locked.digest.clone());
     let locked: Vec<Option<String>> = needs.catalogs.iter().map(digest).collect();
@@ -123,7 +123,9 @@ fn basis(needs: &Needs) -> Vec<u8> {
             )
         })
         .collect();
-    Sha256::digest(format!("{frozen} {insecure:?} {rules:?} {locked:?} {plugins:?} {exceptions:?}")).to_vec()
+    let rules =
+        format!("{frozen} {insecure:?} {rules:?} {locked:?} {plugins:?} {exceptions:?} {documents:?}");
+    Sha256::digest(rules).to_vec()
 }
 
 /// What nobody can be asked for stays as it was; a "no" is believed.
@@ -213,7 +215,7 @@ impl<'a> Supplier<'a> {
         if let Some(source) = self.claiming(reference).await? {
             return self
                 .remembered(reference, &source.digest, async |before| {
-                    source::fetch(&source.source, reference, before).await
+                    source::fetch(&source.source, (reference, self.most()), before).await
                 })
                 .await;
         }
@@ -226,7 +228,7 @@ impl<'a> Supplier<'a> {
         if reference.starts_with("https://") || reference.starts_with("http://") {
             return self
                 .remembered(reference, b"web", async |before| {
-                    web::fetch(&self.egress, reference, before).await
+                    web::fetch(&self.egress, (reference, self.most()), before).await
                 })
                 .await;
         }
@@ -325,7 +327,12 @@ impl<'a> Supplier<'a> {
         }
         let inline = inline(&document);
         let source = self.claiming(&inline).await?.ok_or_else(|| self.unclaimed("data:application/json"))?;
-        Ok(source::fetch(&source.source, &inline, None).await?.supply())
+        Ok(source::fetch(&source.source, (&inline, self.most()), None).await?.supply())
+    }
+
+    /// The largest catalog that is read, in bytes.
+    fn most(&self) -> usize {
+        usize::try_from(self.distribution.documents.catalog).unwrap_or(usize::MAX)
     }
 }
 

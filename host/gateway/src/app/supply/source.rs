@@ -13,8 +13,6 @@ use crate::config::Missing;
 /// Pages and servers of one reference: the whole official registry has some ten thousand.
 const MOST_PAGES: usize = 1000;
 const MOST_SERVERS: usize = 50_000;
-/// Bytes of all documents of one reference.
-const MOST_BYTES: usize = 32 << 20;
 /// Servers that a page is asked for.
 const PAGE: u32 = 100;
 /// For all pages of a reference.
@@ -27,11 +25,11 @@ const OVERLAP: i64 = 3600;
 const MOST_WAITS: u32 = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Everything a reference stands for. A source that can tell what changed since the answer `before` says only that, and it
+/// Everything a reference stands for, of at most so many bytes. A source that can tell what changed since the answer `before` says only that, and it
 /// is laid over that answer; once a day everything is asked for, because nothing is gone without a trace for longer.
 pub(super) async fn fetch(
     source: &CatalogSource,
-    reference: &str,
+    (reference, most): (&str, usize),
     before: Option<&Answer>,
 ) -> Result<Answer, Missing> {
     let now = Timestamp::now();
@@ -60,8 +58,8 @@ pub(super) async fn fetch(
     for _ in 0..MOST_PAGES {
         let next = page.next.take();
         bytes += add(&mut answer, page);
-        if bytes > MOST_BYTES || answer.entries.len() > MOST_SERVERS {
-            return Err(too_much());
+        if bytes > most || answer.entries.len() > MOST_SERVERS {
+            return Err(too_much(most));
         }
         if next.is_none() {
             return Ok(answer);
@@ -69,7 +67,7 @@ pub(super) async fn fetch(
         request.cursor = next;
         page = asking.page(&request).await.map_err(words)?;
     }
-    Err(too_much())
+    Err(too_much(most))
 }
 
 /// From when on changes are asked for: an hour before the last answer, because clocks differ; not at all when everything was
@@ -170,10 +168,8 @@ fn words(failure: SourceFailure) -> Missing {
     }
 }
 
-fn too_much() -> Missing {
-    let message = format!(
-        "is too much: more than {MOST_PAGES} pages, {MOST_SERVERS} servers or {} MiB",
-        MOST_BYTES >> 20
-    );
-    Missing::for_good(message, "name a part of it")
+fn too_much(most: usize) -> Missing {
+    let message =
+        format!("is too much: more than {MOST_PAGES} pages, {MOST_SERVERS} servers or {most} bytes");
+    Missing::for_good(message, "name a part of it, or raise `limits.documents.catalog`")
 }

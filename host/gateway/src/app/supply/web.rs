@@ -13,14 +13,16 @@ use super::kept::Answer;
 use crate::config::{Lasts, Missing};
 use crate::egress::{Egress, EgressError, Reach};
 
-/// The largest catalog that is read, in bytes.
-const LARGEST: usize = 32 << 20;
 /// For the whole exchange.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Fetches a catalog, or finds that `before` is still right.
-pub(super) async fn fetch(egress: &Egress, url: &str, before: Option<&Answer>) -> Result<Answer, Missing> {
-    match timeout(PATIENCE, exchange(egress, url, before)).await {
+/// Fetches a catalog of at most so many bytes, or finds that `before` is still right.
+pub(super) async fn fetch(
+    egress: &Egress,
+    wanted: (&str, usize),
+    before: Option<&Answer>,
+) -> Result<Answer, Missing> {
+    match timeout(PATIENCE, exchange(egress, wanted, before)).await {
         Ok(done) => done,
         Err(_) => Err(Missing::for_now(
             format!("has not answered within {} s", PATIENCE.as_secs()),
@@ -29,7 +31,11 @@ pub(super) async fn fetch(egress: &Egress, url: &str, before: Option<&Answer>) -
     }
 }
 
-async fn exchange(egress: &Egress, url: &str, before: Option<&Answer>) -> Result<Answer, Missing> {
+async fn exchange(
+    egress: &Egress,
+    (url, most): (&str, usize),
+    before: Option<&Answer>,
+) -> Result<Answer, Missing> {
     let mut request = Request::get(url)
         .header(ACCEPT, "application/yaml, application/json, text/yaml, text/plain")
         .header(USER_AGENT, concat!("wasmgate/", env!("CARGO_PKG_VERSION")));
@@ -62,12 +68,12 @@ async fn exchange(egress: &Egress, url: &str, before: Option<&Answer>) -> Result
         return Err(Missing { message, cure: "check the address".to_owned(), lasts });
     }
     let validator = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-    let body = match Limited::new(response.into_body(), LARGEST).collect().await {
+    let body = match Limited::new(response.into_body(), most).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
             return Err(Missing::for_good(
-                format!("has more than {} MiB", LARGEST >> 20),
-                "that is no catalog",
+                format!("has more than {most} bytes"),
+                "if that is a catalog, raise `limits.documents.catalog`",
             ));
         }
         Err(_) => return Err(Missing::for_now("broke off", "try again")),

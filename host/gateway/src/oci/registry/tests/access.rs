@@ -84,6 +84,24 @@ async fn a_token_is_got_for_anybody_or_for_a_login() {
 }
 
 #[tokio::test]
+async fn an_answer_of_a_token_service_has_an_end() {
+    for (size, fits) in [(1024, true), (1025, false)] {
+        let token = r#"{"token":"t0ken","expires_in":300}"#;
+        let grant = bearer(move |_| reply(200, &[], token.to_owned() + &" ".repeat(size - token.len())));
+        let settings = Settings { largest_token: 1024, patience: impatient(), ..Settings::default() };
+        let bench = bench_with(settings, grant).await;
+        bench.double.has("a:1", &layers(&[b"content"]));
+        match bench.pull("a:1").await {
+            Ok(_) => assert!(fits, "{size} bytes are too many"),
+            Err(failure) => {
+                assert!(!fits, "{size} bytes fit: {failure}");
+                assert!(matches!(failure, OciError::TooLarge { most: 1024, .. }), "{failure}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn identity_tokens_and_newer_services_are_asked_by_form() {
     let refresh = bearer(|asked| {
         let form = String::from_utf8(asked.body.clone()).unwrap();
