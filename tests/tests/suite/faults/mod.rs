@@ -2,13 +2,16 @@
 //! containers, real sockets. The table in the README is made from the names.
 
 mod clients;
+mod clock;
+mod configuration;
 mod containers;
 mod drain;
 mod floods;
 mod hangups;
-mod host;
 mod messages;
+mod plugins;
 mod processes;
+mod registries;
 mod remotes;
 mod smuggling;
 mod table;
