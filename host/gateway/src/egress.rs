@@ -10,6 +10,7 @@
 mod address; // which addresses may be dialled
 mod dial; // names to checked connections
 mod exceptions; // what the operator lets strangers' destinations be
+mod hop; // headers of one connection
 mod proxy; // the way out of a container
 
 use std::error::Error;
@@ -30,6 +31,7 @@ use tokio::net::TcpStream;
 pub use self::dial::Refused;
 use self::dial::{Dialer, Guarded};
 pub use self::exceptions::Exceptions;
+pub use self::hop::{OF_CONNECTION, is_of_connection};
 pub use self::proxy::{Proxy, Way};
 
 /// Which addresses a connection may go to.

@@ -8,23 +8,10 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 use wasmgate_wasm::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse};
 
-use crate::egress::{Egress, EgressError, Reach};
+use crate::egress::{Egress, EgressError, Reach, is_of_connection};
 
 /// Sends requests of plugins through `egress`.
 pub(super) struct PluginHttp(pub(super) Egress);
-
-/// What belongs to one connection and not to a message (RFC 9110, section 7.6.1; `proxy-*` and `keep-alive` by custom).
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 impl Outbound for PluginHttp {
     fn send(&self, request: OutboundRequest) -> OutboundFuture<'_> {
@@ -60,7 +47,7 @@ fn request(asked: OutboundRequest) -> Result<Request<Full<bytes::Bytes>>, Outbou
     let mut headers = HeaderMap::with_capacity(asked.headers.len());
     for (name, value) in asked.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| failed("not a header name"))?;
-        if is_of_connection(&name) || name == HOST || name == CONTENT_LENGTH {
+        if is_of_connection(name.as_str()) || name == HOST || name == CONTENT_LENGTH {
             return Err(failed(&format!("the header `{name}` is not for plugins to set")));
         }
         // Any of them may hold a secret.
@@ -82,15 +69,12 @@ async fn whole(response: Response<Incoming>, most: usize) -> Result<OutboundResp
         Err(error) if error.is::<LengthLimitError>() => return Err(OutboundError::TooLarge(most)),
         Err(_) => return Err(OutboundError::Failed("the response broke off".to_owned())),
     };
-    let kept = head.headers.iter().filter(|(name, _)| !is_of_connection(name) && *name != SET_COOKIE);
+    let kept =
+        head.headers.iter().filter(|(name, _)| !is_of_connection(name.as_str()) && *name != SET_COOKIE);
     let text = |(name, value): (&HeaderName, &HeaderValue)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
     Ok(OutboundResponse { status: head.status.as_u16(), headers: kept.map(text).collect(), body })
-}
-
-fn is_of_connection(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(&name.as_str())
 }
 
 #[cfg(test)]

@@ -13,20 +13,13 @@ use super::scope::Scope;
 use super::template::{Piece, Template};
 use super::vars::{Bit, split};
 use super::{Refusal, Resolution};
+use crate::egress::is_of_connection;
 
-/// Headers that belong to the connection or the protocol; an entry cannot set them.
+/// Headers that belong to the protocol; an entry cannot set them, nor those of the connection.
 const RESERVED: &[&str] = &[
     "host",
-    "connection",
     "content-length",
     "content-type",
-    "transfer-encoding",
-    "upgrade",
-    "te",
-    "trailer",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
     "accept",
     "mcp-session-id",
     "mcp-protocol-version",
@@ -80,7 +73,8 @@ fn headers(entry: &RemoteEntry, scope: &Scope<'_>) -> Result<Vec<(String, Secret
     let mut headers = Vec::new();
     for (name, written) in &entry.headers {
         let lower = name.to_ascii_lowercase();
-        if http::HeaderName::from_bytes(lower.as_bytes()).is_err() || RESERVED.contains(&lower.as_str()) {
+        let is_reserved = RESERVED.contains(&lower.as_str()) || is_of_connection(&lower);
+        if is_reserved || http::HeaderName::from_bytes(lower.as_bytes()).is_err() {
             return Err(Refusal::new(format!("it cannot set a header `{name}`")).into());
         }
         // A header without the secret it is made of would only be refused at the other end.

@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 
 use super::Shared;
 use super::answer::{Answer, Refusal};
+use crate::egress::OF_CONNECTION;
 
 impl Shared {
     /// Passes a request on and the response back.
@@ -70,7 +71,8 @@ fn origin_form(uri: &Uri) -> Uri {
     path.map_or_else(|| Uri::from_static("/"), Uri::from)
 }
 
-/// Takes out what belongs to one connection: the usual names, and those that `Connection` lists.
+/// Takes out what belongs to one connection: the usual names, and those that `Connection` lists. How long the body is,
+/// hyper writes anew.
 fn leave_out(headers: &mut HeaderMap) {
     let listed = headers.get_all("connection").iter().filter_map(|value| value.to_str().ok());
     let listed: Vec<HeaderName> =
@@ -82,16 +84,3 @@ fn leave_out(headers: &mut HeaderMap) {
         headers.remove(name);
     }
 }
-
-/// RFC 9110, 7.6.1; `keep-alive` and `proxy-connection` by custom. How long the body is, hyper writes anew.
-const OF_CONNECTION: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];

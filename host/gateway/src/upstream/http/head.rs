@@ -1,10 +1,11 @@
 //! Request heads and response statuses.
 
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use wasmgate_core::json::Json;
 
+use crate::egress::is_of_connection;
 use crate::upstream::{Denial, Fault, Identity, again, modern};
 
 /// The session a legacy server gave us.
@@ -37,7 +38,7 @@ pub(in crate::upstream) fn configured(
     for (name, value) in headers {
         let bad = || BadHeader(name.clone());
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
-        if CONNECTION_HEADERS.contains(&header.as_str()) {
+        if is_of_connection(header.as_str()) || header == CONTENT_LENGTH {
             return Err(bad());
         }
         let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| bad())?;
@@ -118,18 +119,6 @@ pub(super) fn without_answer(status: StatusCode) -> Fault {
     }
     Fault::Misbehaved(format!("HTTP {status} without an answer"))
 }
-
-/// Headers that belong to a connection, not to a request.
-const CONNECTION_HEADERS: [&str; 8] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 #[cfg(test)]
 mod tests {
