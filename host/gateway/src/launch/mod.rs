@@ -36,6 +36,7 @@ pub use stderr::Censor;
 pub use warden::{ARGUMENT as WARDEN, keep};
 
 use container::Containers;
+use identity::Identity;
 use process::Processes;
 
 /// Bytes from a server.
@@ -119,8 +120,10 @@ pub struct Launcher {
 impl Launcher {
     /// Takes the settings; never fails and never touches the container engine.
     pub fn new(settings: LaunchSettings, tasks: Tasks) -> Self {
-        let processes = Arc::new(Processes::new(&settings, tasks.clone()));
-        Self { containers: Containers::new(settings, tasks), processes }
+        // One, so that whatever is started is known to be of the same run.
+        let identity = Arc::new(Identity::of(&settings.gateway));
+        let processes = Arc::new(Processes::new(&settings, Arc::clone(&identity), tasks.clone()));
+        Self { containers: Containers::new(settings, identity, tasks), processes }
     }
 
     /// Starts a container or process (never a remote). `progress` is called as the start advances. Dropping the

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ impl BaseEnv {
 /// Starts processes, and knows its own.
 pub(super) struct Processes {
     base: BaseEnv,
-    identity: Identity,
+    identity: Arc<Identity>,
     warden: Warden,
     /// How many were started.
     count: AtomicU64,
@@ -54,8 +55,7 @@ pub(super) struct Processes {
 
 impl Processes {
     /// Takes the settings; starts nothing.
-    pub(super) fn new(settings: &LaunchSettings, tasks: Tasks) -> Self {
-        let identity = Identity::of(&settings.gateway);
+    pub(super) fn new(settings: &LaunchSettings, identity: Arc<Identity>, tasks: Tasks) -> Self {
         let warden = Warden::new(settings.warden.clone(), identity.boot());
         let base = BaseEnv::of(settings.environment.iter().cloned());
         Self { base, identity, warden, count: AtomicU64::new(0), tasks }

@@ -61,18 +61,13 @@ impl Warden {
         self.running.get_or_init(|| {
             let (words, heard) = mpsc::unbounded_channel();
             let (here, gone) = watch::channel(());
-            let mut command = Command::new(program);
-            command.arg(ARGUMENT).arg(&self.boot).env_clear().current_dir("/");
-            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-            match command.spawn() {
-                Ok(child) => drop(tasks.spawn("warden", async move {
-                    attend(child, heard).await;
-                    drop(here);
-                })),
-                Err(error) => {
-                    tracing::warn!(%error, "no second process: servers may outlive a gateway that is killed");
-                }
-            }
+            let order = Order { program: program.clone(), boot: self.boot.clone() };
+            // At once: it is there before the first process is.
+            let first = order.begin();
+            tasks.spawn("warden", async move {
+                attend(&order, first, heard).await;
+                drop(here);
+            });
             Running { words, gone }
         });
     }
@@ -100,27 +95,103 @@ impl Drop for Watched {
     }
 }
 
-/// Hands on what it is told; closes the pipe when the gateway, or this task, ends.
-async fn attend(mut child: Child, mut words: mpsc::UnboundedReceiver<Word>) {
-    let Some(mut pipe) = child.stdin.take() else { return };
-    loop {
-        let word = tokio::select! {
-            word = words.recv() => word,
-            ended = child.wait() => {
-                let status = ended.ok().and_then(|status| status.code());
-                return tracing::warn!(status, "the second process is gone: servers may outlive a gateway that is killed");
+/// What it takes to begin one.
+struct Order {
+    program: PathBuf,
+    boot: String,
+}
+
+impl Order {
+    fn begin(&self) -> Option<Child> {
+        let mut command = Command::new(&self.program);
+        command.arg(ARGUMENT).arg(&self.boot).env_clear().current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let begun = command.spawn();
+        begun
+            .inspect_err(|error| {
+                tracing::warn!(%error, "no second process: servers may outlive a gateway that is killed");
+            })
+            .ok()
+    }
+}
+
+/// What there is to know for a warden.
+struct Known {
+    words: mpsc::UnboundedReceiver<Word>,
+    groups: BTreeSet<u32>,
+}
+
+impl Known {
+    /// What comes next, as a line for it; none when there is nothing more to say.
+    async fn next(&mut self) -> Option<String> {
+        match self.words.recv().await {
+            Some(Word::Begun(group)) => {
+                self.groups.insert(group);
+                Some(format!("+{group}\n"))
             }
-        };
-        let line = match word {
-            Some(Word::Begun(group)) => format!("+{group}\n"),
-            Some(Word::Ended(group)) => format!("-{group}\n"),
-            Some(Word::Leave) | None => break,
-        };
-        // One that is gone is noticed above.
+            Some(Word::Ended(group)) => {
+                self.groups.remove(&group);
+                Some(format!("-{group}\n"))
+            }
+            Some(Word::Leave) | None => None,
+        }
+    }
+
+    /// For one that knows nothing yet.
+    fn so_far(&self) -> String {
+        self.groups.iter().map(|group| format!("+{group}\n")).collect()
+    }
+}
+
+/// Sees to it that there is one until the gateway, or this task, ends. One that is gone has a successor after a while,
+/// because something on this machine may end each of them.
+async fn attend(order: &Order, first: Option<Child>, words: mpsc::UnboundedReceiver<Word>) {
+    let mut known = Known { words, groups: BTreeSet::new() };
+    let (mut next, mut pause) = (first, AGAIN);
+    loop {
+        if let Some(child) = next.take() {
+            match tell(child, &mut known).await {
+                Told::Everything => return,
+                Told::Gone(status) => {
+                    tracing::warn!(status, "the second process is gone: another one is started soon");
+                }
+            }
+        }
+        let listening = async { while known.next().await.is_some() {} };
+        if timeout(pause, listening).await.is_ok() {
+            return;
+        }
+        pause = (pause * 2).min(AGAIN_AT_THE_LATEST);
+        next = order.begin();
+    }
+}
+
+/// How telling one ended.
+enum Told {
+    /// There is nothing more to say.
+    Everything,
+    /// It is gone, with this exit code.
+    Gone(Option<i32>),
+}
+
+/// Hands on what it is told; closes the pipe at the end.
+async fn tell(mut child: Child, known: &mut Known) -> Told {
+    let Some(mut pipe) = child.stdin.take() else { return Told::Gone(None) };
+    let mut line = known.so_far();
+    loop {
+        // One that is gone is noticed below.
         let _ = pipe.write_all(line.as_bytes()).await;
+        line = tokio::select! {
+            line = known.next() => match line {
+                Some(line) => line,
+                None => break,
+            },
+            ended = child.wait() => return Told::Gone(ended.ok().and_then(|status| status.code())),
+        };
     }
     drop(pipe);
     let _ = child.wait().await;
+    Told::Everything
 }
 
 /// The whole of the second process: waits until `words` end, and ends what is left of the gateway of this run.
@@ -156,3 +227,6 @@ pub const ARGUMENT: &str = "__warden";
 /// How long the gateway waits for it at its own end.
 const LEAVING: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
+/// How long after the end of one another is begun; twice as long each time.
+const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN_AT_THE_LATEST: Duration = Duration::from_secs(60);

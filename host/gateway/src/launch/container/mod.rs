@@ -57,11 +57,10 @@ pub(super) struct Containers {
 
 impl Containers {
     /// Takes the settings; touches no engine.
-    pub(super) fn new(settings: LaunchSettings, tasks: Tasks) -> Self {
-        let LaunchSettings { gateway, docker_host, binds, limits, logins, egress, .. } = settings;
+    pub(super) fn new(settings: LaunchSettings, identity: Arc<Identity>, tasks: Tasks) -> Self {
+        let LaunchSettings { docker_host, binds, limits, logins, egress, .. } = settings;
         let engine = Engine::new(docker_host);
         let images = Images::new(engine.clone(), logins, tasks.clone());
-        let identity = Arc::new(Identity::of(&gateway));
         let networks = Networks::new(engine.clone(), Arc::clone(&identity), egress, tasks.clone());
         Self {
             engine,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use expect_test::expect;
 
+use std::sync::Arc;
+
 use super::*;
 
 #[test]
@@ -90,7 +92,9 @@ async fn what_can_never_start_says_so_before_the_engine_is_asked() {
     let tasks = Tasks::new();
     let nowhere = Some("unix:///nonexistent/docker.sock".to_owned());
     let containers = |docker_host| {
-        Containers::new(LaunchSettings { docker_host, ..LaunchSettings::default() }, tasks.clone())
+        let settings = LaunchSettings { docker_host, ..LaunchSettings::default() };
+        let identity = Arc::new(Identity::of(&settings.gateway));
+        Containers::new(settings, identity, tasks.clone())
     };
     let refused = async |host: Option<String>, change: fn(&mut Container)| {
         let mut container = create::tests::entry();

@@ -22,7 +22,9 @@ fn processes(tasks: &Tasks) -> Processes {
     let all =
         [("PATH", "/usr/bin:/bin"), ("HOME", "/nowhere"), ("LANG", "C"), ("AWS_SECRET_ACCESS_KEY", "leaked")];
     let environment = all.map(|(name, value)| (name.into(), value.into())).into();
-    Processes::new(&LaunchSettings { environment, ..LaunchSettings::default() }, tasks.clone())
+    let settings = LaunchSettings { environment, ..LaunchSettings::default() };
+    let identity = Arc::new(Identity::of(&settings.gateway));
+    Processes::new(&settings, identity, tasks.clone())
 }
 
 fn start(process: &Process, tasks: &Tasks) -> Result<Instance, LaunchError> {
