@@ -150,6 +150,7 @@ impl Http {
         own.signals = Arc::clone(&self.signals);
         own.allowance = Arc::clone(&self.allowance);
         own.heard = Arc::clone(&self.heard);
+        own.is_asked = Arc::clone(&self.is_asked);
         own.gone.cancel();
         own.asking = Some(Asking::new(server, declared));
         own.base = Some(Arc::clone(self));

@@ -72,15 +72,17 @@ impl Http {
         }
         let (http, era) = (Arc::clone(self), era.clone());
         self.tasks.spawn("upstream-pulse", async move {
-            let stopping = http.tasks.stopping();
+            let behind = http.base.as_ref().unwrap_or(&http);
             let looking = async {
                 sleep_until(at).await;
                 let heard = *http.heard.lock().unwrap_or_else(PoisonError::into_inner);
                 if heard.elapsed() >= idle && http.is_silent(&era, idle.min(PATIENCE)).await {
-                    http.base.as_deref().unwrap_or(&http).end(Ending::unresponsive());
+                    behind.end(Ending::unresponsive());
                 }
             };
-            stopping.run_until_cancelled(looking).await;
+            // Not of a session of one client's: what is behind that outlives it.
+            let looking = behind.stop.run_until_cancelled(looking);
+            http.tasks.stopping().run_until_cancelled(looking).await;
             http.is_asked.store(false, Ordering::Release);
         });
     }
