@@ -7,6 +7,7 @@ use std::fmt;
 use std::pin::Pin;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 
@@ -45,6 +46,8 @@ pub enum Reply {
 pub struct Parked {
     server: ServerName,
     call: Box<dyn Waiting>,
+    /// Cancelled when the call is over at its server, whether or not its client knows.
+    over: CancellationToken,
 }
 
 /// What waits, over one kind of connection. Dropping it, or the future of `resume`, cancels the call.
@@ -59,12 +62,22 @@ pub(crate) type Resumed = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + S
 impl Parked {
     /// A call that waits at this server.
     pub(crate) fn new(server: ServerName, call: Box<dyn Waiting>) -> Self {
-        Self { server, call }
+        Self { server, call, over: CancellationToken::new() }
+    }
+
+    /// The same call, of which `over` tells when it has ended at its server.
+    pub(crate) fn until(self, over: CancellationToken) -> Self {
+        Self { over, ..self }
+    }
+
+    /// Tells when the call has ended at its server.
+    pub(crate) fn over(&self) -> CancellationToken {
+        self.over.clone()
     }
 
     /// The same call, which keeps `held` until it is over.
     pub(crate) fn holding(self, held: impl Send + 'static) -> Self {
-        Self { server: self.server, call: Box::new(Holding { call: self.call, held }) }
+        Self { call: Box::new(Holding { call: self.call, held }), ..self }
     }
 
     /// Where it waits.
@@ -82,7 +95,7 @@ impl Parked {
         replies: Vec<(String, Reply)>,
         events: mpsc::Sender<Event>,
     ) -> Result<Answer, UpstreamError> {
-        let Self { server, call } = self;
+        let Self { server, call, .. } = self;
         call.resume(replies, events).await.map_err(|fault| UpstreamError { server, fault })
     }
 }

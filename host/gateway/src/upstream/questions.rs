@@ -5,6 +5,7 @@
 //! `ping` never gets that far: it is answered here.
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id};
 use wasmgate_core::mcp::{code, method};
@@ -20,8 +21,8 @@ pub(super) type Outcome = Result<Said, Fault>;
 pub(super) enum Said {
     /// Its answer.
     Answer(Answer),
-    /// Its questions, and where what it says next will come.
-    Questions(Vec<Question>, oneshot::Receiver<Outcome>),
+    /// Its questions, where what it says next will come, and what tells when the call is over at the server.
+    Questions(Vec<Question>, oneshot::Receiver<Outcome>, CancellationToken),
 }
 
 /// The replies of a client, for a call that waits for them.
@@ -41,6 +42,9 @@ pub(super) struct Talk {
     asked: usize,
     /// How often in a row the client came back without a reply to any.
     fruitless: u32,
+    /// Said when it ends, in whatever way: somebody may wait for that while nobody waits for its outcome. None before the
+    /// first question.
+    over: Option<(CancellationToken, DropGuard)>,
 }
 
 /// A question that the server waits for the reply to.
@@ -53,7 +57,7 @@ impl Talk {
     /// A call that begins, and where its outcome comes.
     pub(super) fn new() -> (Self, oneshot::Receiver<Outcome>) {
         let (caller, outcome) = oneshot::channel();
-        (Self { caller, is_parked: false, open: Vec::new(), asked: 0, fruitless: 0 }, outcome)
+        (Self { caller, is_parked: false, open: Vec::new(), asked: 0, fruitless: 0, over: None }, outcome)
     }
 
     /// Whether nobody waits for it any more.
@@ -100,7 +104,12 @@ impl Talk {
         let (next, outcome) = oneshot::channel();
         let questions = self.open.iter().map(|open| open.question.clone()).collect();
         let caller = std::mem::replace(&mut self.caller, next);
-        let _ = caller.send(Ok(Said::Questions(questions, outcome)));
+        let (over, _) = self.over.get_or_insert_with(|| {
+            let over = CancellationToken::new();
+            (over.clone(), over.drop_guard())
+        });
+        let over = over.clone();
+        let _ = caller.send(Ok(Said::Questions(questions, outcome, over)));
         self.is_parked = true;
         true
     }
@@ -174,7 +183,7 @@ mod tests {
     #[track_caller]
     fn questions(outcome: &mut oneshot::Receiver<Outcome>) -> (Vec<String>, oneshot::Receiver<Outcome>) {
         match outcome.try_recv().unwrap().unwrap() {
-            Said::Questions(questions, next) => (questions.into_iter().map(|q| q.key).collect(), next),
+            Said::Questions(questions, next, _) => (questions.into_iter().map(|q| q.key).collect(), next),
             Said::Answer(answer) => panic!("{answer:?}"),
         }
     }
@@ -190,6 +199,23 @@ mod tests {
         for asked in ["sampling/createMessage", "elicitation/create", "roots/list", "Ping", ""] {
             assert!(said(asked).contains(r#""error":{"code":-32601"#), "{asked}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_call_is_told_while_its_client_is_still_asked() {
+        let (mut talk, mut outcome) = Talk::new();
+        ask(&mut talk, 7).unwrap();
+        assert!(talk.hand_out());
+        let Said::Questions(_, mut next, over) = outcome.try_recv().unwrap().unwrap() else { panic!("none") };
+        // A second round is of the same call.
+        talk.resume(vec![("q1".into(), Reply::Result(json("{}")))]);
+        ask(&mut talk, 8).unwrap();
+        assert!(talk.hand_out());
+        let Said::Questions(_, mut last, again) = next.try_recv().unwrap().unwrap() else { panic!("none") };
+        assert!(!over.is_cancelled() && !again.is_cancelled());
+        talk.finish(Err(Fault::Timeout(1)));
+        assert!(over.is_cancelled() && again.is_cancelled());
+        assert!(last.try_recv().unwrap().is_err(), "and how it ended is there for whoever comes");
     }
 
     #[test]

@@ -44,10 +44,10 @@ impl<K: Keeper> Waiter<K> {
         self.is_settled = true;
         match outcome {
             Ok(Ok(Said::Answer(answer))) => Ok(answer),
-            Ok(Ok(Said::Questions(questions, next))) => {
+            Ok(Ok(Said::Questions(questions, next, over))) => {
                 (self.next, self.is_settled) = (next, false);
                 let server = self.keeper.server().clone();
-                Ok(Answer::Asks(Asks { questions, parked: Parked::new(server, Box::new(self)) }))
+                Ok(Answer::Asks(Asks { questions, parked: Parked::new(server, Box::new(self)).until(over) }))
             }
             Ok(Err(fault)) => Err(fault),
             Err(_) => Err(self.keeper.lost()),

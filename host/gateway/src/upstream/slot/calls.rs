@@ -13,6 +13,7 @@ use super::further::Stage;
 use super::roster::{Found, Sought};
 use super::sessions::Lease as Session;
 use super::{Shared, Slot};
+use crate::shutdown::Tasks;
 use crate::upstream::again::Effect;
 use crate::upstream::correlator::Patience;
 use crate::upstream::link::{Client as Asker, Question};
@@ -37,11 +38,17 @@ struct Seat {
 }
 
 impl Seat {
-    /// Keeps it for a call that goes on once its client has answered, and gives it up when the call is over.
-    fn keep_for(self, session: Option<Session>, answer: Answer) -> Answer {
-        let Answer::Asks(_) = &answer else { return answer };
+    /// Keeps it for a call that goes on once its client has answered, and gives it up when the call is over. Its turns
+    /// are given up as soon as it is over at the server: its client may come back for the outcome much later.
+    fn keep_for(self, tasks: &Tasks, session: Option<Session>, answer: Answer) -> Answer {
+        let Answer::Asks(asks) = &answer else { return answer };
         let Self { lease, own, others } = self;
         let parked = lease.ready.calls.park(own.into_iter().chain(others).collect());
+        let (over, kept) = (asks.parked.over(), Arc::downgrade(&parked));
+        tasks.spawn("upstream-parked", async move {
+            over.cancelled().await;
+            kept.upgrade().iter().for_each(|parked| parked.release());
+        });
         answer.holding((session, lease, parked))
     }
 }
@@ -143,7 +150,11 @@ impl Slot {
             (false, _) => Missed::No,
         };
         self.note(&ready, &answer);
-        Tried { answer: answer.map(|answer| seat.keep_for(session, answer)), ready: Some(ready), missed }
+        Tried {
+            answer: answer.map(|answer| seat.keep_for(&shared.tasks, session, answer)),
+            ready: Some(ready),
+            missed,
+        }
     }
 
     /// Remembers how an address is doing. One that goes out is spoken to anew, when everybody uses it; clients that have

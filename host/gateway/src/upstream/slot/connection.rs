@@ -111,15 +111,19 @@ impl Calls {
     /// The connection is gone, and with it the calls on it, whether or not their clients know.
     fn release_parked(&self) {
         let all = std::mem::take(&mut *self.parked.lock().unwrap_or_else(PoisonError::into_inner));
-        for parked in all.iter().filter_map(Weak::upgrade) {
-            let turns = std::mem::take(&mut *parked.0.lock().unwrap_or_else(PoisonError::into_inner));
-            drop(turns);
-        }
+        all.iter().filter_map(Weak::upgrade).for_each(|parked| parked.release());
     }
 
     /// The connection is over: nobody waits for it any longer.
     pub(super) fn close(&self) {
         self.turns.iter().for_each(|turns| turns.close());
+    }
+}
+
+impl Parked {
+    /// Gives the turns on.
+    pub(super) fn release(&self) {
+        drop(std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 }
 

@@ -393,9 +393,10 @@ async fn sessions_are_bounded_and_the_longest_idle_one_makes_room() {
     pool.close().await;
 }
 
-/// Asks as many questions as its tool's name is long, all at once, and answers with the replies. `slow` waits for a line.
+/// Asks as many questions as its tool's name is long, all at once, and answers with the replies. A name that is a path is
+/// one question, and as soon as there is something at the path it answers without a reply.
 const ASKER: &str = r#"
-import json, sys
+import json, os, sys, time
 def say(**message): print(json.dumps({"jsonrpc": "2.0", **message}), flush=True)
 def hear(): return json.loads(sys.stdin.readline() or "null")
 seen = []
@@ -406,10 +407,14 @@ while m := hear():
         say(id=id, result={"protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "x": p["capabilities"]}, "serverInfo": {}})
     elif method == "tools/list": say(id=id, result={"tools": []})
     elif method == "tools/call":
-        asked = list(range(len(p["name"])))
+        early = p["name"].startswith("/")
+        asked = [0] if early else list(range(len(p["name"])))
         for n in asked: say(id=n, method="elicitation/create", params={"message": p["name"]})
         if p["name"] == "!": sys.exit(3)
         replies = {}
+        if early:
+            while not os.path.exists(p["name"]): time.sleep(0.01)
+            asked = []
         while len(replies) < len(asked):
             reply = hear()
             if reply is None: sys.exit()
@@ -476,6 +481,25 @@ async fn a_process_that_anybody_may_call_at_once_may_ask_nothing() {
     assert_eq!(asked_for(&status.offer.unwrap().capabilities.member("x").unwrap()), "{}");
     let answer = text(call(&pool, "alice", CAN_BE_ASKED).await.unwrap());
     assert!(answer.starts_with(r#"{"replies": [[0, false]]"#), "{answer}");
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn a_parked_call_that_its_server_has_answered_is_in_nobodys_way() {
+    let pool = pool(vec![process(1)]);
+    until(&pool, |status| status.state == State::Ready).await;
+    let path = std::env::temp_dir().join(format!("wasmgate-asker-{}", std::process::id()));
+    let params = format!(r#"{{"name":"{}"}}"#, path.display());
+    let alice = call_with(&pool, ("alice", CAN_BE_ASKED), ("tools/call", &params), mpsc::channel(8).0);
+    let (questions, parked) = asks(alice.await.unwrap());
+    // It goes on without her, and she has not come back yet.
+    std::fs::write(&path, "").unwrap();
+    let silent = ("tools/call", r#"{"name":""}"#);
+    let bob = call_with(&pool, ("bob", CAN_BE_ASKED), silent, mpsc::channel(8).0);
+    assert_eq!(text(bob.await.unwrap()).matches("tools/call").count(), 2);
+    let hers = text(resume(parked, &questions).await.unwrap());
+    assert_eq!(hers.matches("tools/call").count(), 1, "what was said to her call is there: {hers}");
+    std::fs::remove_file(&path).unwrap();
     pool.close().await;
 }
 
