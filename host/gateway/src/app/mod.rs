@@ -74,6 +74,14 @@ pub enum StartError {
     /// A configuration that is wrong, or whose catalogs cannot be had.
     #[error("{}", .0.iter().map(render).collect::<Vec<_>>().join("\n").trim_end())]
     Config(Vec<Diagnostic>),
+    /// A server without which the gateway is not to run (`required`) failed before it was ever ready.
+    #[error("the required server `{name}` {reason}")]
+    Required {
+        /// Its name.
+        name: String,
+        /// Why it failed.
+        reason: String,
+    },
     /// The operating system refused something every gateway needs.
     #[error("{0}")]
     System(String),

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::config::{Address, At, Config, Entrance, Limits, Listen, Read, Request, Seen};
 use crate::front;
+use crate::gateway::Gateway;
 use crate::reload::Reload;
 use crate::shutdown::Tasks;
 use crate::upstream::Clients;
@@ -67,7 +68,7 @@ impl Beginning {
 /// Runs the gateway until it is told to stop or, on stdio, until the client goes away.
 ///
 /// # Errors
-/// [`StartError`] before anything is served.
+/// [`StartError`] before anything is served, and when a required server does not come up.
 pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
     let mut signals = Signals::new()?;
     // Fronts have tasks of their own: they end first, while the servers still answer what is in flight.
@@ -91,10 +92,17 @@ pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
     tasks.spawn("reload", reload.keep_current(watch, Arc::clone(&signals.reload)));
 
     let mut gone = pin!(up.ended);
-    tokio::select! {
-        () = signals.next() => tracing::info!("stopping: finishing the calls in flight"),
-        () = &mut gone => tracing::info!("the client is gone: stopping"),
-    }
+    let outcome = tokio::select! {
+        () = signals.next() => {
+            tracing::info!("stopping: finishing the calls in flight");
+            Ok(())
+        }
+        () = &mut gone => {
+            tracing::info!("the client is gone: stopping");
+            Ok(())
+        }
+        error = required(&gateway) => Err(error),
+    };
     gateway.drain();
     tokio::select! {
         left = fronts.finish(grace) => if !left.is_empty() {
@@ -106,7 +114,15 @@ pub async fn run(asked: Asked, access: Access) -> Result<(), StartError> {
     // Calls that were cut off just now have their failures to tell.
     report("front", &fronts.finish(LAST_WORDS).await);
     report("gateway", &tasks.finish(LAST).await);
-    Ok(())
+    outcome
+}
+
+/// Resolves when a required server fails instead of coming up for the first time; later failures are told by `/ready`.
+async fn required(gateway: &Gateway) -> StartError {
+    match gateway.required_failure().await {
+        Some((name, reason)) => StartError::Required { name, reason },
+        None => std::future::pending().await,
+    }
 }
 
 /// Reads what could not be read yet, builds the gateway of it, and hands it over with what keeps it at its configuration.

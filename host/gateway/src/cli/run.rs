@@ -76,8 +76,11 @@ impl Run {
         let access = access(open, request.environment())?;
         let asked = Asked { request, beginning, watch: self.watch };
         let done = app::block_on(app::run(asked, access));
-        done.map_err(|error| Failed::Work(error.to_string()))?
-            .map_err(|error| Failed::Usage(error.to_string()))
+        done.map_err(|error| Failed::Work(error.to_string()))?.map_err(|error| match error {
+            // It was asked for properly, and began.
+            app::StartError::Required { .. } => Failed::Work(error.to_string()),
+            _ => Failed::Usage(error.to_string()),
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What clients are told about the servers: capabilities and instructions at the start, states for people.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value, json};
@@ -86,6 +87,33 @@ impl Gateway {
             required: false,
         });
         running.chain(unavailable).collect()
+    }
+
+    /// Waits for the required servers to come up. The first that fails before it was ever ready, and why; none when all
+    /// have been ready.
+    pub async fn required_failure(&self) -> Option<(String, String)> {
+        let mut changed = self.pool.changed();
+        let mut up = HashSet::new();
+        loop {
+            let servers = self.pool.status();
+            let mut missing = false;
+            for status in servers.iter().filter(|status| status.server.required) {
+                let name = status.server.name.as_str();
+                if matches!(status.state, State::Ready | State::Degraded { .. }) {
+                    up.insert(name.to_owned());
+                }
+                if up.contains(name) {
+                    continue;
+                }
+                if let Some(reason) = status.state.reason() {
+                    return Some((name.to_owned(), reason.to_owned()));
+                }
+                missing = true;
+            }
+            if !missing || changed.changed().await.is_err() {
+                return None;
+            }
+        }
     }
 
     /// Whether every server has either become ready or failed at least once.

@@ -234,7 +234,7 @@ pub struct Status {
 
 impl State {
     /// Why the server cannot be asked, when it has to be said.
-    fn reason(&self) -> Option<&str> {
+    pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Failed { reason, .. } | Self::Quarantined { reason } => Some(reason),
             _ => None,

@@ -43,6 +43,26 @@ async fn f01_a_server_that_keeps_exiting_is_left_alone_for_longer_and_longer() {
 }
 
 #[tokio::test]
+async fn f01_the_circuit_of_a_server_opens_and_what_it_offers_stays_listed() {
+    let bad = faulty().start().await;
+    let listed = bad.client.tool_names().await;
+    for _ in 0..4 {
+        is(&bad.fails("die", json!({})).await, "upstream_crashed");
+        bad.back().await;
+    }
+    is(&bad.fails("die", json!({})).await, "upstream_crashed");
+    let state = bad.gw.reaches("bad", &["failed"]).await;
+    assert!(state["reason"].as_str().is_some_and(|reason| reason.contains("once a minute")), "{state}");
+    is(&bad.fails("pid", json!({})).await, "upstream_unavailable");
+    assert_eq!(bad.client.tool_names().await, listed, "it will be back");
+    let pauses: Vec<f64> =
+        bad.logged("server failed").iter().filter_map(|event| event["again_in"].as_f64()).collect();
+    assert!(pauses.len() == 5 && pauses[4] >= 45.0, "{pauses:?}");
+    bad.the_good_one_is_fine().await;
+    bad.gw.stop().await;
+}
+
+#[tokio::test]
 async fn f03_a_server_never_answers_a_call() {
     let bad =
         faulty().deadlines("1s", "20s").with(|gw| gw.env("WASMGATE_LOG", "wasmgate=debug")).start().await;
@@ -132,12 +152,35 @@ async fn f08_a_tenth_of_the_servers_is_broken_at_the_start() {
     assert_eq!(client.tool_names().await.len(), 9 * 17, "nine tenths are served");
     gw.stop().await;
 
+    // Unless somebody said that it is no gateway without it.
     let strict = gateway().catalog(catalog).config("servers: {broken: {required: true}}");
-    let gw = strict.arg("--enable-all-servers").start().await;
-    gw.reaches("broken", &["failed"]).await;
-    let answer = gw.door("/ready").ask("GET").send().await;
-    assert_eq!(answer.status, 503, "a required one that is not there: {}", answer.text());
-    gw.stop().await;
+    let ended = strict.arg("--enable-all-servers").run_to_end().await;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the required server `broken`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("exit code 1"), "and why: {}", ended.stderr);
+}
+
+#[tokio::test]
+async fn f08_a_required_server_fails_later_and_the_gateway_goes_on() {
+    let bad = faulty().with(|gw| gw.config("servers: {bad: {required: true}}\n")).start().await;
+    let ready = async || bad.gw.door("/ready").ask("GET").send().await.status.as_u16();
+    assert_eq!(ready().await, 200);
+    // So often that it is left alone for a while.
+    for _ in 0..2 {
+        is(&bad.fails("die", json!({})).await, "upstream_crashed");
+        bad.back().await;
+    }
+    is(&bad.fails("die", json!({})).await, "upstream_crashed");
+    soon("the gateway saying that it is not ready", async {
+        while ready().await != 503 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    bad.the_good_one_is_fine().await;
+    bad.back().await;
+    assert_eq!(ready().await, 200);
+    bad.gw.stop().await;
 }
 
 #[tokio::test]
