@@ -17,6 +17,7 @@ use super::declared::Declared;
 use super::era::Era;
 use super::http::Http;
 use super::incoming::Kinds;
+use super::noise::Noise;
 use super::stdio::Pipe;
 use super::{Answer, ClientFacts, Event, Fault, Limits};
 use crate::launch::Exit;
@@ -171,6 +172,8 @@ impl Link {
 #[derive(Debug)]
 pub(super) struct Signals {
     budget: Mutex<Budget>,
+    noise: Mutex<Noise>,
+    noisy: Notify,
     changed: AtomicU8,
     notify: Notify,
     updates: Mutex<Updates>,
@@ -182,6 +185,8 @@ impl Signals {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             budget: Mutex::new(Budget::new(limits)),
+            noise: Mutex::default(),
+            noisy: Notify::new(),
             changed: AtomicU8::default(),
             notify: Notify::new(),
             updates: Mutex::default(),
@@ -197,6 +202,27 @@ impl Signals {
     /// How much it said beyond what it may.
     pub(super) fn dropped(&self) -> u64 {
         self.budget().dropped()
+    }
+
+    /// The server wrote a line that is no message.
+    pub(super) fn garbled(&self, now: std::time::Instant) {
+        if self.noise().add(now) {
+            self.noisy.notify_one();
+        }
+    }
+
+    /// Waits until it writes too many of them.
+    pub(super) async fn grew_noisy(&self) {
+        self.noisy.notified().await;
+    }
+
+    /// Until when it counts as noisy, if it does.
+    pub(super) fn noisy_until(&self, now: Instant) -> Option<Instant> {
+        self.noise().until(now.into_std()).map(Instant::from_std)
+    }
+
+    fn noise(&self) -> MutexGuard<'_, Noise> {
+        self.noise.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {

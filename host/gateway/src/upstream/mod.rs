@@ -31,6 +31,7 @@ mod link; // one connection, whatever its transport
 mod lists; // all pages of every list
 mod modern; // 2026-07-28
 mod modern_listen; // what a listen asks for
+mod noise; // output that is no message, and too much of it
 mod outlet; // notifications on their way to a call
 mod poci; // tools that are one container per call
 mod pool; // all servers

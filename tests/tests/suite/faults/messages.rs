@@ -49,6 +49,24 @@ async fn f09_stdout_carries_garbage_between_messages() {
 }
 
 #[tokio::test]
+async fn f09_garbage_without_measure_marks_a_server_until_it_is_another_one() {
+    let bad = faulty().start().await;
+    let noise = |lines: usize| ["no message"].repeat(lines).into_iter().chain([FINE]).collect::<Vec<_>>();
+    assert_eq!(bad.says(&noise(100)).await["result"]["ok"], true);
+    assert_eq!(bad.gw.state("bad").await["state"], "ready", "so many a minute are bearable");
+    assert_eq!(bad.says(&noise(1)).await["result"]["ok"], true);
+    let marked = bad.gw.reaches("bad", &["degraded"]).await;
+    assert!(marked["reason"].as_str().is_some_and(|reason| reason.contains("no messages")), "{marked}");
+    bad.both_are_fine().await;
+    assert_eq!(bad.gw.state("fx").await["state"], "ready");
+    // Another process has said nothing yet.
+    is(&bad.fails("die", json!({})).await, "upstream_crashed");
+    bad.back().await;
+    bad.gw.reaches("bad", &["ready"]).await;
+    bad.gw.stop().await;
+}
+
+#[tokio::test]
 async fn f10_a_line_of_100_megabytes() {
     // Without the interceptor that reads every byte: what is measured is the pipe.
     let bad = faulty().with(|gw| gw.arg("--block-secrets=false")).start().await;

@@ -254,6 +254,7 @@ impl Slot {
         levels.mark_changed();
         loop {
             tokio::select! {
+                () = ready.link.signals().grew_noisy() => self.house.wake.notify_one(),
                 () = ready.link.signals().raised() => {
                     sleep(COALESCE).await;
                     Box::pin(self.relist(shared, ready)).await;

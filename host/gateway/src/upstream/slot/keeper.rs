@@ -11,6 +11,7 @@ use wasmgate_core::catalog::{Instances, Server, Sharing};
 use super::further::{Further, REMEMBERED, Stage};
 use super::roster::{Roster, Sought};
 use super::{Shared, Slot};
+use crate::upstream::noise;
 use crate::upstream::turns::Client;
 
 /// One look at the instances of a server.
@@ -52,7 +53,7 @@ impl Slot {
                 Sharing::PerPrincipal | Sharing::PerSession | Sharing::PerCall => look.keep_spares(roster),
             }
             look.make_room(roster);
-            look.short()
+            look.short(roster)
         };
         look.begin.iter().for_each(|further| self.begin(shared, further));
         self.phase(shared, |phase| std::mem::replace(&mut phase.short, short.clone()) != short);
@@ -214,9 +215,14 @@ impl Look<'_> {
     }
 
     /// What does not serve though the server does.
-    fn short(&self) -> Option<String> {
+    fn short(&mut self, roster: &Roster) -> Option<String> {
         let (out, count) = (self.slot.lanes.out(), self.slot.lanes.count());
-        (out > 0).then(|| format!("{out} of its {count} addresses cannot be used; the others serve"))
+        if out > 0 {
+            return Some(format!("{out} of its {count} addresses cannot be used; the others serve"));
+        }
+        let base = roster.base.as_ref()?;
+        self.later(base.link.signals().noisy_until(self.now)?);
+        Some(noise::in_words())
     }
 }
 

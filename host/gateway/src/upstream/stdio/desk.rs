@@ -148,7 +148,7 @@ impl Desk {
             },
             Incoming::Broken(id, detail) => match id.as_u64() {
                 Some(id) => self.finish(id, Err(Fault::Misbehaved(detail))),
-                None => self.garbage.add(&self.server, line, now),
+                None => self.garbled(line, now),
             },
             Incoming::Progress(token, params) => {
                 match token.and_then(|token| self.waiting.progress(token, now)) {
@@ -169,8 +169,13 @@ impl Desk {
             Incoming::Question(id, asked, params) => self.question((id, asked, params), writer),
             Incoming::Withdrawn(id) => self.withdrawn(&id),
             Incoming::Other => self.dropped += 1,
-            Incoming::Garbage => self.garbage.add(&self.server, line, now),
+            Incoming::Garbage => self.garbled(line, now),
         }
+    }
+
+    fn garbled(&mut self, line: &[u8], now: std::time::Instant) {
+        self.garbage.add(&self.server, line, now);
+        self.signals.garbled(now);
     }
 
     /// A listen of ours that the server gives up, or else a question of its own.
