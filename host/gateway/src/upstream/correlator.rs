@@ -59,6 +59,11 @@ impl Patience {
         }
     }
 
+    /// What could not be heard for so long does not count.
+    pub(super) fn excuse(&mut self, length: Duration) {
+        (self.silent_until, self.until) = (self.silent_until + length, self.until + length);
+    }
+
     /// How long it may take while the server says nothing.
     pub(super) const fn idle(&self) -> Duration {
         self.idle
@@ -179,6 +184,12 @@ impl<T> Correlator<T> {
         self.check_at
     }
 
+    /// Nothing could be heard for so long: every request has that much longer.
+    pub(super) fn excuse(&mut self, length: Duration) {
+        self.waiting.values_mut().for_each(|waiting| waiting.patience.excuse(length));
+        self.check_at = self.waiting.values().map(|waiting| waiting.patience.ends()).min();
+    }
+
     /// Takes out what has waited too long.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<(u64, T, Patience)> {
         let late = |waiting: &Waiting<T>| waiting.patience.ends() <= now;
@@ -199,6 +210,17 @@ impl<T> Correlator<T> {
     }
 }
 
+/// What does not count of the time, when what was due then is looked at only now: this process did not run meanwhile. A
+/// little more than that, because what came meanwhile is still to be read. None when it is merely a little late.
+pub(super) fn absent(due: Instant, now: Instant) -> Option<Duration> {
+    let late = now.saturating_duration_since(due);
+    (late >= ABSENCE).then(|| late + CATCHING_UP)
+}
+
+/// No timer of a process that runs is so late.
+const ABSENCE: Duration = Duration::from_secs(1);
+/// What a process that runs again may take to read what came meanwhile.
+const CATCHING_UP: Duration = Duration::from_secs(2);
 /// Longer than anything waits, and not too long for a clock.
 const AGES: Duration = Duration::from_secs(300 * 86400);
 
@@ -216,6 +238,20 @@ mod tests {
 
     fn patience(now: Instant) -> Patience {
         Patience::new(Deadlines { initialize: SECOND, idle: SECOND * 10, total: SECOND * 25 }, now)
+    }
+
+    #[test]
+    fn time_in_which_nothing_could_be_heard_does_not_count() {
+        let start = Instant::now();
+        let mut correlator = Correlator::new();
+        correlator.ask(1, "a", None, patience(start));
+        let due = correlator.check_at().unwrap();
+        assert_eq!(absent(due, due + ABSENCE / 2), None, "a little late is no absence");
+        let excuse = absent(due, due + SECOND * 100).unwrap();
+        correlator.excuse(excuse);
+        assert!(expire(&mut correlator, due + SECOND * 100).is_empty());
+        assert_eq!(correlator.check_at(), Some(due + SECOND * 100 + CATCHING_UP));
+        assert_eq!(expire(&mut correlator, due + SECOND * 100 + CATCHING_UP).len(), 1, "and then it is over");
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Faults of time (F41): the clock jumps, or the gateway stands still while time goes on.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::json;
-use wasmgate_tests::catalog::good;
+use wasmgate_tests::catalog::{Catalog, fixture, good};
+use wasmgate_tests::faulty::is;
+use wasmgate_tests::hostile::{Step, hostile};
 use wasmgate_tests::{Gateway, Running, gateway, missing, process, soon};
 
 use crate::reload::{exchange, in_force};
@@ -113,3 +117,66 @@ async fn f41_a_session_that_is_over_by_the_clock_is_not_taken() {
     assert_eq!(second.post(ask).send().await.status, 200);
     gw.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f41_the_gateway_stands_still_for_longer_than_calls_may_be_silent() {
+    // What answers, does so while the gateway does not run.
+    let far = hostile(|heard, before| {
+        let slowly = heard.kind() == "tools/call" && before == 0;
+        slowly.then(|| [vec![Step::Wait(ANSWER)], heard.done()].concat())
+    })
+    .await;
+    let gateway = gateway();
+    let notes = gateway.home().join("notes");
+    let deadlines = json!({"initialize": "20s", "idle": "3s", "total": "60s"});
+    let mut near = fixture(&["faulty", "--stdio"]);
+    near["env"] = json!([{"name": "FIXTURE_NOTES", "value": notes}]);
+    let mut remote =
+        json!({"type": "remote", "remote": {"url": far.url(), "transport_type": "streamable-http"}});
+    for entry in [&mut near, &mut remote] {
+        entry["deadlines"] = deadlines.clone();
+    }
+    let catalog =
+        Catalog::new().entry("near", near).entry("far", remote).fixture("fx", &["server", "--stdio"]);
+    let gw = gateway.catalog(catalog).servers(["near", "far", "fx"]).start().await;
+    gw.ready(["near", "far", "fx"]).await;
+    let client = gw.legacy().await;
+    let pids = gw.processes();
+    let call = |tool: &'static str, arguments: serde_json::Value| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            client.request("tools/call", json!({"name": tool, "arguments": arguments})).await
+        })
+    };
+    let later = call("near__later", json!({"millis": 1000}));
+    let never = call("near__hold", json!({}));
+    let distant = call("far__work", json!({}));
+    soon("all of them at their servers", async {
+        let noted = || std::fs::read_to_string(&notes).unwrap_or_default();
+        while !(noted().contains("later") && noted().contains("hold") && far.count("tools/call") == 1) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    process::signal(gw.pid, Signal::STOP);
+    tokio::time::sleep(AWAY).await;
+    process::signal(gw.pid, Signal::CONT);
+    let answer = soon("the answer of a process", later).await.expect("no panic");
+    assert_eq!(answer["result"]["content"][0]["text"], "at last", "it came meanwhile: {answer}");
+    let answer = soon("the answer of a remote", distant).await.expect("no panic");
+    assert_eq!(answer["result"]["content"][0]["text"], "done", "it came meanwhile: {answer}");
+    is(&soon("the end of the other one", never).await.expect("no panic")["error"], "upstream_timeout");
+    // Nothing is taken for dead that is alive.
+    for server in ["near", "far", "fx"] {
+        assert_eq!(gw.state(server).await["state"], "ready", "{server}");
+    }
+    assert_eq!(gw.processes(), pids, "no server was replaced");
+    let fresh = gw.legacy().await;
+    assert_eq!(fresh.call("fx__text", json!({"text": "on"})).await["content"][0]["text"], "on");
+    assert_eq!(client.call("far__work", json!({})).await["content"][0]["text"], "done");
+    gw.stop().await;
+}
+
+/// When servers answer, and how long the gateway stands still: longer than they may be silent.
+const ANSWER: Duration = Duration::from_secs(1);
+const AWAY: Duration = Duration::from_secs(6);

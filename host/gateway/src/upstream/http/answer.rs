@@ -19,7 +19,7 @@ use super::asking::{Aside, Conversation, Overheard};
 use super::head::{self, Media};
 use super::heard::Hearer;
 use crate::upstream::again::{self, Effect};
-use crate::upstream::correlator::Patience;
+use crate::upstream::correlator::{Patience, absent};
 use crate::upstream::era::Era;
 use crate::upstream::framer::{Frame, Framer};
 use crate::upstream::incoming::{self, Concern, Incoming};
@@ -235,19 +235,34 @@ impl Exchange {
             let ends = Instant::from_std(self.patience.ends());
             // A server that always has something to say would never let the clock be looked at.
             if Instant::now() >= ends {
-                return Err(Fault::Timeout(self.patience.seconds()));
+                self.due(ends)?;
+                continue;
             }
             let Some(conversation) = &mut self.conversation else {
-                let done = timeout_at(ends, what).await;
-                return done.map_err(|_| Fault::Timeout(self.patience.seconds()));
+                match timeout_at(ends, &mut what).await {
+                    Ok(done) => return Ok(done),
+                    Err(_) => self.due(ends)?,
+                }
+                continue;
             };
             let aside = tokio::select! {
                 done = &mut what => return Ok(done),
-                aside = conversation.next() => aside,
-                () = sleep_until(ends) => return Err(Fault::Timeout(self.patience.seconds())),
+                aside = conversation.next() => Some(aside),
+                () = sleep_until(ends) => None,
             };
-            self.aside(aside)?;
+            match aside {
+                Some(aside) => self.aside(aside)?,
+                None => self.due(ends)?,
+            }
         }
+    }
+
+    /// Its time is over, unless this process did not run meanwhile.
+    fn due(&mut self, ends: Instant) -> Result<(), Fault> {
+        let excuse = absent(ends.into_std(), Instant::now().into_std());
+        let excuse = excuse.ok_or_else(|| Fault::Timeout(self.patience.seconds()))?;
+        self.patience.excuse(excuse);
+        Ok(())
     }
 
     /// Reads events up to the answer. When a legacy server's stream breaks off after it gave an id, asks for the rest.

@@ -19,7 +19,7 @@ use super::garbage::Garbage;
 use super::pulse::{Beat, Pulse};
 use super::writer::Writer;
 use super::{Order, Ticket};
-use crate::upstream::correlator::Correlator;
+use crate::upstream::correlator::{Correlator, absent};
 use crate::upstream::declared::Declared;
 use crate::upstream::era::Era;
 use crate::upstream::framer::Frame;
@@ -253,9 +253,15 @@ impl Desk {
         }
     }
 
-    /// Ends what has waited too long.
-    pub(super) fn expire(&mut self, writer: &mut Writer) {
+    /// Ends what has waited too long. It was `due` some time ago: where that is long ago, this process did not run
+    /// meanwhile (a machine that slept, SIGSTOP), which is not the server's fault.
+    pub(super) fn expire(&mut self, due: Instant, writer: &mut Writer) {
         let now = Instant::now().into_std();
+        if let Some(excuse) = absent(due.into_std(), now) {
+            self.waiting.excuse(excuse);
+            self.pulse.excuse(excuse);
+            return;
+        }
         for (id, ticket, patience) in self.waiting.expire(now) {
             writer.cancel(id, "no answer in time");
             if ticket.era.is_some() {

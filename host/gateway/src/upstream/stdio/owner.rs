@@ -124,7 +124,7 @@ impl Owner {
             Step::Controlled(Some(control)) => self.take_control(control),
             Step::Controlled(None) => self.close(Duration::ZERO),
             Step::Due => {
-                self.desk.expire(&mut self.writer);
+                self.desk.expire(self.timer.deadline(), &mut self.writer);
                 if self.desk.is_dead(&mut self.writer) {
                     return Some(Over::Silent);
                 }

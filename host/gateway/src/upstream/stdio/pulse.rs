@@ -52,6 +52,12 @@ impl Pulse {
         Beat::Ask
     }
 
+    /// Nobody could listen for so long.
+    pub(super) fn excuse(&mut self, length: Duration) {
+        self.asked = self.asked.map(|until| until + length);
+        self.doubt = self.doubt.map(|(at, idle)| (at + length, idle));
+    }
+
     /// When to call [`Pulse::check`].
     pub(super) fn check_at(&self) -> Option<Instant> {
         self.asked.into_iter().chain(self.doubt.map(|(at, _)| at)).min()
@@ -99,6 +105,19 @@ mod tests {
         assert_eq!(pulse.missed(start + IDLE * 2, IDLE), Beat::Ask);
         pulse.heard(start + IDLE * 2 + SECOND);
         assert_eq!((pulse.check_at(), pulse.check(start + IDLE * 3)), (None, Beat::None));
+    }
+
+    #[test]
+    fn who_could_not_be_heard_has_longer() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(start);
+        assert_eq!(pulse.missed(start + IDLE, IDLE), Beat::Ask);
+        pulse.given_up(start + IDLE * 2, IDLE);
+        pulse.excuse(IDLE * 10);
+        assert_eq!(pulse.check_at(), Some(start + IDLE * 11 + PATIENCE));
+        assert_eq!(pulse.check(start + IDLE * 11), Beat::None);
+        pulse.heard(start + IDLE * 11);
+        assert_eq!(pulse.check_at(), Some(start + IDLE * 12));
     }
 
     #[test]
