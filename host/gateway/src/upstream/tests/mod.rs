@@ -3,6 +3,7 @@
 mod asking; // servers that ask first
 mod eras; // finding out which era a server is of
 mod http; // streamable HTTP
+mod late; // what is slow or over while others wait
 mod listen; // what modern servers say outside calls
 mod process; // stdio
 mod simulation; // whatever may happen, in memory

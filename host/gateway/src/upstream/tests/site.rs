@@ -12,7 +12,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use url::Url;
 use wasmgate_core::json::Json;
 
@@ -46,6 +46,8 @@ impl Seen {
 
 /// What to answer.
 pub(crate) struct Reply {
+    /// In the place of what is here, once it is decided.
+    later: Option<oneshot::Receiver<Self>>,
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: mpsc::UnboundedReceiver<Result<Frame<Bytes>, std::io::Error>>,
@@ -87,6 +89,11 @@ impl Reply {
         Self::stream(200, "application/json")
     }
 
+    /// What somebody decides later; nothing at all when nobody does.
+    pub(crate) fn later(decided: oneshot::Receiver<Self>) -> Self {
+        Self { later: Some(decided), ..Self::status(500) }
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
@@ -94,7 +101,7 @@ impl Reply {
 
     fn stream(status: u16, media: &str) -> (Self, Rest) {
         let (rest, body) = mpsc::unbounded_channel();
-        (Self { status, headers: vec![("content-type", media.to_owned())], body }, rest)
+        (Self { later: None, status, headers: vec![("content-type", media.to_owned())], body }, rest)
     }
 }
 
@@ -113,6 +120,7 @@ pub(crate) struct Site {
     pub(crate) url: Url,
     seen: Arc<Mutex<Vec<Seen>>>,
     news: tokio::sync::watch::Receiver<usize>,
+    listening: tokio::task::AbortHandle,
 }
 
 impl Site {
@@ -123,7 +131,7 @@ impl Site {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (tell, news) = tokio::sync::watch::channel(0);
         let (log, answer, tell) = (Arc::clone(&seen), Arc::new(answer), Arc::new(tell));
-        tokio::spawn(async move {
+        let listening = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let (log, answer, tell) = (Arc::clone(&log), Arc::clone(&answer), Arc::clone(&tell));
@@ -137,7 +145,12 @@ impl Site {
                 });
             }
         });
-        Self { url, seen, news }
+        Self { url, seen, news, listening: listening.abort_handle() }
+    }
+
+    /// From now on nobody can connect; the connections there are go on.
+    pub(crate) fn take_no_more(&self) {
+        self.listening.abort();
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -177,7 +190,11 @@ async fn respond(
     };
     log.lock().unwrap().push(seen.clone());
     tell.send_modify(|count| *count += 1);
-    let reply = answer(seen);
+    let mut reply = answer(seen);
+    if let Some(later) = reply.later.take() {
+        let decided = later.await.unwrap_or_else(|_| Reply::status(500));
+        reply = Reply { headers: [reply.headers.split_off(1), decided.headers].concat(), ..decided };
+    }
     let mut response = Response::builder().status(reply.status);
     for (name, value) in reply.headers {
         response = response.header(name, value);
