@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use wasmgate_core::json::{Json, ObjectWriter};
@@ -171,7 +172,7 @@ impl Link {
 /// it may say at all: beyond that only the latest of each kind is kept.
 #[derive(Debug)]
 pub(super) struct Signals {
-    budget: Mutex<Budget>,
+    budget: ArcSwap<Mutex<Budget>>,
     noise: Mutex<Noise>,
     noisy: Notify,
     changed: AtomicU8,
@@ -184,7 +185,7 @@ impl Signals {
     /// Nothing said yet.
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            budget: Mutex::new(Budget::new(limits)),
+            budget: ArcSwap::from_pointee(Mutex::new(Budget::new(limits))),
             noise: Mutex::default(),
             noisy: Notify::new(),
             changed: AtomicU8::default(),
@@ -196,12 +197,17 @@ impl Signals {
 
     /// Whether the server may say one more thing in the course of a call.
     pub(super) fn may_tell(&self) -> bool {
-        self.budget().spend(Instant::now().into_std())
+        self.with_budget(|budget| budget.spend(Instant::now().into_std()))
     }
 
-    /// How much it said beyond what it may.
+    /// How much it said beyond what it may, on all connections that share its budget.
     pub(super) fn dropped(&self) -> u64 {
-        self.budget().dropped()
+        self.with_budget(|budget| budget.dropped())
+    }
+
+    /// From now on what is said here counts together with what is said on the server's other connections.
+    pub(super) fn share(&self, budget: &Arc<Mutex<Budget>>) {
+        self.budget.store(Arc::clone(budget));
     }
 
     /// The server wrote a line that is no message.
@@ -225,8 +231,8 @@ impl Signals {
         self.noise.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    fn with_budget<T>(&self, with: impl FnOnce(&mut Budget) -> T) -> T {
+        with(&mut self.budget.load().lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The server says so.
@@ -265,7 +271,7 @@ impl Signals {
             while self.updates().order.is_empty() {
                 self.updated.notified().await;
             }
-            let wait = self.budget().wait(Instant::now().into_std());
+            let wait = self.with_budget(|budget| budget.wait(Instant::now().into_std()));
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
                 continue;

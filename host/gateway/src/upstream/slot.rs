@@ -37,6 +37,7 @@ use self::connection::Ready;
 use self::roster::Roster;
 use self::same::runs_the_same;
 use self::topics::Topics;
+use super::budget::Budget;
 use super::dice::Dice;
 use super::eras::Eras;
 use super::lanes::Lanes;
@@ -104,6 +105,8 @@ pub(super) struct House {
     places: Arc<Turns>,
     /// Something for the keeper to look at.
     wake: Notify,
+    /// What its instances together may say unasked.
+    budget: Arc<Mutex<Budget>>,
 }
 
 /// How far the base of a slot is.
@@ -131,6 +134,7 @@ impl Slot {
             turns: Turns::new(at_once(&server, limits), WAITING),
             places: Turns::new(server.instances.max.get(), WAITING),
             wake: Notify::new(),
+            budget: Arc::new(Mutex::new(Budget::new(limits))),
         };
         let sharing = match &server.launch {
             // Each of their calls is a container of its own anyway.

@@ -157,7 +157,8 @@ impl Slot {
             Progress::Pulling(percent) => self.starts(shared, State::Pulling(percent)),
             Progress::Starting => self.starts(shared, State::Starting),
         };
-        open::open(shared, &server, lane, &progress).await
+        let opened = open::open(shared, &server, lane, &progress).await;
+        opened.inspect(|link| link.signals().share(&self.house.budget))
     }
 
     /// Serves until the connection ends. When only the session did, shakes hands again.

@@ -159,7 +159,7 @@ impl Slot {
             let permit = Arc::clone(&shared.starts).acquire_owned().await.ok();
             let (permit, opened) =
                 holding(permit, Box::pin(open::open(shared, &server, lane, &|_| {}))).await;
-            opened.map(|link| (link, permit))
+            opened.inspect(|link| link.signals().share(&self.house.budget)).map(|link| (link, permit))
         };
         let started = further.over.run_until_cancelled(starting).await;
         let (link, permit) = match started {

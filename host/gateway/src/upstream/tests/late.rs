@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test waits for the tasks it spawns, or ends with them")]
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,10 +22,10 @@ use crate::launch::{LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 use crate::upstream::declared::Declared;
 use crate::upstream::link::Link;
-use crate::upstream::pool::Pool;
+use crate::upstream::pool::{Pool, Standing};
 use crate::upstream::slot::Opener;
 use crate::upstream::stdio::{Behind, Ends, Pipe};
-use crate::upstream::{Answer, Ask, ClientFacts, Fault, Identity, State};
+use crate::upstream::{Answer, Ask, ClientFacts, Event, Fault, Identity, Limits, State};
 
 /// So long as nothing takes that is not stuck.
 const STUCK: Duration = Duration::from_secs(20);
@@ -59,13 +60,21 @@ fn opener() -> Opener {
     })
 }
 
-/// A legacy server without anything.
+/// A legacy server without anything, which says ten things in the course of each call.
 async fn polite(stream: DuplexStream) {
     let (hears, mut says) = split(stream);
     let mut lines = BufReader::new(hears).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let message: Value = serde_json::from_str(&line).unwrap();
         let result = match message["method"].as_str().unwrap_or_default() {
+            "tools/call" => {
+                for n in 0..10 {
+                    let params = json!({"level": "info", "data": n});
+                    let line = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params});
+                    says.write_all((line.to_string() + "\n").as_bytes()).await.unwrap();
+                }
+                json!({})
+            }
             "initialize" => json!({"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {}}),
             _ if message["id"].is_null() => continue,
             "server/discover" => {
@@ -81,16 +90,23 @@ async fn polite(stream: DuplexStream) {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn servers_that_start_slowly_keep_no_other_from_starting() {
+/// A pool of such servers.
+fn in_memory(servers: Vec<Server>, limits: Limits) -> (Arc<Pool>, Tasks) {
     let tasks = Tasks::new();
     let launcher = Launcher::new(LaunchSettings::default(), tasks.clone());
     let identity = Identity { name: "test".into(), version: "0".into() };
-    let mut pool = Pool::new(launcher, Egress::new(), tasks.clone(), identity.into());
+    let standing = Standing { limits, ..Standing::from(identity) };
+    let mut pool = Pool::new(launcher, Egress::new(), tasks.clone(), standing);
     pool.simulate(opener(), 1);
+    super::apply(&pool, servers);
+    (pool, tasks)
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_start_slowly_keep_no_other_from_starting() {
     let mut servers: Vec<Server> = (0..40).map(|n| process(&format!("slow{n}"))).collect();
     servers.push(process("quick"));
-    super::apply(&pool, servers);
+    let (pool, tasks) = in_memory(servers, Limits::default());
     let mut changed = pool.changed();
     let is_up = || {
         let quick = pool.status().into_iter().find(|status| status.server.name.as_str() == "quick");
@@ -101,7 +117,28 @@ async fn servers_that_start_slowly_keep_no_other_from_starting() {
             changed.changed().await.unwrap()
         }
     };
-    timeout(Duration::from_secs(60), waiting).await.expect("it waits for none of them");
+    timeout(STUCK, waiting).await.expect("it waits for none of them");
+    pool.close().await;
+    tasks.finish(STUCK).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_instances_of_a_server_may_say_so_much_together() {
+    let number = |number| NonZeroUsize::new(number).unwrap();
+    let limits = Limits { notifications: number(1), notifications_at_once: number(5), ..Limits::default() };
+    let instances = Instances { sharing: Sharing::PerPrincipal, ..Instances::default() };
+    let (pool, tasks) = in_memory(vec![Server { instances, ..process("p") }], limits);
+    until(&pool, |status| status.state == State::Ready).await;
+    for (principal, heard) in [("alice", 5), ("bob", 0)] {
+        let (events, mut told) = mpsc::channel(100);
+        let calling = call_telling(&pool, (principal, None), "t", events);
+        assert_eq!(outcome(calling).await, Ok("{}".to_owned()));
+        let mut count = 0;
+        while told.recv().await.is_some() {
+            count += 1;
+        }
+        assert_eq!(count, heard, "{principal}");
+    }
     pool.close().await;
     tasks.finish(STUCK).await;
 }
@@ -174,7 +211,16 @@ fn remote(sites: &[&Site], instances: Instances) -> Server {
 
 type Calling = tokio::task::JoinHandle<Result<Answer, Fault>>;
 
-fn call(pool: &Arc<Pool>, (principal, session): (&str, Option<&str>), tool: &str) -> Calling {
+fn call(pool: &Arc<Pool>, whose: (&str, Option<&str>), tool: &str) -> Calling {
+    call_telling(pool, whose, tool, mpsc::channel(4).0)
+}
+
+fn call_telling(
+    pool: &Arc<Pool>,
+    (principal, session): (&str, Option<&str>),
+    tool: &str,
+    events: mpsc::Sender<Event>,
+) -> Calling {
     let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
     let ask = Ask {
         method: "tools/call".into(),
@@ -182,7 +228,7 @@ fn call(pool: &Arc<Pool>, (principal, session): (&str, Option<&str>), tool: &str
         principal: principal.into(),
         session: session.map(Into::into),
         client: Arc::new(client),
-        events: mpsc::channel(4).0,
+        events,
     };
     let pool = Arc::clone(pool);
     tokio::spawn(
