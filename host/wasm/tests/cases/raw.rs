@@ -60,6 +60,20 @@ const HOOKS: usize = 1200;
 const EVENT: usize = 1400;
 
 impl Raw<'_> {
+    /// Does nothing.
+    pub(crate) const HARMLESS: Self = Self {
+        imports: "",
+        fields: "",
+        realloc: "",
+        describe: "",
+        post_describe: "",
+        configure: "",
+        validate: "",
+        post_validate: "",
+        mutate: "",
+        filter: "",
+    };
+
     /// The component.
     pub(crate) fn component(&self) -> Vec<u8> {
         let mut resolve = Resolve::default();

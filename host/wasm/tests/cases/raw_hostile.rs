@@ -1,6 +1,7 @@
 //! What only hand-written guests can do, in every place where guest code runs: each ends in the right failure, within its
 //! budget, and the next call is right.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,11 +154,16 @@ async fn more_parts_than_are_given() {
     .await;
 }
 
+/// Makes a table larger for as long as it can.
+const TABLE_BOMB: Raw<'_> = Raw {
+    fields: "(table $t 1 funcref)",
+    validate: "(loop $again (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $again))",
+    ..Raw::HARMLESS
+};
+
 #[tokio::test]
 async fn a_table_that_grows() {
-    let fields = "(table $t 1 funcref)";
-    let validate = "(loop $again (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $again))";
-    fails(Raw { fields, validate, ..Raw::default() }, expect!["exceeded its table limit"]).await;
+    fails(TABLE_BOMB, expect!["exceeded its table limit"]).await;
 }
 
 /// What `validate` answers instead of nothing.
@@ -297,14 +303,31 @@ const CLOCK: &str = r#"(import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $
     (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $after (param i64) (result i32)))
     (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#;
 
+/// Takes handles and gives none back.
+const HANDLE_LEAK: Raw<'_> = Raw {
+    imports: CLOCK,
+    validate: "(loop $again (drop (call $after (i64.const 1))) (br $again))",
+    ..Raw::HARMLESS
+};
+
 #[tokio::test]
 async fn handles_that_are_never_given_back() {
-    let validate = "(loop $again (drop (call $after (i64.const 1))) (br $again))";
-    fails(
-        Raw { imports: CLOCK, validate, ..Raw::default() },
-        expect!["failed: resource table has no free keys"],
-    )
-    .await;
+    fails(HANDLE_LEAK, expect!["failed: resource table has no free keys"]).await;
+}
+
+/// The integration suite runs these two, too, and has no tools to make them: `UPDATE_EXPECT=1` writes them anew.
+#[test]
+fn the_components_that_are_kept_are_these() {
+    for (name, raw) in [("table-bomb", TABLE_BOMB), ("handle-leak", HANDLE_LEAK)] {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/components");
+        let (path, made) = (kept.join(name).with_extension("wasm"), raw.component());
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::create_dir_all(&kept).unwrap();
+            std::fs::write(&path, &made).unwrap();
+        }
+        let is_same = std::fs::read(&path).is_ok_and(|kept| kept == made);
+        assert!(is_same, "{} is another one: UPDATE_EXPECT=1 writes it anew", path.display());
+    }
 }
 
 /// One handle stays behind with each call: the instance is given up long before it runs out of them.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wasmgate_tests::home::Home;
-use wasmgate_tests::{Gateway, Legacy, Running, build, gateway, registry, require, soon};
+use wasmgate_tests::{Gateway, Legacy, Running, build, gateway, process, registry, require, soon};
 
 use crate::reload::Load;
 
@@ -62,6 +62,25 @@ async fn f38_a_plugin_traps_loops_hoards_floods_or_talks_nonsense() {
         let log = harm_only_their_own_call(gateway(), hostile.to_str().expect("UTF-8"), whats).await;
         assert!(log.matches("again and again").count() < 1000, "a flooded log");
         assert!(log.lines().all(|line| !line.contains('\u{1b}')), "escapes of a plugin reached the log");
+    }
+}
+
+#[tokio::test]
+async fn f38_a_plugin_makes_tables_larger_or_leaks_handles() {
+    for name in ["table-bomb", "handle-leak"] {
+        let component = build::root().join("tests/components").join(name).with_extension("wasm");
+        let gw = beside_a_hostile_one(gateway(), component.to_str().expect("UTF-8"), "").await;
+        let (client, other) = (gw.alone("fx").await, gw.alone("other").await);
+        let before = process::resident(gw.pid);
+        for _ in 0..4 {
+            let answer = soon(name, told(&client, "as ever")).await;
+            assert_eq!(answer["error"]["data"]["code"], "plugin_failed", "{name}: {answer}");
+            assert_eq!(answer["error"]["data"]["plugin"], "hostile", "{name}: {answer}");
+            assert!(is_fine(&told(&other, "pass").await), "{name}: others are served");
+        }
+        let grown = process::resident(gw.pid).saturating_sub(before);
+        assert!(grown < 64 << 20, "{name}: four calls grew the gateway by {grown} bytes");
+        gw.stop().await;
     }
 }
 
