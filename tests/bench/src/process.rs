@@ -44,10 +44,10 @@ impl Running {
         Ok(Self { child, port: line.trim().parse()?, first_answer: Duration::ZERO, behind: Vec::new() })
     }
 
-    /// A gateway for more clients than usual, without interceptors.
+    /// A gateway for more clients than usual, without interceptors, before a server of either era.
     pub(crate) async fn crowded_gateway(backend: u16) -> Anyhow<Self> {
         let config = json!({"limits": {"connections": {"total": 30000, "perAddress": 30000}}});
-        Setup { config, ..Setup::lean(remote(backend)) }.start().await
+        Setup { config, ..Setup::lean(remote_of(backend, "auto")) }.start().await
     }
 
     /// Keeps another process as long as this one.
