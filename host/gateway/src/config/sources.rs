@@ -70,14 +70,15 @@ const LARGEST: u64 = 32 << 20;
 impl Reader {
     /// The text of a file, or nothing and a problem.
     pub(super) fn text(&mut self, path: &Path, cure: &str) -> Option<String> {
-        self.text_within(LARGEST, path, cure)
+        self.text_within((LARGEST, ""), path, cure)
     }
 
-    fn text_within(&mut self, most: u64, path: &Path, cure: &str) -> Option<String> {
+    /// Likewise, of at most so many bytes, and what says so.
+    fn text_within(&mut self, (most, key): (u64, &str), path: &Path, cure: &str) -> Option<String> {
         self.files.push(path.to_owned());
         let size = std::fs::metadata(path).map(|data| data.len());
         let text = match size {
-            Ok(size) if size > most => Err(format!("has {size} bytes, and {most} are the most")),
+            Ok(size) if size > most => Err(format!("has {size} bytes, and {most} are the most{key}")),
             Ok(_) => std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}")),
             Err(error) => Err(format!("cannot be read: {error}")),
         };
@@ -112,8 +113,8 @@ impl Reader {
         }
         if is_file(reference) {
             let path = self.path(reference, named.directory);
-            let cure = "check the path; a larger catalog needs `limits.documents.catalog`";
-            let text = self.text_within(self.largest_catalog, &path, cure)?;
+            let most = (self.largest_catalog, " (`limits.documents.catalog`)");
+            let text = self.text_within(most, &path, "check the path")?;
             let file = self.label(&path);
             return self.keep(catalog::file::read(&Source { file: &file, text: &text }, Origin::File));
         }

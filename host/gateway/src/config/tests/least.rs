@@ -78,7 +78,7 @@ fn what_a_line_says_is_what_its_container_gets() {
     for (name, expected) in [
         ("time", expect!["None"]),
         (
-            "github",
+            "youtube_transcript",
             expect![[
                 r#"Hosts(AllowedHosts { rules: [HostRule { host: Name("www.youtube.com"), port: 443, carries: Tls }], author: Operator })"#
             ]],
