@@ -332,7 +332,7 @@ impl<'a> Supplier<'a> {
 
     /// The largest catalog that is read, in bytes.
     fn most(&self) -> usize {
-        usize::try_from(self.distribution.documents.catalog).unwrap_or(usize::MAX)
+        usize::try_from(self.needs.distribution.documents.catalog).unwrap_or(usize::MAX)
     }
 }
 
