@@ -164,8 +164,8 @@ mod tests {
 
     const DIGEST: Digest = [7; 32];
 
-    fn component(engine: &wasmtime::Engine, imports: &str) -> Component {
-        Component::new(engine, format!("(component {imports})")).unwrap()
+    fn component(engine: &wasmtime::Engine) -> Component {
+        Component::from_binary(engine, &wat::parse_str("(component)").unwrap()).unwrap()
     }
 
     fn kept(name: &str) -> Kept {
@@ -173,7 +173,7 @@ mod tests {
         let _ = fs::remove_dir_all(&dir);
         let engine = wasmtime::Engine::default();
         let cache = Cache::open(&dir, &engine).unwrap();
-        cache.store(&DIGEST, &component(&engine, ""));
+        cache.store(&DIGEST, &component(&engine));
         let file = cache.path(&DIGEST);
         Kept { dir, engine, cache, file }
     }
@@ -188,7 +188,7 @@ mod tests {
             assert!(self.is_trusted(), "before: {what}");
             spoil(&self.file);
             assert!(!self.is_trusted(), "{what}");
-            self.cache.store(&DIGEST, &component(&self.engine, ""));
+            self.cache.store(&DIGEST, &component(&self.engine));
             assert!(self.is_trusted(), "after: {what}");
             assert_eq!(fs::symlink_metadata(&self.file).unwrap().mode() & 0o777, 0o600, "{what}");
         }
@@ -254,7 +254,7 @@ mod tests {
         assert!(cache.load(&foreign, &DIGEST).is_none(), "nor run where it was put by hand");
 
         // What was compiled elsewhere is held against the engine even under a good seal.
-        let compiled = component(&foreign, "").serialize().unwrap();
+        let compiled = component(&foreign).serialize().unwrap();
         kept.refuses("sealed, and of another engine", |_| kept.cache.write(&DIGEST, &compiled).unwrap());
     }
 
