@@ -145,6 +145,7 @@ impl Reload {
                 Err(rejected) => self.reject(&rejected),
             }
         }
+        self.plugins.egress().except(self.config.distribution.exceptions.clone());
         self.gateway.expect_newer(false);
     }
 
