@@ -75,30 +75,14 @@ impl Lists {
             .filter_map(|number| ServerName::new(&format!("server-{number}")).ok())
             .map(|name| (name, (0..tools).map(tool).collect()))
             .collect();
-        let mut lists = Self { servers, index: Index::default(), names: Vec::new() };
-        lists.index = lists.merge();
-        lists.names =
-            lists.index.list(Kind::Tools).entries().iter().map(|entry| entry.public.to_string()).collect();
-        lists
+        let index = merged(&servers);
+        let names = index.list(Kind::Tools).entries().iter().map(|entry| entry.public.to_string()).collect();
+        Self { servers, index, names }
     }
 
     /// All of them merged.
     pub(crate) fn merge(&self) -> Index {
-        let sources: Vec<_> = self
-            .servers
-            .iter()
-            .map(|(server, tools)| Source {
-                server,
-                prefix: None,
-                filter: &ToolFilter::All,
-                tools,
-                prompts: &[],
-                resources: &[],
-                templates: &[],
-                has_old_tasks: false,
-            })
-            .collect();
-        Index::build(&sources, Naming::Prefixed, 1000)
+        merged(&self.servers)
     }
 
     /// A tool by its public name; another one each time.
@@ -106,10 +90,27 @@ impl Lists {
         self.index.tool(self.names.get(number % self.names.len().max(1))?)
     }
 
-    /// The first page.
+    /// The first page: 500 tools.
     pub(crate) fn page(&self) -> Option<Json> {
-        self.index.list(Kind::Tools).page(0).map(|(page, _)| page.clone())
+        self.index.list(Kind::Tools).page(0, &[])
     }
+}
+
+fn merged(servers: &[(ServerName, Vec<Json>)]) -> Index {
+    let sources: Vec<_> = servers
+        .iter()
+        .map(|(server, tools)| Source {
+            server,
+            prefix: None,
+            filter: &ToolFilter::All,
+            tools,
+            prompts: &[],
+            resources: &[],
+            templates: &[],
+            has_old_tasks: false,
+        })
+        .collect();
+    Index::build(&sources, Naming::Prefixed, 1000)
 }
 
 /// What a client keeps for the gateway: a session of 2025-11-25 is 120 bytes.
