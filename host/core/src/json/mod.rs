@@ -9,6 +9,7 @@
 //!
 //! Not here: meaning. Which members a message has is `jsonrpc`'s and `mcp`'s business.
 
+mod checker; // the strict pass over pieces
 mod edit; // Edit, Json::apply
 mod error; // JsonError
 mod merge; // merge patches
@@ -27,6 +28,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+pub use checker::{Checker, MAX_NAME, MAX_NAMES, Mark};
 pub use edit::{Edit, EditError};
 pub use error::{JsonError, JsonErrorKind};
 pub use scan::MAX_DEPTH;
