@@ -119,6 +119,12 @@ impl Pipeline {
         self.validators.iter().any(wants) || self.request_mutators.iter().any(wants)
     }
 
+    /// The same in one phase alone.
+    pub fn interested_in(&self, operation: &Operation, phase: Phase) -> bool {
+        let wants = |stage: &Arc<dyn Stage>| wanted(stage, operation, phase);
+        self.validators.iter().any(wants) || self.request_mutators.iter().any(wants)
+    }
+
     /// Whether a list filter wants to see this list.
     pub fn filters(&self, operation: &Operation) -> bool {
         self.filters.iter().any(|stage| wants_list(stage, operation))

@@ -31,6 +31,7 @@ pub(super) fn of_servers(limits: &Limits) -> upstream::Limits {
         in_flight: limits.in_flight.total,
         in_flight_per_server: limits.in_flight.per_server,
         message: limits.message,
+        streamed_result: limits.streamed_result,
         notifications: limits.notifications.per_second,
         notifications_at_once: limits.notifications.burst,
         retries: limits.retries,

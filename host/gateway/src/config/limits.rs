@@ -24,6 +24,8 @@ pub struct Limits {
     pub in_flight: InFlightLimits,
     /// Largest message of a server, and of a client on stdio, in bytes.
     pub message: usize,
+    /// Largest result that is passed on as it comes, in bytes.
+    pub streamed_result: usize,
     /// What servers say unasked.
     pub notifications: NotificationLimits,
     /// How many requests to one remote may be repeated, in percent of all of them.
@@ -119,6 +121,7 @@ pub(super) struct RawLimits {
     sessions: RawSessions,
     in_flight: RawInFlight,
     message: Written,
+    streamed_result: Written,
     notifications: RawNotifications,
     retries: Written,
     documents: RawDocuments,
@@ -186,17 +189,8 @@ impl Default for Limits {
 
 /// The limits as written, and the defaults where nothing is.
 pub(super) fn limits(raw: RawLimits, source: &Source<'_>, problems: &mut Vec<Diagnostic>) -> Limits {
-    let RawLimits {
-        http,
-        connections,
-        sessions,
-        in_flight,
-        message,
-        notifications,
-        retries,
-        documents,
-        drain,
-    } = raw;
+    let RawLimits { http, connections, sessions, in_flight, .. } = raw;
+    let RawLimits { message, streamed_result, notifications, retries, documents, drain, .. } = raw;
     let mut reader = Reader { source, problems };
     Limits {
         http: reader.http(http),
@@ -204,6 +198,7 @@ pub(super) fn limits(raw: RawLimits, source: &Source<'_>, problems: &mut Vec<Dia
         sessions: reader.sessions(sessions),
         in_flight: reader.in_flight(in_flight),
         message: reader.size("message", message, (16 * MIB, 4 * KIB, GIB)),
+        streamed_result: reader.size("streamedResult", streamed_result, (GIB, 4 * KIB, 1024 * GIB)),
         notifications: NotificationLimits {
             per_second: reader.number("notifications.perSecond", notifications.per_second, (100, MANY)),
             burst: reader.number("notifications.burst", notifications.burst, (1000, MANY)),

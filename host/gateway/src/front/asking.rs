@@ -15,7 +15,7 @@ use wasmgate_core::mcp::{QUESTIONS, V2025_11_25, method, missing};
 
 use super::calling::next_id;
 use super::session::{OpenQuestion, Session};
-use crate::gateway::{CallError, Gateway, Refused, Request};
+use crate::gateway::{Appetite, CallError, Gateway, Given, Refused, Request};
 
 /// Where the questions of one call go.
 pub(super) struct Asking {
@@ -56,21 +56,30 @@ impl Asking {
     }
 
     /// Asks the gateway, and the client whatever the server wants to know meanwhile, until there is a result.
-    pub(super) async fn request(&self, gateway: &Gateway, request: Request) -> Result<Json, CallError> {
+    pub(super) async fn request(
+        &self,
+        gateway: &Gateway,
+        request: Request,
+        appetite: &Appetite,
+    ) -> Result<Given, CallError> {
         let params = request.params.clone().unwrap_or_else(Json::empty_object);
-        let mut result = gateway.request(request.clone()).await?;
+        let mut given = gateway.give(request.clone(), appetite).await?;
         for _ in 0..ROUNDS {
-            let Some(round) = Round::of(&result)? else { return Ok(result) };
+            // One that flows asks nothing.
+            let Given::Result(result) = given else { return Ok(given) };
+            let Some(round) = Round::of(&result)? else { return Ok(Given::Result(result)) };
             let _held = Held { gateway, request: &request, state: round.state.as_ref() };
             let (answers, refused) = self.round(&request, &round).await?;
             let params = params.with_members(&[
                 ("inputResponses", answers.as_ref()),
                 ("requestState", round.state.as_ref()),
             ]);
-            result = gateway.go_on(Request { params: Some(params), ..request.clone() }, refused).await?;
+            let again = Request { params: Some(params), ..request.clone() };
+            given = gateway.go_on(again, refused, appetite).await?;
         }
+        let Given::Result(result) = given else { return Ok(given) };
         match Round::of(&result)? {
-            None => Ok(result),
+            None => Ok(Given::Result(result)),
             Some(round) => {
                 drop(Held { gateway, request: &request, state: round.state.as_ref() });
                 Err(CallError::NotAsked("the server keeps asking"))

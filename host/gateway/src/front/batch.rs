@@ -15,7 +15,7 @@ use super::calling::{Calling, Part, Reply, Step};
 use super::legacy;
 use super::render::{Refusal, Wire};
 use super::session::Session;
-use crate::gateway::Gateway;
+use crate::gateway::{Appetite, Gateway};
 use crate::shutdown::Tasks;
 
 /// The calls of a batch, and the answers there are so far.
@@ -26,12 +26,14 @@ pub(super) struct Batch {
 }
 
 /// How a session's message is served.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Manner {
     /// Whether notifications can be sent before the answer.
     pub(super) hears: bool,
     /// How many calls may be in flight.
     pub(super) most: usize,
+    /// Whether a long answer can be taken as it comes.
+    pub(super) appetite: Appetite,
 }
 
 /// Serves what a session sent: one message, or a batch from those who may send one.
@@ -62,7 +64,7 @@ pub(super) fn receive(gateway: &Arc<Gateway>, session: &Arc<Session>, bytes: Byt
             Ok(Message::Request { id, method, .. }) if &*method == method::INITIALIZE => {
                 refuse(Some(&id), Some(&method), Refusal::Initialized)
             }
-            Ok(message) => legacy::receive_in_batch(gateway, session, message, manner),
+            Ok(message) => legacy::receive_in_batch(gateway, session, message, manner.clone()),
         };
         batch.add(step);
     }
@@ -110,6 +112,8 @@ impl Stream for Batch {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Part::Event(event))) => return Poll::Ready(Some(Part::Event(event))),
                 Poll::Ready(Some(Part::Reply(reply))) => self.answers.extend(reply.message),
+                // Comes only where one was asked for.
+                Poll::Ready(Some(Part::Flow(_))) => {}
                 Poll::Ready(None) => {
                     self.is_over = true;
                     return Poll::Ready(Some(Part::Reply(self.reply())));

@@ -1,6 +1,5 @@
 //! Bytes of HTTP messages: bodies that are read within limits, and bodies that are written whole or as they come.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,7 +18,14 @@ pub(super) enum Body {
     Whole(Bytes),
     /// As it comes.
     Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    /// As it comes, and it may break off: the connection ends with it then.
+    Flow(Pin<Box<dyn Stream<Item = Result<Bytes, Broken>> + Send>>),
 }
+
+/// A response that cannot be brought to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the response broke off")]
+pub(super) struct Broken;
 
 /// Why a request's body cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,18 +46,21 @@ impl Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let next = match &mut *self {
             Self::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready((!bytes.is_empty()).then_some(bytes))
             }
             Self::Stream(stream) => stream.as_mut().poll_next(cx),
+            Self::Flow(stream) => {
+                return stream.as_mut().poll_next(cx).map(|next| next.map(|bytes| bytes.map(Frame::data)));
+            }
         };
         next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -63,7 +72,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Stream(_) | Self::Flow(_) => SizeHint::default(),
         }
     }
 }
@@ -143,6 +152,8 @@ const PACE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use futures_util::{StreamExt as _, stream};
     use http_body_util::StreamBody;
 

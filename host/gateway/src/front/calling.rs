@@ -14,11 +14,12 @@ use wasmgate_core::mcp::{log_level_passes, method};
 
 use super::asking::{Asking, asks};
 use super::batch::Batch;
+use super::flowing::{Flowing, To};
 use super::listen::Listen;
 use super::render::{self, Refusal, Wire, Worded};
 use super::session::{Caller, InFlight, Session};
 use super::{legacy, modern, offer};
-use crate::gateway::{CallError, ClientFacts, Event, Gateway, Offering, Request, View};
+use crate::gateway::{Appetite, CallError, ClientFacts, Event, Gateway, Given, Offering, Request, View};
 use crate::shutdown::Tasks;
 
 /// What a message comes to.
@@ -50,6 +51,14 @@ pub(super) enum Part {
     Event(Vec<u8>),
     /// The end.
     Reply(Reply),
+    /// The end, as it comes. Only for a client that can take it so.
+    Flow(Box<Flowing>),
+}
+
+/// What a call comes to.
+enum Come {
+    Reply(Reply),
+    Flow(Box<Flowing>),
 }
 
 /// A request and all that is needed to word its answer.
@@ -75,7 +84,9 @@ pub(super) enum Wants {
 
 /// One call on its way. Dropping it cancels it, unless it was told to outlive its client.
 pub(super) struct Calling {
-    future: Pin<Box<dyn Future<Output = Reply> + Send>>,
+    future: Pin<Box<dyn Future<Output = Come> + Send>>,
+    /// Whether the answer may come piece by piece.
+    appetite: Appetite,
     events: Option<mpsc::Receiver<Event>>,
     /// What is said to the client besides, in whole messages: questions.
     said: Option<mpsc::Receiver<Vec<u8>>>,
@@ -87,7 +98,7 @@ pub(super) struct Calling {
 enum State {
     Running,
     /// Answered; what came before the answer goes out first.
-    Answered(Reply),
+    Answered(Come),
     Over,
 }
 
@@ -96,37 +107,40 @@ impl Calling {
     pub(super) fn new(
         gateway: Arc<Gateway>,
         caller: &Caller,
-        question: Question,
+        (question, appetite): (Question, Appetite),
         wants: Wants,
         in_flight: Option<(Option<Arc<str>>, InFlight)>,
     ) -> Self {
         let (events, receiver) = channel(&wants);
         let (session, in_flight) = in_flight.unzip();
         let (request, answer) = question.split(caller, session.flatten(), events);
-        let future = Box::pin(run(gateway, request, answer, Beside { in_flight, asking: None }));
-        Self { future, events: receiver, said: None, wants, state: State::Running, outlives: None }
+        let beside = Beside { in_flight, asking: None, appetite: appetite.clone() };
+        let future = Box::pin(run(gateway, request, answer, beside));
+        Self { future, appetite, events: receiver, said: None, wants, state: State::Running, outlives: None }
     }
 
     /// The same for a legacy client that can be asked what the server wants to know meanwhile.
     pub(super) fn asking(
         gateway: Arc<Gateway>,
         session: &Arc<Session>,
-        question: Question,
+        (question, appetite): (Question, Appetite),
         wants: Wants,
         in_flight: InFlight,
     ) -> Self {
         let (events, receiver) = channel(&wants);
         let (request, answer) = question.split(&session.caller, session.known_as(), events);
         let (asking, said) = Asking::new(Arc::clone(session));
-        let beside = Beside { in_flight: Some(in_flight), asking: Some(asking) };
+        let beside = Beside { in_flight: Some(in_flight), asking: Some(asking), appetite: appetite.clone() };
         let future = Box::pin(run(gateway, request, answer, beside));
-        Self { future, events: receiver, said: Some(said), wants, state: State::Running, outlives: None }
+        let (said, state) = (Some(said), State::Running);
+        Self { future, appetite, events: receiver, said, wants, state, outlives: None }
     }
 
     /// A call that `future` answers, without notifications.
     pub(super) fn of(future: Pin<Box<dyn Future<Output = Reply> + Send>>) -> Self {
-        let state = State::Running;
-        Self { future, events: None, said: None, wants: Wants::Nothing, state, outlives: None }
+        let future = Box::pin(async move { Come::Reply(future.await) });
+        let (appetite, state) = (Appetite::default(), State::Running);
+        Self { future, appetite, events: None, said: None, wants: Wants::Nothing, state, outlives: None }
     }
 
     /// See [`Step::outliving`].
@@ -185,8 +199,8 @@ impl Question {
             version: self.version,
             events,
         };
-        let answer = Answer { wire: self.wire, id: self.id, method: self.method, view: caller.view.clone() };
-        (request, answer)
+        let to = To { wire: self.wire, id: self.id, method: self.method, request: Arc::clone(&request.id) };
+        (request, Answer { to, view: caller.view.clone() })
     }
 }
 
@@ -201,13 +215,20 @@ impl Stream for Calling {
             }
             match std::mem::replace(&mut this.state, State::Over) {
                 State::Over => return Poll::Ready(None),
-                State::Answered(reply) => return Poll::Ready(Some(Part::Reply(reply))),
+                State::Answered(Come::Reply(reply)) => return Poll::Ready(Some(Part::Reply(reply))),
+                State::Answered(Come::Flow(flowing)) => return Poll::Ready(Some(Part::Flow(flowing))),
                 State::Running => {
-                    let Poll::Ready(reply) = this.future.as_mut().poll(cx) else {
+                    let Poll::Ready(come) = this.future.as_mut().poll(cx) else {
                         this.state = State::Running;
                         return Poll::Pending;
                     };
-                    this.state = State::Answered(reply);
+                    this.state = match come {
+                        Come::Flow(flowing) if !this.appetite.is_for_flows() => {
+                            this.future = Box::pin(async move { Come::Reply(flowing.whole().await) });
+                            State::Running
+                        }
+                        come => State::Answered(come),
+                    };
                 }
             }
         }
@@ -217,8 +238,8 @@ impl Stream for Calling {
 impl Drop for Calling {
     fn drop(&mut self) {
         if let (State::Running, Some(tasks)) = (&self.state, self.outlives.take()) {
-            let nothing: Pin<Box<dyn Future<Output = Reply> + Send>> =
-                Box::pin(std::future::pending::<Reply>());
+            let nothing: Pin<Box<dyn Future<Output = Come> + Send>> =
+                Box::pin(std::future::pending::<Come>());
             let future = std::mem::replace(&mut self.future, nothing);
             tasks.spawn("unheard-call", async move { drop(future.await) });
         }
@@ -278,9 +299,7 @@ impl Wants {
 
 /// What is left of a question while the gateway works on it.
 struct Answer {
-    wire: Wire,
-    id: Id,
-    method: Arc<str>,
+    to: To,
     view: View,
 }
 
@@ -290,50 +309,60 @@ struct Beside {
     in_flight: Option<InFlight>,
     /// How its client is asked.
     asking: Option<Asking>,
+    /// Whether it can take the answer as it comes.
+    appetite: Appetite,
 }
 
-async fn run(gateway: Arc<Gateway>, request: Request, answer: Answer, beside: Beside) -> Reply {
-    let id = Arc::clone(&request.id);
-    let Beside { in_flight, asking } = beside;
-    // In one place: each move of it would copy kilobytes, and double what a call takes.
-    let mut asked = pin!(async {
-        match &*answer.method {
-            method::DISCOVER => {
-                let word = |_: &Json, offering: &Offering| Ok(offer::discovered(offering));
-                gateway.greet(request, word).await.map(|greeting| greeting.result)
+async fn run(gateway: Arc<Gateway>, request: Request, answer: Answer, beside: Beside) -> Come {
+    let Beside { mut in_flight, asking, appetite } = beside;
+    let Answer { to, view } = answer;
+    let outcome = {
+        // In one place: each move of it would copy kilobytes, and double what a call takes.
+        let mut asked = pin!(async {
+            match &*to.method {
+                method::DISCOVER => {
+                    let word = |_: &Json, offering: &Offering| Ok(offer::discovered(offering));
+                    gateway.greet(request, word).await.map(|greeting| Given::Result(greeting.result))
+                }
+                _ => match &asking {
+                    Some(asking) => asking.request(&gateway, request, &appetite).await,
+                    None => gateway.give(request, &appetite).await,
+                },
             }
-            _ => match &asking {
-                Some(asking) => asking.request(&gateway, request).await,
-                None => gateway.request(request).await,
+        });
+        match &mut in_flight {
+            None => asked.as_mut().await,
+            Some(in_flight) => tokio::select! {
+                biased;
+                () = in_flight.cancelled() => {
+                    tracing::debug!(request = %to.request, method = %to.method, "cancelled by the client");
+                    return Come::Reply(Reply::silence());
+                }
+                outcome = asked.as_mut() => outcome,
             },
         }
-    });
-    let outcome = match in_flight {
-        None => asked.as_mut().await,
-        Some(mut in_flight) => tokio::select! {
-            biased;
-            () = in_flight.cancelled() => {
-                tracing::debug!(request = %id, method = %answer.method, "cancelled by the client");
-                return Reply::silence();
-            }
-            outcome = asked.as_mut() => outcome,
-        },
     };
-    if matches!(outcome, Err(CallError::NotServing(_))) && gateway.offering(&answer.view).is_none() {
-        return Reply::refusal(answer.wire, Some(&answer.id), &Refusal::UnknownServer);
+    let outcome = match outcome {
+        Ok(Given::Flow(flow)) => return Come::Flow(Box::new(Flowing { flow, to, in_flight })),
+        Ok(Given::Result(result)) => Ok(result),
+        Err(error) => Err(error),
+    };
+    if matches!(outcome, Err(CallError::NotServing(_))) && gateway.offering(&view).is_none() {
+        return Come::Reply(Reply::refusal(to.wire, Some(&to.id), &Refusal::UnknownServer));
     }
-    reply(&answer, outcome, &id)
+    Come::Reply(reply(&to, outcome))
 }
 
-fn reply(answer: &Answer, outcome: Result<Json, CallError>, request: &str) -> Reply {
-    let Answer { wire, id, method, .. } = answer;
+/// What the gateway said, in words for whoever asked.
+pub(super) fn reply(to: &To, outcome: Result<Json, CallError>) -> Reply {
+    let To { wire, id, method, request } = to;
     let result = match outcome.map_err(|error| render::known_to(*wire, method, error)) {
         Ok(result) => result,
         Err(error) => {
             // The client's error carries the same id; what a server itself answered is the client's business.
             match &error {
-                CallError::Answered(_) => tracing::debug!(request, method = %method, %error, "no result"),
-                _ => tracing::info!(request, method = %method, %error, "no result"),
+                CallError::Answered(_) => tracing::debug!(%request, %method, %error, "no result"),
+                _ => tracing::info!(%request, %method, %error, "no result"),
             }
             return Reply::error(Some(id), &render::failure(*wire, &error, request));
         }

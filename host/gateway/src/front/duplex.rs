@@ -114,6 +114,8 @@ pub(super) fn message(part: Part) -> Option<Vec<u8>> {
     match part {
         Part::Event(message) => Some(message),
         Part::Reply(reply) => reply.message,
+        // Comes only where one was asked for.
+        Part::Flow(_) => None,
     }
 }
 

@@ -26,7 +26,7 @@ use super::http::{Front, Peer};
 use super::render::{Refusal, Wire, Worded, failure};
 use super::session::{Caller, Session};
 use super::{legacy, legacy_http, modern, params, render, respond, resuming, sse};
-use crate::gateway::{Gateway, seconds_now};
+use crate::gateway::{Appetite, Gateway, seconds_now};
 
 /// One POST on its way.
 struct Posted<'a> {
@@ -36,6 +36,8 @@ struct Posted<'a> {
     caller: Caller,
     head: &'a Parts,
     accepts: Accepts,
+    /// Whether the answer can still be sent as it comes.
+    appetite: Appetite,
 }
 
 /// Takes a message.
@@ -53,7 +55,8 @@ pub(super) async fn post(
         Ok(gateway) => gateway,
         Err(error) => return respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))),
     };
-    let posted = Posted { front, peer, gateway, caller, head, accepts };
+    let appetite = if accepts.json { Appetite::for_flows() } else { Appetite::default() };
+    let posted = Posted { front, peer, gateway, caller, head, accepts, appetite };
     match batch::looks_like_batch(&bytes) {
         true => posted.batch(bytes).await,
         false => posted.message(bytes).await,
@@ -101,7 +104,13 @@ impl Posted<'_> {
                     return self.refuse(to, Some(&method), &Refusal::Misfit(misfit));
                 }
                 let asked = modern::Asked { id, method, params, protocol, version };
-                let step = modern::receive(&self.gateway, &self.caller, asked, self.accepts.events, None);
+                let step = modern::receive(
+                    &self.gateway,
+                    &self.caller,
+                    asked,
+                    (self.accepts.events, &self.appetite),
+                    None,
+                );
                 self.respond(None, step).await
             }
             (Ok(Era::Initialize), Message::Request { id, params, .. }) => self
@@ -157,7 +166,8 @@ impl Posted<'_> {
     async fn batch(self, bytes: Bytes) -> Response<Body> {
         let (session, step) = match legacy_http::find(self.front, &self.gateway, &self.caller, self.head) {
             Ok(session) => {
-                let step = batch::receive(&self.gateway, &session, bytes, self.manner());
+                let manner = Manner { appetite: Appetite::default(), ..self.manner() };
+                let step = batch::receive(&self.gateway, &session, bytes, manner);
                 (session, step.outliving(&self.front.tasks))
             }
             Err(refusal) => match read(bytes) {
@@ -190,8 +200,9 @@ impl Posted<'_> {
         Ok(response)
     }
 
-    const fn manner(&self) -> Manner {
-        Manner { hears: self.accepts.events, most: self.front.limits.in_flight }
+    fn manner(&self) -> Manner {
+        let most = self.front.limits.in_flight;
+        Manner { hears: self.accepts.events, most, appetite: self.appetite.clone() }
     }
 
     /// The streams of a session can be resumed, all others are over when they break.
@@ -221,11 +232,14 @@ impl Posted<'_> {
             };
             match part {
                 Some(Some(Part::Reply(reply))) => return respond::whole(reply),
+                Some(Some(Part::Flow(flowing))) => return respond::flowing(*flowing),
                 Some(Some(Part::Event(event))) => first = Some(event),
                 Some(None) => return respond::empty(StatusCode::ACCEPTED),
                 None => {}
             }
         }
+        // What goes out as an event is one line, and in a session is kept for a client that comes back.
+        self.appetite.spoil();
         if let Some(session) = session {
             return resuming::answer(&session, first, parts, &self.front.tasks);
         }

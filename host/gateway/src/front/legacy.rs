@@ -25,7 +25,8 @@ pub(super) fn receive(
     message: Message,
     manner: Manner,
 ) -> Step {
-    serve(gateway, session, message, Served { manner, asks: manner.hears })
+    let asks = manner.hears;
+    serve(gateway, session, message, Served { manner, asks })
 }
 
 /// The same for a message in a batch: its answer is a part of another message, so there is no stream for questions.
@@ -237,9 +238,11 @@ fn request(gateway: &Arc<Gateway>, session: &Arc<Session>, asked: Asked) -> Resu
             };
             let gateway = Arc::clone(gateway);
             if can_be_asked {
+                let question = (question, asked.served.manner.appetite);
                 return Ok(Step::Call(Calling::asking(gateway, session, question, wants, in_flight)));
             }
             let in_flight = Some((session.known_as(), in_flight));
+            let question = (question, asked.served.manner.appetite);
             Ok(Step::Call(Calling::new(gateway, &session.caller, question, wants, in_flight)))
         }
     }

@@ -18,6 +18,7 @@ mod connections; // how many, and who makes room
 mod door; // the endpoint beside MCP
 mod duplex; // many calls on one stream
 mod endpoint; // streamable HTTP
+mod flowing; // long results, as they come
 mod framing; // requests that say two lengths
 mod headers; // Mcp-* headers
 mod http; // accept, connections, paths

@@ -14,7 +14,7 @@ use super::listen::Listen;
 use super::render::{Refusal, Wire};
 use super::session::{Caller, InFlight};
 use crate::audit::Entry;
-use crate::gateway::{ClientFacts, Gateway, Request, SERVER_INFO, View, extensions};
+use crate::gateway::{Appetite, ClientFacts, Gateway, Request, SERVER_INFO, View, extensions};
 
 /// A request that [`super::classify`] found to be modern.
 pub(super) struct Asked {
@@ -25,13 +25,13 @@ pub(super) struct Asked {
     pub(super) version: &'static str,
 }
 
-/// Serves one request. `hears` says whether notifications can be sent before the answer; `in_flight` its place among
-/// the calls of a pipe, where there is one.
+/// Serves one request. `hears` says whether notifications can be sent before the answer, `appetite` whether that can be
+/// taken as it comes; `in_flight` is its place among the calls of a pipe, where there is one.
 pub(super) fn receive(
     gateway: &Arc<Gateway>,
     caller: &Caller,
     asked: Asked,
-    hears: bool,
+    (hears, appetite): (bool, &Appetite),
     in_flight: Option<(Arc<str>, InFlight)>,
 ) -> Step {
     let refuse = |refusal: Refusal| {
@@ -68,6 +68,7 @@ pub(super) fn receive(
                 version: asked.version,
             };
             let in_flight = in_flight.map(|(session, call)| (Some(session), call));
+            let question = (question, appetite.clone());
             Step::Call(Calling::new(Arc::clone(gateway), caller, question, wants, in_flight))
         }
     }
@@ -150,7 +151,7 @@ fn wants(protocol: &Protocol) -> Wants {
 }
 
 /// Results that carry caching hints.
-const CACHEABLE: [&str; 6] = [
+pub(super) const CACHEABLE: [&str; 6] = [
     method::DISCOVER,
     method::TOOLS_LIST,
     method::PROMPTS_LIST,

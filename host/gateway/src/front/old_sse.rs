@@ -21,7 +21,7 @@ use super::render::{Refusal, Wire, failure};
 use super::session::{Caller, Listening, Session};
 use super::sessions::Visit;
 use super::{respond, sse};
-use crate::gateway::seconds_now;
+use crate::gateway::{Appetite, seconds_now};
 
 /// Opens the stream.
 pub(super) async fn open(front: &Arc<Front>, caller: Caller, head: &Parts) -> Response<Body> {
@@ -83,7 +83,7 @@ pub(super) async fn post(front: &Front, caller: &Caller, head: &Parts, body: Inc
     };
     // Later it is told what is missing.
     let _ = tokio::time::timeout(front.limits.patience, opened).await;
-    let manner = Manner { hears: true, most: front.limits.in_flight };
+    let manner = Manner { hears: true, most: front.limits.in_flight, appetite: Appetite::default() };
     let step = batch::receive(&gateway, &session, bytes, manner);
     match step {
         // What is not a message at all is not worth a place in the stream.

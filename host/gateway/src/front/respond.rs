@@ -10,6 +10,7 @@ use wasmgate_core::mcp::code;
 use super::auth::Unauthenticated;
 use super::body::{Body, BodyError};
 use super::calling::Reply;
+use super::flowing::Flowing;
 use super::sse::{Event, EventStream};
 
 /// A reply as JSON; an empty stream when the client cancelled and gets no answer.
@@ -18,6 +19,11 @@ pub(super) fn whole(reply: Reply) -> Response<Body> {
         Some(message) => json(status(reply.status), message.into()),
         None => with_type(StatusCode::OK, EVENTS, Body::empty()),
     }
+}
+
+/// A long reply as JSON, as it comes.
+pub(super) fn flowing(flowing: Flowing) -> Response<Body> {
+    with_type(StatusCode::OK, JSON, Body::Flow(Box::pin(flowing.pieces())))
 }
 
 /// Messages as they come; `opening` goes first.

@@ -20,7 +20,7 @@ use super::render::{Refusal, Wire};
 use super::session::{Caller, Session};
 use super::settings::Limits;
 use super::{Slot, legacy, modern};
-use crate::gateway::{Gateway, View};
+use crate::gateway::{Appetite, Gateway, View};
 use crate::shutdown::Tasks;
 
 /// Serves one client until its input ends, its output breaks or the process stops. What was asked before the end of the
@@ -136,7 +136,7 @@ impl Pipe {
                 return self.refuse((Wire::Legacy, id.as_ref()), None, &Refusal::Unreadable(error));
             }
         };
-        let manner = Manner { hears: true, most: self.limits.in_flight };
+        let manner = Manner { hears: true, most: self.limits.in_flight, appetite: Appetite::default() };
         if batch::looks_like_batch(&bytes) {
             return batch::receive(&self.gateway, &self.session, bytes, manner);
         }
@@ -172,7 +172,13 @@ impl Pipe {
             Err(refusal) => return self.refuse((Wire::Modern, Some(&id)), Some(&method), &refusal),
         };
         let asked = modern::Asked { id, method, params, protocol, version };
-        modern::receive(&self.gateway, &self.session.caller, asked, manner.hears, Some(in_flight))
+        modern::receive(
+            &self.gateway,
+            &self.session.caller,
+            asked,
+            (manner.hears, &manner.appetite),
+            Some(in_flight),
+        )
     }
 
     fn refuse(&self, (wire, id): (Wire, Option<&Id>), method: Option<&str>, refusal: &Refusal) -> Step {

@@ -8,7 +8,7 @@ use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Blocked;
 
-use super::{CallError, Fault, Gateway, Request};
+use super::{CallError, Fault, Gateway, Given, Request};
 use crate::audit::{Entry, Open, Outcome};
 
 /// What is found out about a request on its way.
@@ -88,9 +88,33 @@ impl Gateway {
 impl Place {
     /// The request has ended like this. Dropped before that it was cancelled.
     pub(super) fn take(self, noted: Noted, result: Result<&Json, &CallError>) {
+        self.put(noted, outcome(result));
+    }
+
+    /// The request has ended like this, or goes on with what it has been given.
+    pub(super) fn given(self, noted: Noted, given: Result<Given, CallError>) -> Result<Given, CallError> {
+        match given {
+            Ok(Given::Flow(flow)) => Ok(Given::Flow(Box::new(flow.noted(self, noted)))),
+            Ok(Given::Result(result)) => {
+                self.take(noted, Ok(&result));
+                Ok(Given::Result(result))
+            }
+            Err(error) => {
+                self.take(noted, Err(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// The request has ended in one of the words for a result.
+    pub(super) fn end(self, noted: Noted, kind: &'static str) {
+        self.put(noted, Outcome { kind, code: None });
+    }
+
+    fn put(self, noted: Noted, outcome: Outcome) {
         let Some(mut open) = self.0 else { return };
         open.entry.server = noted.server.map(|name| name.as_str().into());
-        open.end(outcome(result));
+        open.end(outcome);
     }
 }
 

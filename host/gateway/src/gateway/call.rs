@@ -16,19 +16,22 @@ use super::questions::{self, Sorted, replies, sorted};
 use super::rounds::{Back, Retry, Rounds};
 use super::snapshot::Snapshot;
 use super::state::State;
-use super::{CallError, Fault, Gateway, Refused, Request, UpstreamError};
-use crate::upstream::{Answer, Ask, Event, Offer, Question};
+use super::{Appetite, CallError, Fault, Flow, Gateway, Given, Refused, Request, UpstreamError};
+use crate::upstream::{self, Answer, Ask, Event, Offer, Question};
 
 /// One request on its way to its server.
 struct Going<'a> {
     rounds: &'a Rounds<'a>,
     permit: &'a Permit,
     request: &'a Request,
+    /// Whether its result may flow.
+    appetite: Option<&'a Appetite>,
 }
 
 /// What became of a request at its server.
 enum Came {
     Result(Json),
+    Flow(upstream::Flow),
     Error(Json),
     /// It goes on when the client has answered.
     Asks(Vec<Question>, super::park::Stay),
@@ -41,12 +44,16 @@ impl Gateway {
     ///
     /// # Errors
     /// [`CallError`]; the client's own error where the server cannot be told of it.
-    pub async fn go_on(&self, request: Request, refused: Vec<Refused>) -> Result<Json, CallError> {
+    pub async fn go_on(
+        &self,
+        request: Request,
+        refused: Vec<Refused>,
+        appetite: &Appetite,
+    ) -> Result<Given, CallError> {
         let place = self.place(&request).await?;
         let mut noted = Noted::default();
-        let result = self.call(request, Some(refused), &mut noted).await;
-        place.take(noted, result.as_ref());
-        result
+        let given = self.call(request, Some(refused), (&mut noted, appetite)).await;
+        place.given(noted, given)
     }
 
     /// The client gives up on a result that asked for input, with this `requestState`: a call that waits for it is
@@ -61,8 +68,8 @@ impl Gateway {
         &self,
         mut request: Request,
         refused: Option<Vec<Refused>>,
-        noted: &mut Noted,
-    ) -> Result<Json, CallError> {
+        (noted, appetite): (&mut Noted, &Appetite),
+    ) -> Result<Given, CallError> {
         let (now, asked) = self.asked(&request).await?; // public name -> server and its own name
         noted.server = Some(asked.target.server.clone());
         let permit = now.policy.permit(asked.target.clone()).map_err(|_| asked.unknown())?;
@@ -84,25 +91,37 @@ impl Gateway {
             true => rounds.answers(params, refused.unwrap_or_default()).await?,
             false => Retry { params, parked: None },
         };
-        let going = Going { rounds: &rounds, permit: &permit, request: &request };
+        let may_flow = appetite.is_for_flows() && now.may_flow(&request, &asked, &operation);
+        let appetite = may_flow.then_some(appetite);
+        let going = Going { rounds: &rounds, permit: &permit, request: &request, appetite };
         if !pipeline.interested(&operation) {
-            let result = self.asked_in_full(going, params, parked).await?;
-            return self.in_public_words(&now, &request, &asked, result).await;
+            return match self.asked_in_full(going, params, parked).await? {
+                Given::Result(result) => {
+                    self.in_public_words(&now, &request, &asked, result).await.map(Given::Result)
+                }
+                flow @ Given::Flow(_) => Ok(flow),
+            };
         }
         let mut exchange = Exchange::new(operation.clone());
         exchange.attributes = request.attributes();
         exchange.attributes.extend(asked.tool_attributes(&now, &request.view));
         let outcome =
             match towards_server(pipeline, &mut exchange, params.unwrap_or_else(Json::empty_object)).await? {
-                Sent::Answered(result) => Ok(result),
+                Sent::Answered(result) => Ok(Given::Result(result)),
                 // Stages say what is asked, never who is asked: the name is put back whatever they wrote.
                 Sent::Params(params) => {
                     let params = asked.in_own_words(Some(params));
                     self.asked_in_full(going, params, parked).await
                 }
             };
+        let outcome = match outcome {
+            // Only where no interceptor wants to see it.
+            Ok(flow @ Given::Flow(_)) => return Ok(flow),
+            Ok(Given::Result(result)) => Ok(result),
+            Err(error) => Err(error),
+        };
         let result = towards_client(pipeline, &mut exchange, outcome).await?;
-        self.in_public_words(&now, &request, &asked, result).await
+        self.in_public_words(&now, &request, &asked, result).await.map(Given::Result)
     }
 
     /// What a server offers. Waited for with answers, because what becomes of them depends on its version.
@@ -123,7 +142,7 @@ impl Gateway {
         going: Going<'_>,
         params: Option<Json>,
         parked: Option<Back>,
-    ) -> Result<Json, CallError> {
+    ) -> Result<Given, CallError> {
         let events = &going.request.events;
         // A call that waits at its server may be the one it takes at a time: nothing is asked before it goes on.
         let _wish = match parked {
@@ -137,11 +156,13 @@ impl Gateway {
                 said.beside(self.come(&going, params, parked, sender)).await?
             }
         };
-        match came {
+        let result = match came {
+            Came::Flow(flow) => return Ok(Given::Flow(Box::new(going.flow(flow)))),
             Came::Result(result) => going.rounds.questions(going.checked(result)?).await,
             Came::Asks(questions, stay) => going.rounds.park(&questions, stay).await,
             Came::Error(error) => going.failed(error).await,
-        }
+        };
+        result.map(Given::Result)
     }
 
     /// Asks the server, or goes on with the call that waits there, as far as it goes without the client.
@@ -153,7 +174,7 @@ impl Gateway {
         events: mpsc::Sender<Event>,
     ) -> Result<Came, CallError> {
         let mut answer = match parked {
-            None => self.pool.call(going.permit, ask(going.request, params, &events)).await?,
+            None => self.pool.call(going.permit, going.ask(params, &events)).await?,
             Some(Back { stay, asked }) => {
                 let mut all = replies(params.as_ref(), &asked);
                 all.extend(stay.known);
@@ -164,6 +185,16 @@ impl Gateway {
             let asks = match answer {
                 Answer::Result(result) => return Ok(Came::Result(result)),
                 Answer::Error(error) => return Ok(Came::Error(error)),
+                // Begun for somebody who could have taken it, and asked for again by somebody who cannot.
+                Answer::Flow(flow) if going.appetite.is_none() => {
+                    let whole = flow.whole().await;
+                    let server = going.permit.server();
+                    return match whole {
+                        Ok(result) => Ok(Came::Result(result)),
+                        Err(fault) => Err(UpstreamError { server: server.clone(), fault }.into()),
+                    };
+                }
+                Answer::Flow(flow) => return Ok(Came::Flow(flow)),
                 Answer::Asks(asks) => asks,
             };
             match sorted(asks, going.request)? {
@@ -176,6 +207,23 @@ impl Gateway {
 }
 
 impl Going<'_> {
+    fn ask(&self, params: Option<Json>, events: &mpsc::Sender<Event>) -> Ask {
+        let request = self.request;
+        Ask {
+            method: Arc::clone(&request.method),
+            params,
+            principal: Arc::clone(&request.principal),
+            session: request.session.clone(),
+            client: Arc::clone(&request.client),
+            events: events.clone(),
+            appetite: self.appetite.cloned().unwrap_or_default(),
+        }
+    }
+
+    fn flow(&self, flow: upstream::Flow) -> Flow {
+        Flow::new(flow, self.request, self.permit.server(), self.rounds.server_is_old())
+    }
+
     /// A result whose `resultType` its reader may rely on: servers of 2026-07-28 say one that we know, or that comes with
     /// an extension of the client ("Result Type"). To older servers the word means nothing, so they may mean anything by
     /// it.
@@ -215,20 +263,10 @@ impl Going<'_> {
     }
 }
 
-fn has_extension(capabilities: &Json) -> bool {
+/// Whether a client declares any extension: results may be of types that come with it.
+pub(super) fn has_extension(capabilities: &Json) -> bool {
     let extensions = capabilities.member("extensions").and_then(|extensions| extensions.members());
     extensions.is_some_and(|extensions| !extensions.is_empty())
-}
-
-fn ask(request: &Request, params: Option<Json>, events: &mpsc::Sender<Event>) -> Ask {
-    Ask {
-        method: Arc::clone(&request.method),
-        params,
-        principal: Arc::clone(&request.principal),
-        session: request.session.clone(),
-        client: Arc::clone(&request.client),
-        events: events.clone(),
-    }
 }
 
 /// How often a server may ask in the course of one call what takes no client to answer.

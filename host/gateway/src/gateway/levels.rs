@@ -10,7 +10,7 @@ use wasmgate_core::mcp::{LOG_LEVELS, MODERN, method};
 use wasmgate_core::policy::Permit;
 
 use super::{Gateway, Request};
-use crate::upstream::{Ask, Offer, Pool};
+use crate::upstream::{Appetite, Ask, Offer, Pool};
 
 /// The levels that are wanted.
 #[derive(Default)]
@@ -62,6 +62,7 @@ impl Gateway {
                 session: request.session.clone(),
                 client: Arc::clone(&request.client),
                 events: request.events.clone(),
+                appetite: Appetite::default(),
             };
             // A server that does not take it says what it likes; the call is asked all the same.
             let _ = self.pool.call(permit, ask).await;

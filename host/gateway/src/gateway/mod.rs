@@ -10,6 +10,7 @@ mod drain; // the end of service
 mod error;
 mod events; // progress and log messages of a call
 pub mod extensions; // which ones are carried
+mod flow; // results that are passed on as they come
 mod greet; // initialize, server/discover
 mod in_force; // what became of the newest configuration
 mod levels; // log levels clients want
@@ -45,8 +46,9 @@ use self::audited::Noted;
 use crate::audit::Audit;
 use crate::shutdown::Tasks;
 use crate::upstream::Pool;
-pub use crate::upstream::{ClientFacts, Event, Fault, State, Update, UpstreamError, Wants};
+pub use crate::upstream::{Appetite, ClientFacts, Event, Fault, Piece, State, Update, UpstreamError, Wants};
 pub use error::CallError;
+pub use flow::{Flow, Given};
 pub use greet::Greeting;
 pub use in_force::ConfigState;
 pub use levels::LogWish;
@@ -210,22 +212,34 @@ impl Gateway {
     /// # Errors
     /// [`CallError`]; `front::render` words it.
     pub async fn request(&self, request: Request) -> Result<Json, CallError> {
-        let place = self.place(&request).await?;
-        let mut noted = Noted::default();
-        let result = self.answer(request, &mut noted).await;
-        place.take(noted, result.as_ref());
-        result
+        self.give(request, &Appetite::default()).await?.whole().await
     }
 
-    async fn answer(&self, request: Request, noted: &mut Noted) -> Result<Json, CallError> {
+    /// The same for whoever can take a long result as it comes.
+    ///
+    /// # Errors
+    /// As [`Gateway::request`].
+    pub async fn give(&self, request: Request, appetite: &Appetite) -> Result<Given, CallError> {
+        let place = self.place(&request).await?;
+        let mut noted = Noted::default();
+        let given = self.answer(request, (&mut noted, appetite)).await;
+        place.given(noted, given)
+    }
+
+    async fn answer(
+        &self,
+        request: Request,
+        (noted, appetite): (&mut Noted, &Appetite),
+    ) -> Result<Given, CallError> {
         self.takes(&request)?;
-        match &*request.method {
-            method::TOOLS_LIST => self.list(request, Kind::Tools).await,
-            method::PROMPTS_LIST => self.list(request, Kind::Prompts).await,
-            method::RESOURCES_LIST => self.list(request, Kind::Resources).await,
-            method::TEMPLATES_LIST => self.list(request, Kind::Templates).await,
-            _ => self.call(request, None, noted).await,
-        }
+        let kind = match &*request.method {
+            method::TOOLS_LIST => Kind::Tools,
+            method::PROMPTS_LIST => Kind::Prompts,
+            method::RESOURCES_LIST => Kind::Resources,
+            method::TEMPLATES_LIST => Kind::Templates,
+            _ => return self.call(request, None, (noted, appetite)).await,
+        };
+        self.list(request, kind).await.map(Given::Result)
     }
 
     /// What seals all that clients keep for us.

@@ -70,7 +70,7 @@ impl Gateway {
         let mut subscription = None;
         let subscribing = async {
             match self.pool.subscribe(&permit, &Topic::Resource(Arc::clone(&own))).await? {
-                Answer::Asks(_) => Err(asked.unknown()),
+                Answer::Asks(_) | Answer::Flow(_) => Err(asked.unknown()),
                 Answer::Error(error) => Err(CallError::Answered(error)),
                 Answer::Result(result) => {
                     subscription = Some(Subscription {
@@ -111,7 +111,7 @@ impl Gateway {
                 tool: Some(task.tool),
             }),
             Answer::Error(error) => Err(CallError::Answered(error)),
-            Answer::Asks(_) => Err(unknown()),
+            Answer::Asks(_) | Answer::Flow(_) => Err(unknown()),
         }
     }
 

@@ -50,10 +50,7 @@ impl Gateway {
     async fn with_public_uris(&self, now: &Snapshot, request: &Request, asked: &Asked, said: Json) -> Json {
         let is_filtered = now.is_filtered(Kind::Resources);
         let server = &asked.target.server;
-        let asked_for = match &asked.target.subject {
-            Subject::Resource(own) if **own != *asked.public() => Some((Arc::clone(own), asked.public())),
-            _ => None,
-        };
+        let asked_for = asked_for(asked);
         if !(is_filtered || asked_for.is_some() || now.merges(&request.view)) {
             return said;
         }
@@ -77,7 +74,23 @@ impl Gateway {
     }
 }
 
+/// The resource that is asked for, by the server's name and by the one that its client knows, when these differ.
+fn asked_for(asked: &Asked) -> Option<(Arc<str>, Arc<str>)> {
+    match &asked.target.subject {
+        Subject::Resource(own) if **own != *asked.public() => Some((Arc::clone(own), asked.public())),
+        _ => None,
+    }
+}
+
 impl Snapshot {
+    /// Whether clients of this view may know something in the results of a server by another name than it does.
+    pub(super) fn says_otherwise(&self, request: &Request, asked: &Asked) -> bool {
+        let serves_none = self.offer(&asked.target.server).is_some_and(serves_no_resources);
+        self.is_filtered(Kind::Resources)
+            || asked_for(asked).is_some()
+            || (self.merges(&request.view) && !serves_none)
+    }
+
     /// Whether a view shows several servers as one.
     fn merges(&self, view: &View) -> bool {
         matches!(view, View::All) && !self.all.is_alone()
@@ -86,8 +99,7 @@ impl Snapshot {
     /// What clients of this view call a URI of this server's, when it is something else. One that serves no resources
     /// names what is elsewhere.
     fn public_uri(&self, view: &View, server: &ServerName, own: &str) -> Option<String> {
-        let serves_none = |offer: &Arc<Offer>| offer.capabilities.member("resources").is_none();
-        if !self.merges(view) || self.offer(server).is_some_and(serves_none) {
+        if !self.merges(view) || self.offer(server).is_some_and(serves_no_resources) {
             return None;
         }
         self.index(view)?.public_uri(server, own)
@@ -109,6 +121,10 @@ impl Snapshot {
             .filter_map(|link| Some(Edit::SetString(link.place, self.public_uri(view, server, &link.uri)?)));
         changed(params, edits.collect())
     }
+}
+
+fn serves_no_resources(offer: &Arc<Offer>) -> bool {
+    offer.capabilities.member("resources").is_none()
 }
 
 /// The names of a server's resources in a filtered list, by its own.

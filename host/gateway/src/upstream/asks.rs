@@ -123,6 +123,7 @@ impl Answer {
             Self::Asks(Asks { questions, parked }) => {
                 Self::Asks(Asks { questions, parked: parked.holding(held) })
             }
+            Self::Flow(flow) => Self::Flow(flow.holding(held)),
             over => over,
         }
     }

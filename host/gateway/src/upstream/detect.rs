@@ -47,7 +47,7 @@ pub(super) fn sign(answer: Result<Answer, Fault>, over: Over) -> Sign {
         },
         Ok(Answer::Error(error)) => refusal(error),
         // Nobody asks anything before the first answer.
-        Ok(Answer::Asks(_)) => Sign::Legacy,
+        Ok(Answer::Asks(_) | Answer::Flow(_)) => Sign::Legacy,
         Err(fault @ Fault::Unauthorized(_)) => Sign::Hopeless(fault),
         // Such as an old server at the sight of a request before `initialize`: it has to be started again.
         Err(fault @ (Fault::Crashed(_) | Fault::OutOfMemory)) if over == Over::Pipes => Sign::Hopeless(fault),
@@ -123,7 +123,7 @@ mod tests {
         let copy = match &answer {
             Ok(Answer::Result(json)) => Ok(Answer::Result(json.clone())),
             Ok(Answer::Error(json)) => Ok(Answer::Error(json.clone())),
-            Ok(Answer::Asks(_)) => unreachable!("not asked here"),
+            Ok(Answer::Asks(_) | Answer::Flow(_)) => unreachable!("not asked here"),
             Err(fault) => Err(fault.clone()),
         };
         let said = (word(&sign(answer, Over::Pipes)), word(&sign(copy, Over::Http)));

@@ -254,7 +254,9 @@ impl<'a> Attempt<'a> {
         match self.answer(era, method, params).await.map_err(Trouble::Failed)? {
             Answer::Result(result) => Ok(result),
             Answer::Error(error) => Err(Trouble::Refused(method, error)),
-            Answer::Asks(_) => Err(Trouble::Failed(Fault::Misbehaved("a question in the handshake".into()))),
+            Answer::Asks(_) | Answer::Flow(_) => {
+                Err(Trouble::Failed(Fault::Misbehaved("a question in the handshake".into())))
+            }
         }
     }
 

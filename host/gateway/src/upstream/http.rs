@@ -5,6 +5,7 @@
 
 mod answer; // what comes back on a POST
 mod asking; // sessions in which a client can be asked
+mod flowing; // responses that are passed on as they come
 mod head; // request heads and response statuses
 mod heard; // whose log messages are
 mod listen; // the GET stream
@@ -32,6 +33,7 @@ pub(super) use self::head::{configured, encoded, is_encoded};
 
 use self::answer::{Exchange, Purpose};
 use self::asking::Asking;
+use self::flowing::{Beside, Come};
 use self::heard::Hearers;
 use self::params::ParamHeaders;
 use super::again::{Allowance, Effect};
@@ -210,14 +212,17 @@ impl Http {
         let cancel = CancelOnDrop { http: Arc::clone(self), era: era.clone(), id: exchange.id, is_armed };
         if let Some(asking) = self.asking.as_ref().filter(|_| may_ask) {
             let (orders, outcome) = asking.converse(&mut exchange, &self.stop);
-            let over = async move {
-                exchange.converse(request, cancel, doubt).await;
-                drop(in_flight);
-            };
-            self.tasks.spawn("upstream-call", over);
+            let beside = Beside { in_flight, cancel, doubt };
+            self.tasks.spawn("upstream-call", exchange.converse(request, beside));
             return Waiter::new(orders, outcome).wait().await;
         }
-        let answer = exchange.run(request).await;
+        let answer = match exchange.run(request).await {
+            Ok(Come::Flows(begun)) => {
+                return Ok(Answer::Flow(begun.flow(exchange, Beside { in_flight, cancel, doubt })));
+            }
+            Ok(Come::Answer(answer)) => Ok(answer),
+            Err(fault) => Err(fault),
+        };
         doubt.into_iter().for_each(|doubt| doubt.settle(&answer));
         cancel.settle(&answer);
         answer
@@ -260,6 +265,7 @@ impl Http {
                 Era::Modern(_) => Hearers::apart(outlet),
             },
             conversation: None,
+            appetite: question.client.and_then(|client| client.appetite).cloned().unwrap_or_default(),
         };
         Ok((request(head, body)?, exchange))
     }

@@ -11,6 +11,8 @@ pub struct Limits {
     pub in_flight_per_server: NonZeroUsize,
     /// Largest message of a server, in bytes: a line of stdio, an event, a body.
     pub message: usize,
+    /// Longest response that is passed on as it comes, in bytes.
+    pub streamed_result: usize,
     /// Notifications that one server may send in a second, those that belong to calls among them.
     pub notifications: NonZeroUsize,
     /// So many of them may come at once.
@@ -25,6 +27,7 @@ impl Default for Limits {
             in_flight: at_least_one(1024),
             in_flight_per_server: at_least_one(128),
             message: 16 << 20,
+            streamed_result: 1 << 30,
             notifications: at_least_one(100),
             notifications_at_once: at_least_one(1000),
             retries: 20,

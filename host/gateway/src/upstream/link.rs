@@ -20,7 +20,7 @@ use super::http::Http;
 use super::incoming::Kinds;
 use super::noise::Noise;
 use super::stdio::Pipe;
-use super::{Answer, ClientFacts, Event, Fault, Limits};
+use super::{Answer, Appetite, ClientFacts, Event, Fault, Limits};
 use crate::launch::Exit;
 
 /// A connection. Cheap to clone.
@@ -54,6 +54,8 @@ pub(super) struct Client<'a> {
     pub(super) facts: &'a ClientFacts,
     /// Who is behind it; None when nobody is.
     pub(super) principal: Option<&'a Arc<str>>,
+    /// Whether it can take a result as it comes; None when it cannot.
+    pub(super) appetite: Option<&'a Appetite>,
 }
 
 impl Question<'_> {

@@ -154,7 +154,9 @@ impl Pages<'_> {
                 let code = error.member("code").and_then(|code| code.as_str().parse().ok()).unwrap_or(0);
                 if code == METHOD_NOT_FOUND { Ok(None) } else { Err(Trouble::Refused(code)) }
             }
-            Answer::Asks(_) => Err(Fault::Misbehaved("a question in place of a list".into()).into()),
+            Answer::Asks(_) | Answer::Flow(_) => {
+                Err(Fault::Misbehaved("a question in place of a list".into()).into())
+            }
         }
     }
 }

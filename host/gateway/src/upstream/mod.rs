@@ -20,6 +20,7 @@ mod detect; // which era a server is of
 mod dice; // chance
 mod era; // what a request looks like, by era
 mod eras; // what has been found out about that
+mod flow; // results that are passed on as they come
 mod framer; // lines of stdio
 mod handshake; // initialize or discover
 mod http; // streamable HTTP
@@ -36,6 +37,7 @@ mod outlet; // notifications on their way to a call
 mod poci; // tools that are one container per call
 mod pool; // all servers
 mod questions; // what servers ask of us
+mod sieve; // responses that are not held
 mod slot; // one server and its instances
 mod sse; // event streams
 mod stdio; // pipes
@@ -53,8 +55,10 @@ pub use asks::{Asks, Parked, Question, Reply};
 #[cfg(test)]
 pub(crate) use asks::{Resumed, Waiting};
 pub use denial::{Denial, Wants};
+pub use flow::{Appetite, Flow, Whole};
 pub use limits::Limits;
 pub use pool::{Clients, Pool, Standing};
+pub use sieve::{HELD, Piece};
 
 /// Who the gateway says it is to servers.
 #[derive(Debug, Clone)]
@@ -80,6 +84,8 @@ pub struct Ask {
     pub client: Arc<ClientFacts>,
     /// Where notifications that belong to this request go. Full means drop (progress: keep latest is fine).
     pub events: mpsc::Sender<Event>,
+    /// Whether the result may flow.
+    pub appetite: Appetite,
 }
 
 /// What the end client said of itself.
@@ -132,6 +138,8 @@ pub enum Answer {
     Error(Json),
     /// Not yet: it asks its client something first. Only for requests that may be answered with questions.
     Asks(Asks),
+    /// A long result, as it comes. Only for requests with an appetite for flows.
+    Flow(Flow),
 }
 
 /// What a server offers, all pages of every list.

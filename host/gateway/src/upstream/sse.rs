@@ -72,6 +72,36 @@ impl SseParser {
         Self { last_id: self.last_id, retry: self.retry, ..Self::new(self.cap) }
     }
 
+    /// How much of the event that is coming is held, in bytes, as far as it may be a message.
+    pub(super) fn held(&self) -> usize {
+        let is_message = self.name.is_empty() || self.name == "message";
+        if is_message && !self.is_too_long { self.data.len() + self.line.len() } else { 0 }
+    }
+
+    /// The data of the event that is coming, as far as it has come; None while its last line may still be something else.
+    pub(super) fn coming(&self) -> Option<Bytes> {
+        let value = match field(&self.line) {
+            _ if self.line.is_empty() => None,
+            (b"data", value) if self.line.starts_with(b"data:") && self.line.len() > FIELD_NAME => {
+                Some(value)
+            }
+            _ => return None,
+        };
+        let mut data = BytesMut::with_capacity(self.data.len() + self.line.len() + 1);
+        data.extend_from_slice(&self.data);
+        if let Some(value) = value {
+            data.extend_from_slice(if self.has_data { b"\n" } else { b"" });
+            data.extend_from_slice(value);
+        }
+        Some(data.freeze())
+    }
+
+    /// What reads the rest of the event whose start [`SseParser::coming`] gave.
+    pub(super) fn into_tail(self) -> EventTail {
+        let place = if self.line.is_empty() { TailPlace::Start } else { TailPlace::Data };
+        EventTail { place, line: Vec::new(), after_cr: self.after_cr }
+    }
+
     /// How long the server wants us to wait before we connect again.
     pub(super) fn retry(&self) -> Option<Duration> {
         self.retry
@@ -176,6 +206,97 @@ impl SseParser {
     }
 }
 
+/// The rest of one event, whose data is handed on as it comes.
+#[derive(Debug)]
+pub(super) struct EventTail {
+    place: TailPlace,
+    /// The start of a line of which it is not known yet what it is.
+    line: Vec<u8>,
+    after_cr: bool,
+}
+
+/// Where in an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TailPlace {
+    /// In the first bytes of a line.
+    Start,
+    /// In a line of data.
+    Data,
+    /// In a line of something else.
+    Other,
+    /// Behind it.
+    Over,
+}
+
+impl EventTail {
+    /// Whether the event has ended. What comes behind it is not read.
+    pub(super) fn is_over(&self) -> bool {
+        self.place == TailPlace::Over
+    }
+
+    /// Takes bytes and hands on those that are data of the event; says whether it still is a message.
+    pub(super) fn feed(&mut self, bytes: &Bytes, each: &mut dyn FnMut(Bytes)) -> bool {
+        let mut rest = bytes.clone();
+        if self.after_cr && !rest.is_empty() {
+            if rest.starts_with(b"\n") {
+                rest = rest.slice(1..);
+            }
+            self.after_cr = false;
+        }
+        while !rest.is_empty() && !self.is_over() {
+            let end = memchr2(b'\n', b'\r', &rest);
+            let part = rest.split_to(end.unwrap_or(rest.len()));
+            self.extend_line(part, each);
+            if end.is_none() {
+                return true;
+            }
+            if !self.end_line(each) {
+                return false;
+            }
+            self.after_cr = rest.as_ref() == b"\r";
+            let is_pair = rest.starts_with(b"\r\n");
+            rest = rest.slice(if is_pair { 2 } else { 1 }..);
+        }
+        true
+    }
+
+    fn extend_line(&mut self, mut part: Bytes, each: &mut dyn FnMut(Bytes)) {
+        if self.place == TailPlace::Start && !part.is_empty() {
+            let more = part.split_to(part.len().min(LINE_START - self.line.len()));
+            self.line.extend_from_slice(&more);
+            if self.line.starts_with(b"data:") && self.line.len() >= FIELD_NAME {
+                // One line of data follows another: a line feed is between them.
+                each(Bytes::from_static(b"\n"));
+                each(Bytes::copy_from_slice(field(&std::mem::take(&mut self.line)).1));
+                self.place = TailPlace::Data;
+            } else if self.line.len() >= LINE_START {
+                self.place = TailPlace::Other;
+            }
+        }
+        if self.place == TailPlace::Data && !part.is_empty() {
+            each(part);
+        }
+    }
+
+    /// Says whether the event still is a message.
+    fn end_line(&mut self, each: &mut dyn FnMut(Bytes)) -> bool {
+        let line = std::mem::take(&mut self.line);
+        let place = std::mem::replace(&mut self.place, TailPlace::Start);
+        match (place, field(&line)) {
+            (TailPlace::Start, _) if line.is_empty() => self.place = TailPlace::Over,
+            (TailPlace::Start, (b"data", value)) => {
+                each(Bytes::from_static(b"\n"));
+                each(Bytes::copy_from_slice(value));
+            }
+            (TailPlace::Start | TailPlace::Other, (b"event", value)) => {
+                return value.is_empty() || value == b"message";
+            }
+            _ => {}
+        }
+        true
+    }
+}
+
 /// A line's field name and value.
 fn field(line: &[u8]) -> (&[u8], &[u8]) {
     let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
@@ -186,6 +307,8 @@ fn field(line: &[u8]) -> (&[u8], &[u8]) {
 
 /// Room for `data: ` besides the data itself.
 const FIELD_NAME: usize = 6;
+/// So much of a line tells what it is: a whole `event: message` and more.
+const LINE_START: usize = 64;
 
 #[cfg(test)]
 mod tests {

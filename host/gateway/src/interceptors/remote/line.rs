@@ -16,7 +16,7 @@ use wasmgate_core::policy::{Permit, Policy};
 
 use super::{Remote, RemoteError};
 use crate::interceptors::World;
-use crate::upstream::{Answer, Ask, ClientFacts, Identity, Pool, UpstreamError};
+use crate::upstream::{Answer, Appetite, Ask, ClientFacts, Identity, Pool, UpstreamError};
 
 /// The connection to one remote.
 pub(super) struct Line {
@@ -60,7 +60,15 @@ impl Line {
         let (events, _) = mpsc::channel(1);
         let principal = "".into();
         let client = Arc::clone(&self.client);
-        let ask = Ask { method: method.into(), params, principal, session: None, client, events };
+        let ask = Ask {
+            method: method.into(),
+            params,
+            principal,
+            session: None,
+            client,
+            events,
+            appetite: Appetite::default(),
+        };
         self.pool.call(&self.permit, ask).await
     }
 }

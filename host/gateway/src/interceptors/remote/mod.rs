@@ -89,7 +89,7 @@ pub async fn connect(world: &World, remote: Remote) -> Result<Vec<Arc<dyn Stage>
     let listed = match line.ask(LIST, None).await.map_err(RemoteError::Unreachable)? {
         Answer::Result(result) => result,
         Answer::Error(error) => return Err(RemoteError::Refused(read::words(&error))),
-        Answer::Asks(_) => return Err(RemoteError::Malformed("a question".to_owned())),
+        Answer::Asks(_) | Answer::Flow(_) => return Err(RemoteError::Malformed("a question".to_owned())),
     };
     let listed = listed.member("interceptors").and_then(|list| list.elements());
     let listed = listed.ok_or_else(|| RemoteError::Malformed("no list `interceptors`".to_owned()))?;

@@ -70,7 +70,9 @@ impl Distant {
                 settle(&result, &self.theirs, self.info.kind, &sent).map_err(StageError::Failed)
             }
             Ok(Answer::Error(error)) => read::error(&error, self.info.kind, phase),
-            Ok(Answer::Asks(_)) => Err(StageError::Failed("it asked a question".to_owned())),
+            Ok(Answer::Asks(_) | Answer::Flow(_)) => {
+                Err(StageError::Failed("it asked a question".to_owned()))
+            }
             Err(UpstreamError { fault: Fault::Timeout(_), .. }) => Err(StageError::Exceeded(TIME)),
             Err(error) => Err(StageError::Failed(error.fault.to_string())),
         }

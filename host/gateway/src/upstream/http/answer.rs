@@ -16,6 +16,7 @@ use wasmgate_core::mcp::method;
 
 use super::Http;
 use super::asking::{Aside, Conversation, Overheard};
+use super::flowing::{Begun, Come};
 use super::head::{self, Media};
 use super::heard::Hearer;
 use crate::upstream::again::{self, Effect};
@@ -25,9 +26,10 @@ use crate::upstream::framer::{Frame, Framer};
 use crate::upstream::incoming::{self, Concern, Incoming};
 use crate::upstream::outlet::Outlet;
 use crate::upstream::questions::{self, METHOD_NOT_FOUND, Resumption};
+use crate::upstream::sieve::Sieve;
 use crate::upstream::slot::random;
 use crate::upstream::sse::{SseFrame, SseParser};
-use crate::upstream::{Answer, Fault};
+use crate::upstream::{Answer, Appetite, Fault};
 
 /// One request that has been sent, and what it waits for.
 pub(super) struct Exchange {
@@ -47,6 +49,8 @@ pub(super) struct Exchange {
     pub(super) hearer: Hearer,
     /// In a session of a client's own: how that client is asked.
     pub(super) conversation: Option<Conversation>,
+    /// Whether its result may flow.
+    pub(super) appetite: Appetite,
 }
 
 /// What a request is for.
@@ -74,8 +78,21 @@ impl Purpose {
     }
 }
 
+/// What a body comes to.
+enum Text {
+    Whole(Bytes),
+    Flows(Begun),
+}
+
+/// What a stream of events comes to.
+enum Streamed {
+    Answer(Result<Answer, Fault>),
+    /// The event that is coming carries a result that need not be held.
+    Flows(Sieve),
+}
+
 /// Why no more comes.
-enum Cut {
+pub(super) enum Cut {
     /// The stream broke off; what is left of it may be had elsewhere.
     Broken(Fault),
     /// It is over.
@@ -92,7 +109,7 @@ impl From<Cut> for Fault {
 
 impl Exchange {
     /// Sends the request and reads the answer, looking after what happens besides.
-    pub(super) async fn run(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Fault> {
+    pub(super) async fn run(&mut self, request: Request<Full<Bytes>>) -> Result<Come, Fault> {
         let response = self.response(request).await?;
         if self.purpose == Purpose::Probe && response.status().is_server_error() {
             // Says nothing of the server's era, whatever its body says.
@@ -124,7 +141,7 @@ impl Exchange {
     }
 
     /// Reads the answer, passing on what comes before it.
-    async fn read(&mut self, response: Response<Body>) -> Result<Answer, Fault> {
+    async fn read(&mut self, response: Response<Body>) -> Result<Come, Fault> {
         let status = response.status();
         let is_legacy = matches!(self.era, Era::Legacy(_));
         if let Some(session) = self.session.take().filter(|_| status == StatusCode::NOT_FOUND && is_legacy) {
@@ -141,7 +158,7 @@ impl Exchange {
         let media = Media::of(response.headers());
         match media {
             Media::Json if self.purpose == Purpose::Listen && status.is_success() => {
-                self.lines(response.into_body()).await
+                self.lines(response.into_body()).await.map(Come::Answer)
             }
             Media::Json => self.message(response).await,
             Media::Events if status.is_success() => self.events(response.into_body()).await,
@@ -149,11 +166,14 @@ impl Exchange {
         }
     }
 
-    async fn message(&mut self, response: Response<Body>) -> Result<Answer, Fault> {
+    async fn message(&mut self, response: Response<Body>) -> Result<Come, Fault> {
         let status = response.status();
-        let text = self.whole(response.into_body()).await?;
+        let text = match self.whole(response.into_body(), status.is_success()).await? {
+            Text::Whole(text) => text,
+            Text::Flows(begun) => return Ok(Come::Flows(begun)),
+        };
         match self.messages(&text) {
-            Some(answer) => answer,
+            Some(answer) => answer.map(Come::Answer),
             None if status.is_success() => {
                 Err(Fault::Misbehaved("a body that does not answer the request".into()))
             }
@@ -188,36 +208,54 @@ impl Exchange {
         answer
     }
 
-    /// The whole body; in one piece, and then without a copy, when it came in one.
-    async fn whole(&mut self, mut body: Body) -> Result<Bytes, Fault> {
+    /// The whole body; in one piece, and then without a copy, when it came in one. A long one that `may_flow` is not held.
+    async fn whole(&mut self, mut body: Body, may_flow: bool) -> Result<Text, Fault> {
         let limit = self.limit();
-        if body.size_hint().lower() > limit as u64 {
+        let mut may_flow = may_flow && self.appetite.is_for_flows();
+        let is_too_long =
+            |body: &Body, came: usize| body.size_hint().lower() > (limit.saturating_sub(came)) as u64;
+        if !may_flow && is_too_long(&body, 0) {
             return Err(Fault::TooLarge(limit));
         }
         let first = self.piece(&mut body).await?.unwrap_or_default();
-        if first.len() > limit {
-            return Err(Fault::TooLarge(limit));
-        }
         if body.is_end_stream() {
-            return Ok(first);
+            return if first.len() > limit { Err(Fault::TooLarge(limit)) } else { Ok(Text::Whole(first)) };
         }
         let mut whole = BytesMut::from(first);
-        while let Some(piece) = self.piece(&mut body).await? {
-            if whole.len() + piece.len() > limit {
+        loop {
+            if may_flow && whole.len() > HELD_BEFORE_FLOWING {
+                let start = whole.split().freeze();
+                if let Some(sieve) = self.sieve(&start) {
+                    return Ok(Text::Flows(Begun { body, event: None, sieve }));
+                }
+                (whole, may_flow) = (BytesMut::from(start), false);
+            }
+            if whole.len() > limit || (!may_flow && is_too_long(&body, whole.len())) {
                 return Err(Fault::TooLarge(limit));
             }
+            let Some(piece) = self.piece(&mut body).await? else { return Ok(Text::Whole(whole.freeze())) };
             whole.extend_from_slice(&piece);
         }
-        Ok(whole.freeze())
+    }
+
+    /// What passes a response on that starts like this; None when it must be held.
+    fn sieve(&self, start: &Bytes) -> Option<Sieve> {
+        let limits = &self.http.way.limits;
+        let begun = || Sieve::begin(start, self.id, (limits.message, limits.streamed_result));
+        let sieve = self.appetite.is_for_flows().then(begun)?;
+        if sieve.is_some() {
+            self.hearer.tell(Outlet::flush);
+        }
+        sieve
     }
 
     /// The longest message taken.
-    fn limit(&self) -> usize {
+    pub(super) fn limit(&self) -> usize {
         self.http.way.limits.message
     }
 
     /// The next bytes of a body; None at its end.
-    async fn piece(&mut self, body: &mut Body) -> Result<Option<Bytes>, Cut> {
+    pub(super) async fn piece(&mut self, body: &mut Body) -> Result<Option<Bytes>, Cut> {
         match self.meanwhile(body.frame()).await.map_err(Cut::Over)? {
             Some(Ok(frame)) => {
                 self.http.hear_of();
@@ -266,12 +304,15 @@ impl Exchange {
     }
 
     /// Reads events up to the answer. When a legacy server's stream breaks off after it gave an id, asks for the rest.
-    async fn events(&mut self, mut body: Body) -> Result<Answer, Fault> {
+    async fn events(&mut self, mut body: Body) -> Result<Come, Fault> {
         let mut parser = SseParser::new(self.limit());
         let mut resumptions = 0;
         loop {
             let ended = match self.stream(&mut body, &mut parser).await {
-                Ok(answer) => return answer,
+                Ok(Streamed::Answer(answer)) => return answer.map(Come::Answer),
+                Ok(Streamed::Flows(sieve)) => {
+                    return Ok(Come::Flows(Begun { body, event: Some(parser.into_tail()), sieve }));
+                }
                 Err(Cut::Over(fault)) => return Err(fault),
                 Err(Cut::Broken(fault)) => fault,
             };
@@ -288,22 +329,31 @@ impl Exchange {
     }
 
     /// Reads one stream up to the answer.
-    async fn stream(
-        &mut self,
-        body: &mut Body,
-        parser: &mut SseParser,
-    ) -> Result<Result<Answer, Fault>, Cut> {
+    async fn stream(&mut self, body: &mut Body, parser: &mut SseParser) -> Result<Streamed, Cut> {
+        // An event that must be held is judged once.
+        let mut is_judged = false;
         loop {
             let Some(piece) = self.piece(body).await? else {
                 return Err(Cut::Broken(Fault::Crashed(": its stream ended before the answer".into())));
             };
             let mut answer = None;
             parser.feed(&piece, &mut |frame| {
+                is_judged = false;
                 answer = answer.take().or_else(|| self.frame(frame));
             });
             if let Some(answer) = answer {
                 drain(body);
-                return Ok(answer);
+                return Ok(Streamed::Answer(answer));
+            }
+            if !is_judged
+                && parser.held() > HELD_BEFORE_FLOWING
+                && self.appetite.is_for_flows()
+                && let Some(start) = parser.coming()
+            {
+                if let Some(sieve) = self.sieve(&start) {
+                    return Ok(Streamed::Flows(sieve));
+                }
+                is_judged = true;
             }
             self.hand_out();
         }
@@ -435,10 +485,12 @@ impl Exchange {
 }
 
 /// Takes the end of the stream when it is there already, so that the connection can be used again.
-fn drain(body: &mut Body) {
+pub(super) fn drain(body: &mut Body) {
     while let Some(Some(Ok(_))) = body.frame().now_or_never() {}
 }
 
+/// So much of a response is held, in bytes, before it is passed on as it comes.
+const HELD_BEFORE_FLOWING: usize = 256 << 10;
 /// How often one request is repeated.
 const MAX_REPEATS: usize = 3;
 /// Those that were told the same time come back over so long.

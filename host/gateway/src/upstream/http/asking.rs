@@ -18,14 +18,14 @@ use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::Id;
 use wasmgate_core::name::ServerName;
 
+use super::Http;
 use super::answer::Exchange;
-use super::pulse::Doubt;
-use super::{CancelOnDrop, Http};
-use crate::upstream::Fault;
+use super::flowing::{Beside, Come};
 use crate::upstream::declared::Declared;
 use crate::upstream::era::Era;
 use crate::upstream::questions::{self, METHOD_NOT_FOUND, Outcome, Resumption, Talk};
 use crate::upstream::waiter::Keeper;
+use crate::upstream::{Answer, Fault};
 
 /// What sets a session of a client's own apart from the base session.
 pub(super) struct Asking {
@@ -138,17 +138,22 @@ impl Conversation {
 }
 
 impl Exchange {
-    /// Looks after a call to its end, however often its client is asked.
-    pub(super) async fn converse(
-        mut self,
-        request: Request<Full<Bytes>>,
-        cancel: CancelOnDrop,
-        doubt: Option<Doubt>,
-    ) {
-        let answer = self.run(request).await;
-        doubt.into_iter().for_each(|doubt| doubt.settle(&answer));
+    /// Looks after a call to its end, or until its result flows, however often its client is asked.
+    pub(super) async fn converse(mut self, request: Request<Full<Bytes>>, beside: Beside) {
+        let come = self.run(request).await;
         self.http.asking.iter().for_each(|asking| asking.leave(self.id));
         let Some(Conversation { mut talk, mut posts, .. }) = self.conversation.take() else { return };
+        let answer = match come {
+            Ok(Come::Flows(begun)) => {
+                talk.finish(Ok(Answer::Flow(begun.flow(self, beside))));
+                while posts.next().await.is_some() {}
+                return;
+            }
+            Ok(Come::Answer(answer)) => Ok(answer),
+            Err(fault) => Err(fault),
+        };
+        let Beside { in_flight: _in_flight, cancel, doubt } = beside;
+        doubt.into_iter().for_each(|doubt| doubt.settle(&answer));
         if answer.is_err() {
             talk.give_up().into_iter().for_each(|message| self.http.tell_aside(&self.era, message));
         }

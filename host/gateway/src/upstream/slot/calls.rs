@@ -38,10 +38,15 @@ struct Seat {
 }
 
 impl Seat {
-    /// Keeps it for a call that goes on once its client has answered, and gives it up when the call is over. Its turns
-    /// are given up as soon as it is over at the server: its client may come back for the outcome much later.
+    /// Keeps it for a call whose result flows, or that goes on once its client has answered, and gives it up when the call
+    /// is over. The turns of one that waits are given up as soon as it is over at the server: its client may come back
+    /// for the outcome much later.
     fn keep_for(self, tasks: &Tasks, session: Option<Session>, answer: Answer) -> Answer {
-        let Answer::Asks(asks) = &answer else { return answer };
+        let asks = match &answer {
+            Answer::Flow(_) => return answer.holding((session, self)),
+            Answer::Asks(asks) => asks,
+            Answer::Result(_) | Answer::Error(_) => return answer,
+        };
         let Self { lease, own, others } = self;
         let parked = lease.ready.calls.park(own.into_iter().chain(others).collect());
         let (over, kept) = (asks.parked.over(), Arc::downgrade(&parked));
@@ -348,7 +353,11 @@ impl Ask {
         Question {
             method: &self.method,
             params: self.params.as_ref(),
-            client: Some(Asker { facts: &self.client, principal: Some(&self.principal) }),
+            client: Some(Asker {
+                facts: &self.client,
+                principal: Some(&self.principal),
+                appetite: Some(&self.appetite),
+            }),
             events: Some(self.events.clone()),
             patience,
         }

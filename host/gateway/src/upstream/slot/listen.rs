@@ -278,7 +278,7 @@ impl Listen {
             let question = Question {
                 method: method::LISTEN,
                 params: Some(&params),
-                client: Some(Client { facts: &client, principal: None }),
+                client: Some(Client { facts: &client, principal: None, appetite: None }),
                 events: Some(to),
                 patience: patience(since.into_std()),
             };

@@ -65,7 +65,7 @@ impl Slot {
                 let verdict = match tell(ready, method::RESOURCES_SUBSCRIBE, &topic).await {
                     Ok(Answer::Result(result)) => Verdict::Taken(result),
                     Ok(Answer::Error(error)) => Verdict::Refused(error),
-                    Ok(Answer::Asks(_)) => {
+                    Ok(Answer::Asks(_) | Answer::Flow(_)) => {
                         Verdict::Failed(Fault::Misbehaved("a question in place of an answer".into()))
                     }
                     Err(fault) => Verdict::Failed(fault),

@@ -350,7 +350,7 @@ fn call(pipe: &Arc<Pipe>) -> Asked {
     let pipe = Arc::clone(pipe);
     tokio::spawn(async move {
         let facts = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
-        let client = Some(Client { facts: &facts, principal: None });
+        let client = Some(Client { facts: &facts, principal: None, appetite: None });
         let patience = Patience::new(deadlines(), Instant::now().into_std());
         let question = Question { method: "tools/call", params: None, client, events: None, patience };
         pipe.ask(&Era::Legacy("2025-11-25"), question).await

@@ -17,7 +17,7 @@ fn call_with(pipe: &Arc<Pipe>, principal: &str, params: &str, events: mpsc::Send
         (Arc::clone(pipe), Json::parse(params.to_owned()).unwrap(), Arc::from(principal));
     tokio::spawn(async move {
         let facts = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
-        let client = Some(Client { facts: &facts, principal: Some(&principal) });
+        let client = Some(Client { facts: &facts, principal: Some(&principal), appetite: None });
         let patience = Patience::new(deadlines(), Instant::now().into_std());
         let events = Some(events);
         let question = Question { method: "tools/call", params: Some(&params), client, events, patience };
