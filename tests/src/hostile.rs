@@ -48,6 +48,8 @@ pub struct Hostile {
     scheme: &'static str,
     seen: Arc<Mutex<Vec<Heard>>>,
     connections: Arc<AtomicUsize>,
+    written: Arc<AtomicUsize>,
+    cut_off: Arc<AtomicUsize>,
 }
 
 type Rule = dyn Fn(&Heard, usize) -> Option<Vec<Step>> + Send + Sync;
@@ -66,18 +68,30 @@ async fn start(tls: Option<tokio_rustls::TlsAcceptor>, rule: Arc<Rule>) -> Hosti
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let hostile = Hostile { address, scheme, seen: Arc::default(), connections: Arc::default() };
-    let (seen, connections) = (Arc::clone(&hostile.seen), Arc::clone(&hostile.connections));
+    let hostile = Hostile {
+        address,
+        scheme,
+        seen: Arc::default(),
+        connections: Arc::default(),
+        written: Arc::default(),
+        cut_off: Arc::default(),
+    };
+    let connections = Arc::clone(&hostile.connections);
+    let told = Told {
+        seen: Arc::clone(&hostile.seen),
+        written: Arc::clone(&hostile.written),
+        cut_off: Arc::clone(&hostile.cut_off),
+    };
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             connections.fetch_add(1, Ordering::SeqCst);
-            let (seen, rule, tls) = (Arc::clone(&seen), Arc::clone(&rule), tls.clone());
+            let (told, rule, tls) = (told.clone(), Arc::clone(&rule), tls.clone());
             tokio::spawn(async move {
                 match tls {
-                    None => serve(stream, &seen, &*rule, reset).await,
+                    None => serve(stream, &told, &*rule, reset).await,
                     Some(tls) => {
                         if let Ok(stream) = tls.accept(stream).await {
-                            serve(stream, &seen, &*rule, drop).await;
+                            serve(stream, &told, &*rule, drop).await;
                         }
                     }
                 }
@@ -106,6 +120,16 @@ impl Hostile {
     /// How many requests of this kind came.
     pub fn count(&self, kind: &str) -> usize {
         self.seen().iter().filter(|heard| heard.kind() == kind).count()
+    }
+
+    /// How many bytes of its answers have been taken.
+    pub fn written(&self) -> usize {
+        self.written.load(Ordering::SeqCst)
+    }
+
+    /// How many of its answers were taken in part only.
+    pub fn cut_off(&self) -> usize {
+        self.cut_off.load(Ordering::SeqCst)
     }
 
     /// How many connections there were.
@@ -192,24 +216,41 @@ pub fn well(heard: &Heard) -> Vec<Step> {
     }
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    seen: &Mutex<Vec<Heard>>,
-    rule: &Rule,
-    end: impl FnOnce(S),
-) {
+/// Where it is noted what has happened.
+#[derive(Clone)]
+struct Told {
+    seen: Arc<Mutex<Vec<Heard>>>,
+    written: Arc<AtomicUsize>,
+    cut_off: Arc<AtomicUsize>,
+}
+
+impl Told {
+    /// Writes, counting what is taken; says whether all of it was.
+    async fn say<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: &mut BufReader<S>, bytes: &[u8]) -> bool {
+        for piece in bytes.chunks(PIECE) {
+            if stream.write_all(piece).await.is_err() {
+                self.cut_off.fetch_add(1, Ordering::SeqCst);
+                return false;
+            }
+            self.written.fetch_add(piece.len(), Ordering::SeqCst);
+        }
+        true
+    }
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, told: &Told, rule: &Rule, end: impl FnOnce(S)) {
     let mut stream = BufReader::new(stream);
     while let Some(heard) = read(&mut stream).await {
         let before = {
-            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = told.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.push(heard.clone());
             seen.iter().filter(|other| other.kind() == heard.kind()).count() - 1
         };
         for step in rule(&heard, before).unwrap_or_else(|| well(&heard)) {
             match step {
-                Step::Say(bytes) if stream.write_all(&bytes).await.is_err() => return,
+                Step::Say(bytes) if !told.say(&mut stream, &bytes).await => return,
                 Step::Say(_) => {}
-                Step::Flood(bytes) => while stream.write_all(&bytes).await.is_ok() {},
+                Step::Flood(bytes) => while told.say(&mut stream, &bytes).await {},
                 Step::Wait(length) => tokio::time::sleep(length).await,
                 Step::Hang => std::future::pending().await,
                 Step::Close => return drop(stream.shutdown().await),
@@ -219,6 +260,9 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
 }
+
+/// So much is written at once, in bytes.
+const PIECE: usize = 64 << 10;
 
 /// Ends a connection without the usual farewell.
 fn reset(stream: TcpStream) {

@@ -109,6 +109,24 @@ impl Ask {
 }
 
 impl Head {
+    /// The next bytes of the body; `None` at its end, an error where it breaks off.
+    pub async fn piece(&mut self) -> Option<Result<Bytes, String>> {
+        let frame = soon("more of an answer", self.body.frame()).await?;
+        Some(frame.map(|frame| frame.into_data().unwrap_or_default()).map_err(|error| error.to_string()))
+    }
+
+    /// Reads the rest, or says why there is no end.
+    ///
+    /// # Errors
+    /// How it broke off.
+    pub async fn to_its_end(mut self) -> Result<Vec<u8>, String> {
+        let mut all = std::mem::take(&mut self.seen);
+        while let Some(piece) = self.piece().await {
+            all.extend_from_slice(&piece?);
+        }
+        Ok(all)
+    }
+
     /// Reads the rest.
     pub async fn rest(self) -> Answer {
         let body = self.body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();

@@ -5,9 +5,11 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
+use wasmgate_core::json::{Checker, Json, Mark};
 use wasmgate_core::jsonrpc::{self, Message};
 
 fuzz_target!(|data: &[u8]| {
+    in_pieces(data);
     let is_json = serde_json::from_slice::<&RawValue>(data).is_ok();
     let peeked = jsonrpc::peek_id(data);
     let batch = jsonrpc::read_batch(Bytes::copy_from_slice(data));
@@ -22,6 +24,23 @@ fuzz_target!(|data: &[u8]| {
         Err(error) => assert_eq!(error.code, jsonrpc::INVALID_REQUEST),
     }
 });
+
+/// The same bytes in pieces: judged as the whole is.
+fn in_pieces(data: &[u8]) {
+    let size = usize::from(data.first().copied().unwrap_or_default() % 16) + 1;
+    let mut checker = Checker::new();
+    let mut open = 0_i64;
+    let judged = data.chunks(size).try_for_each(|piece| {
+        checker.push(piece, &mut |mark| match mark {
+            Mark::Begins { .. } => open += 1,
+            Mark::Ends { .. } => open -= 1,
+            Mark::Comma { .. } => {}
+        })
+    });
+    let is_accepted = judged.and_then(|()| checker.finish()).is_ok();
+    assert_eq!(is_accepted, Json::parse(data.to_vec()).is_ok(), "in pieces of {size} bytes");
+    assert!(!is_accepted || open == 0, "a member that never ended");
+}
 
 fn again(message: &Message) {
     let written = match message {

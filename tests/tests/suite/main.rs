@@ -46,5 +46,6 @@ mod signatures;
 mod soak;
 mod starts;
 mod stdio;
+mod streaming;
 mod tasks;
 mod uris;

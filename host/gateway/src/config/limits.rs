@@ -408,6 +408,7 @@ mod tests {
                     per_session: 64,
                 },
                 message: 16777216,
+                streamed_result: 1073741824,
                 notifications: NotificationLimits {
                     per_second: 100,
                     burst: 1000,
@@ -432,6 +433,7 @@ connections: {total: 100, perAddress: 10}
 sessions: {total: 200, perPrincipal: 20, uninitialized: 4s, idle: 5m}
 inFlight: {total: 300, perServer: 30, perSession: 3}
 message: 1MiB
+streamedResult: 8MiB
 notifications: {perSecond: 7, burst: 70}
 retries: 5%
 documents: {catalog: 8MiB, component: 1MiB, token: 64KiB}
@@ -454,6 +456,7 @@ drain: 6s
                 per_server: 30,
                 per_session: 3,
                 message: 1048576,
+                streamed_result: 8388608,
                 per_second: 7,
                 burst: 70,
                 retries: 5,
@@ -661,6 +664,7 @@ drain: 6s
             ("http: {body: N}", 1024, GIB),
             ("http: {bodyRate: N}", 1, GIB),
             ("message: N", 4096, GIB),
+            ("streamedResult: N", 4096, 1024 * GIB),
             ("connections: {total: N}", 1, 1_000_000),
             ("connections: {total: 8, perAddress: N}", 1, 8),
             ("sessions: {total: N}", 1, 1_000_000),

@@ -20,7 +20,6 @@ use super::batch::{self, Manner};
 use super::body::{self, Body};
 use super::calling::{Part, Reply, Step};
 use super::classify::{Era, Misfit, Protocol, Seen, Shape, classify};
-use super::duplex::message;
 use super::headers::{McpHeaders, SESSION};
 use super::http::{Front, Peer};
 use super::render::{Refusal, Wire, Worded, failure};
@@ -55,7 +54,7 @@ pub(super) async fn post(
         Ok(gateway) => gateway,
         Err(error) => return respond::whole(Reply::error(None, &failure(Wire::Legacy, &error, ""))),
     };
-    let appetite = if accepts.json { Appetite::for_flows() } else { Appetite::default() };
+    let appetite = Appetite::for_flows();
     let posted = Posted { front, peer, gateway, caller, head, accepts, appetite };
     match batch::looks_like_batch(&bytes) {
         true => posted.batch(bytes).await,
@@ -225,6 +224,9 @@ impl Posted<'_> {
     {
         let silence = resuming::silence(session.as_deref());
         let mut first = None;
+        if session.is_some() && !self.accepts.json {
+            self.appetite.spoil();
+        }
         if self.accepts.json {
             let part = match self.accepts.events {
                 true => self.peer.silence.within(silence, parts.next()).await,
@@ -238,9 +240,9 @@ impl Posted<'_> {
                 None => {}
             }
         }
-        // What goes out as an event is one line, and in a session is kept for a client that comes back.
-        self.appetite.spoil();
         if let Some(session) = session {
+            // What goes out there is kept for a client that comes back.
+            self.appetite.spoil();
             return resuming::answer(&session, first, parts, &self.front.tasks);
         }
         let mut opening = Vec::new();
@@ -248,6 +250,6 @@ impl Posted<'_> {
             Some(event) => sse::push(&mut opening, "message", &event),
             None => opening.extend_from_slice(sse::COMMENT),
         }
-        respond::stream(parts.filter_map(|part| std::future::ready(message(part))), opening)
+        respond::parts(parts, opening)
     }
 }

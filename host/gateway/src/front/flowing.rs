@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
+use memchr::memchr2;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{Id, write_result};
 use wasmgate_core::mcp::meta;
@@ -54,6 +55,14 @@ impl Flowing {
             }
         })
         .filter(|bytes| std::future::ready(!bytes.as_ref().is_ok_and(Bytes::is_empty)))
+        .map(|bytes| bytes.map(on_one_line))
+    }
+
+    /// The response as one event of a stream.
+    pub(super) fn event(self) -> impl Stream<Item = Result<Bytes, Broken>> + Send + 'static {
+        let around = |text: &'static [u8]| stream::once(std::future::ready(Ok(Bytes::from_static(text))));
+        // What follows an error is never asked for: the connection has ended then.
+        around(b"event: message\ndata: ").chain(self.pieces()).chain(around(b"\n\n"))
     }
 
     /// All of it, for a client that cannot take it as it comes.
@@ -69,6 +78,14 @@ impl Flowing {
         };
         reply(&to, whole)
     }
+}
+
+/// A message is one line: between the tokens of a value line breaks mean nothing, and within them there are none.
+fn on_one_line(text: Bytes) -> Bytes {
+    if memchr2(b'\n', b'\r', &text).is_none() {
+        return text;
+    }
+    text.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect()
 }
 
 /// What comes before the members of a result.

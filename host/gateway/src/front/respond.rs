@@ -1,7 +1,9 @@
 //! HTTP responses: whole messages, streams, and refusals that come before any message was read.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use wasmgate_core::jsonrpc::{error_object, write_error};
@@ -9,7 +11,8 @@ use wasmgate_core::mcp::code;
 
 use super::auth::Unauthenticated;
 use super::body::{Body, BodyError};
-use super::calling::Reply;
+use super::calling::{Part, Reply};
+use super::duplex::message;
 use super::flowing::Flowing;
 use super::sse::{Event, EventStream};
 
@@ -34,12 +37,38 @@ where
     events(messages.map(Event::from), opening)
 }
 
+/// The messages of a call as they come, a long answer piece by piece; `opening` goes first.
+pub(super) fn parts<S>(parts: S, opening: Vec<u8>) -> Response<Body>
+where
+    S: Stream<Item = Part> + Unpin + Send + 'static,
+{
+    let last = Arc::new(Mutex::new(None));
+    let rest = Arc::clone(&last);
+    let messages = parts.scan((), move |(), part| {
+        std::future::ready(match part {
+            Part::Flow(flowing) => {
+                *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(flowing);
+                None
+            }
+            part => Some(message(part)),
+        })
+    });
+    let messages = messages.filter_map(std::future::ready).map(Event::from);
+    let rest = stream::once(async move { rest.lock().unwrap_or_else(PoisonError::into_inner).take() });
+    let rest =
+        rest.filter_map(|flowing| std::future::ready(flowing.map(|flowing| flowing.event()))).flatten();
+    event_stream(Body::Flow(Box::pin(EventStream::new(messages, opening).map(Ok).chain(rest))))
+}
+
 /// Events as they come; `opening` goes first.
 pub(super) fn events<S>(events: S, opening: Vec<u8>) -> Response<Body>
 where
     S: Stream<Item = Event> + Unpin + Send + 'static,
 {
-    let body = Body::Stream(Box::pin(EventStream::new(events, opening)));
+    event_stream(Body::Stream(Box::pin(EventStream::new(events, opening))))
+}
+
+fn event_stream(body: Body) -> Response<Body> {
     let mut response = with_type(StatusCode::OK, EVENTS, body);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));

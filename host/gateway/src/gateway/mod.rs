@@ -45,6 +45,8 @@ pub use self::audited::Beside;
 use self::audited::Noted;
 use crate::audit::Audit;
 use crate::shutdown::Tasks;
+#[cfg(test)]
+pub use crate::upstream::HELD;
 use crate::upstream::Pool;
 pub use crate::upstream::{Appetite, ClientFacts, Event, Fault, Piece, State, Update, UpstreamError, Wants};
 pub use error::CallError;

@@ -380,4 +380,53 @@ mod tests {
         let stream = format!("{}\n", "data: 0123456789\n".repeat(100));
         assert!(matches!(parse(50, &[stream.as_bytes()]).0.as_slice(), [SseFrame::TooLong(_)]));
     }
+
+    /// What the tail makes of an event that is cut at `cut`, its rest in pieces of `size` bytes.
+    fn tailed(event: &[u8], cut: usize, size: usize) -> Option<(Vec<u8>, bool)> {
+        let mut parser = SseParser::new(1000);
+        parser.feed(&event[..cut], &mut |frame| panic!("{frame:?}"));
+        let mut data = parser.coming()?.to_vec();
+        let mut tail = parser.into_tail();
+        let mut is_message = true;
+        for piece in event[cut..].chunks(size) {
+            let piece = Bytes::copy_from_slice(piece);
+            is_message = is_message && tail.feed(&piece, &mut |more| data.extend_from_slice(&more));
+        }
+        assert!(tail.is_over() || !is_message, "{cut} {size}");
+        Some((data, is_message))
+    }
+
+    #[test]
+    fn the_rest_of_an_event_flows_as_the_whole_would_have_come() {
+        for event in [
+            "data: {\"a\":1}\n\n",
+            "id: 1\nevent: message\ndata: {\"a\":\ndata: 1,\ndata:2}\n\n",
+            "data: one\r\ndata:  two\r\n\r\n",
+            "data: one\rdata: two\rdata\r\r",
+            "data: one\n: comment\nid: 7\nretry: 5\nunknown: x\ndata:\ndata: two\n\n",
+        ] {
+            let expected = match parse(1000, &[event.as_bytes()]).0.as_slice() {
+                [SseFrame::Event { data, .. }] => data.to_vec(),
+                other => panic!("{other:?}"),
+            };
+            let first = event.find("data").unwrap() + 7;
+            let mut count = 0;
+            for cut in first..event.len() - 2 {
+                for size in 1..event.len() {
+                    let Some(tailed) = tailed(event.as_bytes(), cut, size) else { continue };
+                    assert_eq!(tailed, (expected.clone(), true), "{event:?} cut at {cut}, pieces of {size}");
+                    count += 1;
+                }
+            }
+            assert!(count > 0, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_turns_out_to_be_of_another_kind_is_no_message() {
+        let event = b"data: {}xxxx\nevent: other\n\n";
+        assert_eq!(tailed(event, 9, 3).map(|(_, is_message)| is_message), Some(false));
+        let event = b"data: {}xxxx\nevent: message\n\n";
+        assert_eq!(tailed(event, 9, 3).map(|(_, is_message)| is_message), Some(true));
+    }
 }

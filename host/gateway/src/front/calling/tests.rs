@@ -19,14 +19,16 @@ fn calling(
     work: impl Future<Output = Reply> + Send + 'static,
 ) -> (mpsc::Sender<Event>, Calling) {
     let (sender, events) = channel(&wants);
-    let future = Box::pin(work);
-    (sender, Calling { future, events, said: None, wants, state: State::Running, outlives: None })
+    let future = Box::pin(async move { Come::Reply(work.await) });
+    let appetite = Appetite::default();
+    (sender, Calling { future, appetite, events, said: None, wants, state: State::Running, outlives: None })
 }
 
 fn text(part: Part) -> String {
     let message = match part {
         Part::Event(message) => message,
         Part::Reply(reply) => reply.message.unwrap_or_default(),
+        Part::Flow(_) => panic!("nobody asked for a flow"),
     };
     String::from_utf8(message).unwrap()
 }
@@ -45,7 +47,10 @@ fn notifications_come_before_the_answer_even_when_sent_with_it() {
         answer()
     };
     let future = Box::pin(work);
-    let mut call = Calling { future, events, said: None, wants, state: State::Running, outlives: None };
+    let future = Box::pin(async move { Come::Reply(future.await) });
+    let appetite = Appetite::default();
+    let mut call =
+        Calling { future, appetite, events, said: None, wants, state: State::Running, outlives: None };
     sender.try_send(progress(1)).unwrap();
     let parts: Vec<String> = call.by_ref().map(text).collect().now_or_never().unwrap();
     assert_eq!(
@@ -136,8 +141,8 @@ fn request_ids_are_unique() {
 #[test]
 fn outcomes_are_worded_for_their_wire() {
     let worded = |wire, outcome| {
-        let answer = Answer { wire, id: Id::number(1), method: method::TOOLS_CALL.into(), view: View::All };
-        let reply = reply(&answer, outcome, "r");
+        let (method, request) = (method::TOOLS_CALL.into(), "r".into());
+        let reply = reply(&To { wire, id: Id::number(1), method, request }, outcome);
         (reply.status, String::from_utf8(reply.message.unwrap()).unwrap())
     };
     let result = || Json::parse(r#"{"content":[]}"#).unwrap();

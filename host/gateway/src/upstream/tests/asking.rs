@@ -19,7 +19,7 @@ use crate::launch::{LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 use crate::upstream::asks::{Asks, Parked, Question, Reply as Said};
 use crate::upstream::pool::{Clients, Pool, Standing};
-use crate::upstream::{Answer, Ask, ClientFacts, Event, Fault, Identity, State};
+use crate::upstream::{Answer, Appetite, Ask, ClientFacts, Event, Fault, Identity, State};
 
 const CAN_BE_ASKED: &str = r#"{"elicitation":{},"roots":{"listChanged":true}}"#;
 
@@ -146,6 +146,7 @@ fn call_with(
         session: None,
         client: Arc::new(client),
         events,
+        appetite: Appetite::default(),
     };
     let pool = Arc::clone(pool);
     tokio::spawn(async move {

@@ -19,7 +19,7 @@ use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 
 use super::pool::Pool;
-use super::{Answer, Ask, ClientFacts, Event, Fault, Identity, Limits, Standing, State, Status};
+use super::{Answer, Appetite, Ask, ClientFacts, Event, Fault, Identity, Limits, Standing, State, Status};
 use crate::egress::Egress;
 use crate::launch::{LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
@@ -90,6 +90,7 @@ async fn ask(
         session: None,
         client: Arc::new(client),
         events,
+        appetite: Appetite::default(),
     };
     pool.ask(&ServerName::new(server).unwrap(), ask).await.map_err(|error| error.fault)
 }

@@ -27,7 +27,7 @@ use crate::launch::{LaunchSettings, Launcher};
 use crate::shutdown::Tasks;
 use crate::upstream::dice::Dice;
 use crate::upstream::pool::{Pool, Standing};
-use crate::upstream::{Answer, Ask, ClientFacts, Clients, Fault, Identity, Limits};
+use crate::upstream::{Answer, Appetite, Ask, ClientFacts, Clients, Fault, Identity, Limits};
 
 /// One call, and when.
 struct Plan {
@@ -111,11 +111,13 @@ async fn call(pool: Arc<Pool>, plan: &Plan, nonce: usize) -> Result<String, Faul
         session: plan.session.map(Into::into),
         client: Arc::new(client),
         events: mpsc::channel(1).0,
+        appetite: Appetite::default(),
     };
     match pool.ask(&ServerName::new("p").unwrap(), ask).await.map_err(|error| error.fault)? {
         Answer::Result(result) => Ok(result.member("nonce").unwrap().string().unwrap().into_owned()),
         Answer::Error(_) => Ok("error".into()),
         Answer::Asks(_) => Ok("question".into()),
+        Answer::Flow(_) => Ok("flow".into()),
     }
 }
 
