@@ -8,10 +8,14 @@
 //! (more than [`MAX_NAMES`] of them are refused); of objects deeper down so many names are compared and no more. In
 //! another stricter: no name may be longer than [`MAX_NAME`].
 
-use std::borrow::Cow;
-use std::collections::HashSet;
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _, RandomState};
+mod names; // those of open objects
+mod utf8; // characters across pieces
 
+use std::borrow::Cow;
+
+pub use self::names::MAX_NAMES;
+use self::names::{Added, Names};
+use self::utf8::Utf8;
 use super::MAX_DEPTH;
 use super::error::{JsonError, JsonErrorKind};
 use super::scan::plain_bytes;
@@ -396,109 +400,6 @@ impl Number {
     }
 }
 
-/// UTF-8 across pieces: what is left of a character that the last piece cut.
-#[derive(Default)]
-struct Utf8 {
-    held: [u8; 4],
-    length: usize,
-}
-
-impl Utf8 {
-    /// Whether a text may go on like this. A character that is cut at the very end is in no string that ends.
-    fn check(&mut self, piece: &[u8]) -> bool {
-        let mut rest = piece;
-        while self.length > 0 {
-            let (Some((next, more)), Some(place)) = (rest.split_first(), self.held.get_mut(self.length))
-            else {
-                return true;
-            };
-            (*place, rest) = (*next, more);
-            self.length += 1;
-            match std::str::from_utf8(self.held.get(..self.length).unwrap_or_default()) {
-                Ok(_) => self.length = 0,
-                Err(error) if error.error_len().is_some() => return false,
-                Err(_) => {}
-            }
-        }
-        let Err(error) = std::str::from_utf8(rest) else { return true };
-        let cut = rest.get(error.valid_up_to()..).unwrap_or_default();
-        if error.error_len().is_some() {
-            return false;
-        }
-        for (place, byte) in self.held.iter_mut().zip(cut) {
-            *place = *byte;
-        }
-        self.length = cut.len();
-        true
-    }
-}
-
-/// The names of the objects that are open, as keyed hashes of 64 bits: nobody outside can make two of them meet, and by
-/// chance they do so once in a hundred billion texts.
-#[derive(Default)]
-struct Names {
-    keys: RandomState,
-    stack: Vec<u64>,
-    /// Where the names of each open object start on the stack, and a number that is the object's own.
-    objects: Vec<(usize, u64)>,
-    opened: u64,
-    /// All names of open objects that have many.
-    many: HashSet<u64>,
-}
-
-/// What became of a name.
-enum Added {
-    New,
-    Twice,
-    /// It is not remembered.
-    Full,
-}
-
-impl Names {
-    fn open(&mut self) {
-        self.opened += 1;
-        self.objects.push((self.stack.len(), self.opened));
-    }
-
-    fn close(&mut self) {
-        let Some((first, _)) = self.objects.pop() else { return };
-        let names = self.stack.get(first..).unwrap_or_default();
-        if names.len() > FEW {
-            names.iter().for_each(|name| {
-                self.many.remove(name);
-            });
-        }
-        self.stack.truncate(first);
-    }
-
-    fn add(&mut self, name: &str) -> Added {
-        let Some((first, object)) = self.objects.last() else { return Added::Full };
-        let mut hasher = self.keys.build_hasher();
-        (object, name).hash(&mut hasher);
-        let name = hasher.finish();
-        let siblings = self.stack.get(*first..).unwrap_or_default();
-        let is_known = match siblings.len() {
-            ..=FEW => siblings.contains(&name),
-            _ => self.many.contains(&name),
-        };
-        if is_known {
-            return Added::Twice;
-        }
-        if self.stack.len() >= MAX_NAMES {
-            return Added::Full;
-        }
-        match siblings.len() {
-            ..FEW => {}
-            FEW => self.many.extend(siblings.iter().copied().chain([name])),
-            _ => {
-                self.many.insert(name);
-            }
-        }
-        self.stack.push(name);
-        Added::New
-    }
-}
-
 const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }
@@ -507,10 +408,6 @@ const fn is_space(byte: u8) -> bool {
 const LEVELS: usize = 2;
 /// The longest member name, in bytes as written.
 pub const MAX_NAME: usize = 64 << 10;
-/// How many names of open objects are remembered, all together.
-pub const MAX_NAMES: usize = 16 << 10;
-/// Up to how many members an object compares names one by one.
-const FEW: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -25,24 +25,24 @@ pub struct Flow {
 }
 
 /// Whether whoever asks can take a result as it comes. Clones share the answer, which may become no before a result has
-/// begun to flow.
+/// begun to flow. By default every result is wanted whole.
 #[derive(Debug, Clone, Default)]
-pub struct Appetite(Arc<AtomicBool>);
+pub struct Appetite(Option<Arc<AtomicBool>>);
 
 impl Appetite {
     /// Results may flow, until [`Appetite::spoil`].
     pub fn for_flows() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+        Self(Some(Arc::new(AtomicBool::new(true))))
     }
 
     /// From now on every result is wanted whole.
     pub fn spoil(&self) {
-        self.0.store(false, Ordering::Release);
+        self.0.iter().for_each(|is_for_flows| is_for_flows.store(false, Ordering::Release));
     }
 
     /// Whether a result may flow.
     pub fn is_for_flows(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.as_ref().is_some_and(|is_for_flows| is_for_flows.load(Ordering::Acquire))
     }
 }
 

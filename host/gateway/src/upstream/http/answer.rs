@@ -81,14 +81,14 @@ impl Purpose {
 /// What a body comes to.
 enum Text {
     Whole(Bytes),
-    Flows(Begun),
+    Flows(Box<Begun>),
 }
 
 /// What a stream of events comes to.
 enum Streamed {
     Answer(Result<Answer, Fault>),
     /// The event that is coming carries a result that need not be held.
-    Flows(Sieve),
+    Flows(Box<Sieve>),
 }
 
 /// Why no more comes.
@@ -226,7 +226,7 @@ impl Exchange {
             if may_flow && whole.len() > HELD_BEFORE_FLOWING {
                 let start = whole.split().freeze();
                 if let Some(sieve) = self.sieve(&start) {
-                    return Ok(Text::Flows(Begun { body, event: None, sieve }));
+                    return Ok(Text::Flows(Box::new(Begun { body, event: None, sieve })));
                 }
                 (whole, may_flow) = (BytesMut::from(start), false);
             }
@@ -239,14 +239,14 @@ impl Exchange {
     }
 
     /// What passes a response on that starts like this; None when it must be held.
-    fn sieve(&self, start: &Bytes) -> Option<Sieve> {
+    fn sieve(&self, start: &Bytes) -> Option<Box<Sieve>> {
         let limits = &self.http.way.limits;
-        let begun = || Sieve::begin(start, self.id, (limits.message, limits.streamed_result));
-        let sieve = self.appetite.is_for_flows().then(begun)?;
-        if sieve.is_some() {
-            self.hearer.tell(Outlet::flush);
+        if !self.appetite.is_for_flows() {
+            return None;
         }
-        sieve
+        let sieve = Sieve::begin(start, self.id, (limits.message, limits.streamed_result))?;
+        self.hearer.tell(Outlet::flush);
+        Some(Box::new(sieve))
     }
 
     /// The longest message taken.
@@ -311,7 +311,8 @@ impl Exchange {
             let ended = match self.stream(&mut body, &mut parser).await {
                 Ok(Streamed::Answer(answer)) => return answer.map(Come::Answer),
                 Ok(Streamed::Flows(sieve)) => {
-                    return Ok(Come::Flows(Begun { body, event: Some(parser.into_tail()), sieve }));
+                    let event = Some(parser.into_tail());
+                    return Ok(Come::Flows(Box::new(Begun { body, event, sieve })));
                 }
                 Err(Cut::Over(fault)) => return Err(fault),
                 Err(Cut::Broken(fault)) => fault,

@@ -20,7 +20,7 @@ pub(super) enum Come {
     /// An answer, whole.
     Answer(Answer),
     /// A result that has begun.
-    Flows(Begun),
+    Flows(Box<Begun>),
 }
 
 /// A result that has begun, and where the rest of it comes from.
@@ -28,7 +28,7 @@ pub(super) struct Begun {
     pub(super) body: Body,
     /// Where the body is a stream of events: the one that carries the response.
     pub(super) event: Option<EventTail>,
-    pub(super) sieve: Sieve,
+    pub(super) sieve: Box<Sieve>,
 }
 
 /// What goes with a call until it is over.
