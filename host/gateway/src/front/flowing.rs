@@ -17,10 +17,9 @@ use wasmgate_core::mcp::meta;
 use super::body::Broken;
 use super::calling::{Reply, reply};
 use super::modern::CACHEABLE;
-use super::offer::SERVER_INFO;
 use super::render::Wire;
 use super::session::InFlight;
-use crate::gateway::{CallError, Flow, Piece};
+use crate::gateway::{CallError, Flow, Piece, SERVER_INFO};
 
 /// One answer on its way.
 pub(super) struct Flowing {

@@ -25,7 +25,7 @@ use crate::upstream::link::Link;
 use crate::upstream::pool::{Pool, Standing};
 use crate::upstream::slot::Opener;
 use crate::upstream::stdio::{Behind, Ends, Pipe};
-use crate::upstream::{Answer, Ask, ClientFacts, Event, Fault, Identity, Limits, State};
+use crate::upstream::{Answer, Appetite, Ask, ClientFacts, Event, Fault, Identity, Limits, State};
 
 /// So long as nothing takes that is not stuck.
 const STUCK: Duration = Duration::from_secs(20);
@@ -229,6 +229,7 @@ fn call_telling(
         session: session.map(Into::into),
         client: Arc::new(client),
         events,
+        appetite: Appetite::default(),
     };
     let pool = Arc::clone(pool);
     tokio::spawn(
