@@ -132,10 +132,8 @@ async fn load(gw: &Running, good: &[&'static str], length: Duration) -> Tally {
         callers.push(tokio::spawn(caller.run(until)));
     }
     for caller in callers {
-        soon("a caller's end", tokio::time::timeout(length + Duration::from_secs(60), caller))
-            .await
-            .expect("in time")
-            .expect("no panic");
+        let ended = tokio::time::timeout(length + Duration::from_secs(60), caller).await;
+        ended.expect("a caller's end in time").expect("no panic");
     }
     std::mem::take(&mut *tally.lock().expect("no panic"))
 }
