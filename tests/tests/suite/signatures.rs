@@ -243,14 +243,12 @@ async fn what_was_verified_starts_without_the_registry_under_the_policy_of_now()
     let file = home.file("catalog.json", &Catalog::new().container("good", "acme/none", &[]).text());
     let pinned = home.line(&["catalog", "push", &file, &catalog]).await;
     Shelf::new(&registry, "acme/tools").sign(&key, pinned.split_once('@').expect("a digest").1).await;
-    let text = format!(
-        "plugins: {{hide: {{use: 'oci://{plugin}', config: {{deny: ['*echo*']}}}}}}\ncatalogs: ['oci://{catalog}']\n"
-    );
-    let config = home.file("wasmgate.yaml", &(text + &rules("require")));
+    let text = format!("plugins: {{hide: {{use: 'oci://{plugin}', config: {{deny: ['*echo*']}}}}}}\n");
+    let config =
+        home.file("wasmgate.yaml", &format!("{text}catalogs: ['oci://{catalog}']\n{}", rules("require")));
     let check = ["validate", "--config", &config, "--json"];
     let once = home.json(&check).await;
     drop(registry);
-    let reference = plugin;
     let again = home.run(&check).await;
     assert_eq!(again.status.code(), Some(0), "{}{}", again.stdout, again.stderr);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&again.stdout).expect("JSON"), once);
@@ -260,7 +258,11 @@ async fn what_was_verified_starts_without_the_registry_under_the_policy_of_now()
     home.file("cosign.pub", &Key::new().pem());
     let Ended { status, stderr, .. } = home.run(&["validate", "--config", &config]).await;
     assert_eq!(status.code(), Some(2));
-    assert!(stderr.contains(&reference) && stderr.contains("needs a signature"), "{stderr}");
+    assert!(stderr.contains(&catalog) && stderr.contains("must be signed by the key"), "{stderr}");
+    let alone = home.file("alone.yaml", &(text + &rules("require")));
+    let Ended { status, stderr, .. } = home.run(&["validate", "--config", &alone]).await;
+    assert_eq!(status.code(), Some(2));
+    assert!(stderr.contains(&plugin) && stderr.contains("needs a signature"), "{stderr}");
 }
 
 #[tokio::test]
