@@ -28,7 +28,7 @@ async fn what_is_not_a_component() {
     refused(cut_off, expect!["could not be compiled"]).await;
     refused(
         vec![0; MAX_COMPONENT_BYTES + 1],
-        expect!["is too large: 33554433 bytes, at most 33554432 are loaded"],
+        expect!["is too large: 134217729 bytes, at most 134217728 are loaded"],
     )
     .await;
 }
