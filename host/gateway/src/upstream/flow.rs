@@ -24,8 +24,8 @@ pub struct Flow {
     held: Vec<Box<dyn Any + Send>>,
 }
 
-/// Whether whoever asks can take a result as it comes. Clones share the answer, which may become no before a result has
-/// begun to flow. By default every result is wanted whole.
+/// Whether whoever asks can take a result as it comes: by default not. Clones share the answer, which may become no before
+/// a result has begun to flow.
 #[derive(Debug, Clone, Default)]
 pub struct Appetite(Option<Arc<AtomicBool>>);
 
@@ -37,12 +37,12 @@ impl Appetite {
 
     /// From now on every result is wanted whole.
     pub fn spoil(&self) {
-        self.0.iter().for_each(|is_for_flows| is_for_flows.store(false, Ordering::Release));
+        self.0.iter().for_each(|may_flow| may_flow.store(false, Ordering::Release));
     }
 
     /// Whether a result may flow.
     pub fn is_for_flows(&self) -> bool {
-        self.0.as_ref().is_some_and(|is_for_flows| is_for_flows.load(Ordering::Acquire))
+        self.0.as_ref().is_some_and(|may_flow| may_flow.load(Ordering::Acquire))
     }
 }
 

@@ -25,8 +25,9 @@ const OVERLAP: i64 = 3600;
 const MOST_WAITS: u32 = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Everything a reference stands for, of at most so many bytes. A source that can tell what changed since the answer `before` says only that, and it
-/// is laid over that answer; once a day everything is asked for, because nothing is gone without a trace for longer.
+/// Everything a reference stands for, of at most so many bytes. A source that can tell what changed since the answer
+/// `before` says only that, and it is laid over that answer; once a day everything is asked for, because nothing is gone
+/// without a trace for longer.
 pub(super) async fn fetch(
     source: &CatalogSource,
     (reference, most): (&str, usize),
