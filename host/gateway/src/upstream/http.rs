@@ -5,6 +5,7 @@
 
 mod answer; // what comes back on a POST
 mod asking; // sessions in which a client can be asked
+mod cancel; // calls that nobody waits for any more
 mod flowing; // responses that are passed on as they come
 mod head; // request heads and response statuses
 mod heard; // whose log messages are
@@ -33,6 +34,7 @@ pub(super) use self::head::{configured, encoded, is_encoded};
 
 use self::answer::{Exchange, Purpose};
 use self::asking::Asking;
+use self::cancel::CancelOnDrop;
 use self::flowing::{Beside, Come};
 use self::heard::Hearers;
 use self::params::ParamHeaders;
@@ -40,7 +42,7 @@ use super::again::{Allowance, Effect};
 use super::correlator::Patience;
 use super::declared::Declared;
 use super::era::Era;
-use super::link::{Ending, Question, Signals, cancelled};
+use super::link::{Ending, Question, Signals};
 use super::outlet::Outlet;
 use super::waiter::Waiter;
 use super::{Answer, Denial, Fault, Limits};
@@ -472,30 +474,6 @@ fn cause(error: &dyn std::error::Error) -> String {
         last = next;
     }
     last.to_string()
-}
-
-/// Tells a legacy server when a caller goes away or has waited long enough. A modern one sees the stream close.
-struct CancelOnDrop {
-    http: Arc<Http>,
-    era: Era,
-    id: u64,
-    is_armed: bool,
-}
-
-impl CancelOnDrop {
-    fn settle(mut self, answer: &Result<Answer, Fault>) {
-        self.is_armed &= matches!(answer, Err(Fault::Timeout(_) | Fault::TooLarge(_)));
-    }
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if self.is_armed {
-            let params: Json = cancelled(self.id, "nobody waits for the answer any more");
-            let message = jsonrpc::write_notification("notifications/cancelled", Some(&params));
-            self.http.tell_aside(&self.era, message);
-        }
-    }
 }
 
 /// How many messages of ours may be on their way without anybody waiting.

@@ -11,11 +11,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming as Body};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use wasmgate_core::json::Json;
-use wasmgate_core::jsonrpc::Id;
 use wasmgate_core::mcp::method;
 
 use super::Http;
-use super::asking::{Aside, Conversation, Overheard};
+use super::asking::Conversation;
 use super::flowing::{Begun, Come};
 use super::head::{self, Media};
 use super::heard::Hearer;
@@ -25,7 +24,6 @@ use crate::upstream::era::Era;
 use crate::upstream::framer::{Frame, Framer};
 use crate::upstream::incoming::{self, Concern, Incoming};
 use crate::upstream::outlet::Outlet;
-use crate::upstream::questions::{self, METHOD_NOT_FOUND, Resumption};
 use crate::upstream::sieve::Sieve;
 use crate::upstream::slot::random;
 use crate::upstream::sse::{SseFrame, SseParser};
@@ -371,56 +369,6 @@ impl Exchange {
             return Ok(response.into_body());
         }
         Err(Fault::Crashed(": its stream ended before the answer and cannot be resumed".into()))
-    }
-
-    /// What happens besides the stream of this call.
-    fn aside(&mut self, aside: Aside) -> Result<(), Fault> {
-        match aside {
-            Aside::Resumed(Some(resumption)) => self.resumed(resumption),
-            Aside::Resumed(None) => return Err(Fault::Unavailable("nobody waits for it any more".into())),
-            Aside::Overheard(Overheard::Question(id, asked, params)) => self.question(id, asked, params),
-            Aside::Overheard(Overheard::Withdrawn(id)) => self.withdrawn(&id),
-            Aside::Posted(posted) => posted?,
-            Aside::Stopped => return Err(Fault::Crashed(": it was stopped".into())),
-        }
-        self.hand_out();
-        Ok(())
-    }
-
-    /// The client has replied: the call goes on.
-    fn resumed(&mut self, resumption: Resumption) {
-        let Some(conversation) = &mut self.conversation else { return };
-        let replies = conversation.talk.resume(resumption.replies);
-        conversation.post(&self.http, &self.era, replies);
-        self.patience.resume(Instant::now().into_std());
-        self.hearer.resume(resumption.events);
-    }
-
-    /// Hands questions that have come to the caller.
-    fn hand_out(&mut self) {
-        let Some(conversation) = &mut self.conversation else { return };
-        if conversation.talk.hand_out() {
-            self.patience.suspend(Instant::now().into_std());
-            self.hearer.tell(Outlet::park);
-        }
-    }
-
-    fn question(&mut self, id: Id, asked: Box<str>, params: Option<Json>) {
-        let declared = self.http.declared();
-        let refused = match (declared.allows(&asked, params.as_ref()), &mut self.conversation) {
-            (Ok(()), Some(conversation)) => conversation.talk.ask(id, asked, params).err(),
-            (Ok(()), None) => Some(questions::answer(&id, &asked, METHOD_NOT_FOUND)),
-            (Err(code), _) => Some(questions::answer(&id, &asked, code)),
-        };
-        if let Some(message) = refused {
-            self.http.tell_aside(&self.era, message);
-        }
-    }
-
-    fn withdrawn(&mut self, id: &Id) {
-        if let Some(conversation) = &mut self.conversation {
-            conversation.talk.withdraw(id);
-        }
     }
 
     fn frame(&mut self, frame: SseFrame) -> Option<Result<Answer, Fault>> {

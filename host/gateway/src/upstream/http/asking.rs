@@ -13,6 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::Request;
 use http_body_util::Full;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::Id;
@@ -23,6 +24,7 @@ use super::answer::Exchange;
 use super::flowing::{Beside, Come};
 use crate::upstream::declared::Declared;
 use crate::upstream::era::Era;
+use crate::upstream::outlet::Outlet;
 use crate::upstream::questions::{self, METHOD_NOT_FOUND, Outcome, Resumption, Talk};
 use crate::upstream::waiter::Keeper;
 use crate::upstream::{Answer, Fault};
@@ -186,6 +188,58 @@ impl Keeper for InTask {
 
     fn lost(&self) -> Fault {
         Fault::Crashed(": it was stopped".into())
+    }
+}
+
+impl Exchange {
+    /// What happens besides the stream of this call.
+    pub(super) fn aside(&mut self, aside: Aside) -> Result<(), Fault> {
+        match aside {
+            Aside::Resumed(Some(resumption)) => self.resumed(resumption),
+            Aside::Resumed(None) => return Err(Fault::Unavailable("nobody waits for it any more".into())),
+            Aside::Overheard(Overheard::Question(id, asked, params)) => self.question(id, asked, params),
+            Aside::Overheard(Overheard::Withdrawn(id)) => self.withdrawn(&id),
+            Aside::Posted(posted) => posted?,
+            Aside::Stopped => return Err(Fault::Crashed(": it was stopped".into())),
+        }
+        self.hand_out();
+        Ok(())
+    }
+
+    /// The client has replied: the call goes on.
+    fn resumed(&mut self, resumption: Resumption) {
+        let Some(conversation) = &mut self.conversation else { return };
+        let replies = conversation.talk.resume(resumption.replies);
+        conversation.post(&self.http, &self.era, replies);
+        self.patience.resume(Instant::now().into_std());
+        self.hearer.resume(resumption.events);
+    }
+
+    /// Hands questions that have come to the caller.
+    pub(super) fn hand_out(&mut self) {
+        let Some(conversation) = &mut self.conversation else { return };
+        if conversation.talk.hand_out() {
+            self.patience.suspend(Instant::now().into_std());
+            self.hearer.tell(Outlet::park);
+        }
+    }
+
+    pub(super) fn question(&mut self, id: Id, asked: Box<str>, params: Option<Json>) {
+        let declared = self.http.declared();
+        let refused = match (declared.allows(&asked, params.as_ref()), &mut self.conversation) {
+            (Ok(()), Some(conversation)) => conversation.talk.ask(id, asked, params).err(),
+            (Ok(()), None) => Some(questions::answer(&id, &asked, METHOD_NOT_FOUND)),
+            (Err(code), _) => Some(questions::answer(&id, &asked, code)),
+        };
+        if let Some(message) = refused {
+            self.http.tell_aside(&self.era, message);
+        }
+    }
+
+    pub(super) fn withdrawn(&mut self, id: &Id) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.talk.withdraw(id);
+        }
     }
 }
 

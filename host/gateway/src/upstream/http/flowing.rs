@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmgate_core::json::Json;
 
-use super::CancelOnDrop;
 use super::answer::{Exchange, drain};
+use super::cancel::CancelOnDrop;
 use super::pulse::Doubt;
 use crate::upstream::sieve::Sieve;
 use crate::upstream::sse::EventTail;
