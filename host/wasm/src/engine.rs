@@ -34,10 +34,11 @@ const WASM_STACK: usize = 512 << 10;
 const ASYNC_STACK: usize = 2 << 20;
 
 /// Bytes of a memory, of a table and of a stack that stay mapped between calls, cleared by hand, where the kernel can say which pages
-/// were touched; without that, keeping them is slower than giving them back.
+/// were touched; without that, keeping them is slower than giving them back. Nobody says that of a stack: all of what stays is cleared
+/// after every call, so it is what most calls need and no more.
 const KEEP_MEMORY: usize = 1 << 20;
 const KEEP_TABLE: usize = 64 << 10;
-const KEEP_STACK: usize = 64 << 10;
+const KEEP_STACK: usize = 16 << 10;
 
 /// What an operator decides about the engine.
 #[derive(Clone, Default)]

@@ -63,7 +63,8 @@ pub(crate) struct Guest {
     /// Origins that it may call besides those of its grants, in this call.
     pub(crate) besides: Vec<HttpGrant>,
     message: Option<Message>,
-    wasi: WasiCtx,
+    /// What WASI keeps, once something of WASI is used: most calls end without, and making it takes a dozen allocations.
+    wasi: Option<WasiCtx>,
     table: ResourceTable,
 }
 
@@ -98,7 +99,7 @@ impl Guest {
             identity: Arc::clone(identity),
             usage: Usage::new(limits),
             log: LogBudget::default(),
-            wasi: crate::imports::wasi(&stdio, &identity.grants),
+            wasi: None,
             stdio,
             besides: Vec::new(),
             message: None,
@@ -170,7 +171,8 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        let ctx = self.wasi.get_or_insert_with(|| crate::imports::wasi(&self.stdio, &self.identity.grants));
+        WasiCtxView { ctx, table: &mut self.table }
     }
 }
 
