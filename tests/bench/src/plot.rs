@@ -21,6 +21,8 @@ const WIDTH: f64 = 460.0;
 const HEIGHT: f64 = 300.0;
 /// Left and below, where the numbers are; half of it right and above.
 const MARGIN: f64 = 60.0;
+/// From the name of one route to that of the next.
+const KEY: f64 = 80.0;
 
 /// The picture.
 pub(crate) fn svg(cells: &[Cell]) -> String {
@@ -51,6 +53,18 @@ fn lines(chart: &Chart, cells: &[Cell]) -> Vec<(String, Vec<(f64, f64)>)> {
     routes.into_iter().map(|route| (route.clone(), points.remove(&route).unwrap_or_default())).collect()
 }
 
+/// The colour of a route, the same in every chart.
+fn colour(route: &str, cells: &[Cell]) -> &'static str {
+    let mut routes: Vec<&str> = Vec::new();
+    for cell in cells.iter().filter(|cell| CHARTS.iter().any(|(_, axis, _)| cell.axis == *axis)) {
+        if !routes.contains(&cell.route.as_str()) {
+            routes.push(&cell.route);
+        }
+    }
+    let at = routes.iter().position(|known| *known == route).unwrap_or_default();
+    COLOURS.iter().cycle().nth(at).copied().unwrap_or("#444444")
+}
+
 fn number(at: &str) -> &str {
     at.split(' ').next().unwrap_or_default()
 }
@@ -78,15 +92,15 @@ fn drawn(chart: &Chart, cells: &[Cell]) -> String {
         let (at, below) = (across(x), HEIGHT - 10.0);
         let _infallible = write!(svg, "<text x=\"{at:.1}\" y=\"{below}\" text-anchor=\"middle\">{x}</text>");
     }
-    for (number, ((route, points), colour)) in lines.iter().zip(COLOURS.iter().cycle()).enumerate() {
+    for (number, (route, points)) in lines.iter().enumerate() {
+        let colour = colour(route, cells);
         let path: Vec<String> =
             points.iter().map(|(x, y)| format!("{:.1},{:.1}", across(*x), up(*y))).collect();
-        let key = 34.0 + 14.0 * number as f64;
+        let key = MARGIN + KEY * number as f64;
         let _infallible = write!(
             svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/><text x=\"{:.1}\" y=\"{key}\" fill=\"{colour}\">{route}</text>",
-            path.join(" "),
-            MARGIN + 8.0
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/><text x=\"{key}\" y=\"34\" fill=\"{colour}\">{route}</text>",
+            path.join(" ")
         );
     }
     svg
