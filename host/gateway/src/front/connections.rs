@@ -1,15 +1,18 @@
 //! Seats for connections: so many in all, so many from one address. Whoever has asked nothing yet that was let in is a
 //! stranger, and when there is no seat left the stranger who has been there longest makes room: connections that are
-//! opened and then say nothing, or say it slowly, hold up nobody.
+//! opened and then say nothing, or say it slowly, hold up nobody. Only not at once: who came a moment ago may have asked
+//! already and not have been read.
 //!
-//! No socket, no clock. Those who have shown who they are keep their seat until they leave.
+//! No socket. Those who have shown who they are keep their seat until they leave.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// All seats.
@@ -39,6 +42,7 @@ struct Address {
 
 struct Stranger {
     address: IpAddr,
+    since: Instant,
     leave: CancellationToken,
 }
 
@@ -69,14 +73,19 @@ impl Seats {
     /// Waits until somebody can enter. For one task alone.
     pub(super) async fn room(&self) {
         loop {
-            let has_room = {
+            let oldest = {
                 let state = self.state();
-                state.taken < self.most || !state.strangers.is_empty()
+                if state.taken < self.most {
+                    return;
+                }
+                state.strangers.first_key_value().map(|(_, stranger)| stranger.since)
             };
-            if has_room {
-                return;
+            match oldest.map(|since| since + TENURE) {
+                None => self.freed.notified().await,
+                Some(until) if until <= Instant::now() => return,
+                // Until then it may leave, or be known.
+                Some(until) => drop(timeout_at(until, self.freed.notified()).await),
             }
-            self.freed.notified().await;
         }
     }
 
@@ -103,7 +112,8 @@ impl Seats {
         own.taken += 1;
         own.strangers.insert(number);
         let leave = CancellationToken::new();
-        state.strangers.insert(number, Stranger { address, leave: leave.clone() });
+        let since = Instant::now();
+        state.strangers.insert(number, Stranger { address, since, leave: leave.clone() });
         drop(state);
         Entry::Entered(Seat {
             seats: Arc::clone(self),
@@ -122,7 +132,7 @@ impl Seats {
 impl State {
     /// Takes a stranger's seat away.
     fn dismiss(&mut self, number: u64) {
-        if let Some(Stranger { address, leave }) = self.strangers.remove(&number) {
+        if let Some(Stranger { address, leave, .. }) = self.strangers.remove(&number) {
             self.free(address, number);
             leave.cancel();
         }
@@ -179,6 +189,9 @@ fn group(address: IpAddr) -> IpAddr {
     }
 }
 
+/// How long a stranger has a seat before somebody else may get it.
+const TENURE: Duration = Duration::from_millis(250);
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
@@ -216,6 +229,18 @@ mod tests {
         drop(kept);
         assert!(seats.room().now_or_never().is_some());
         assert!(from(&seats, "10.0.0.5").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_just_come_is_not_sent_away() {
+        let seats = Seats::new(1, 1);
+        let first = from(&seats, "10.0.0.1").unwrap();
+        assert!(seats.room().now_or_never().is_none());
+        let before = Instant::now();
+        seats.room().await;
+        assert_eq!(before.elapsed(), TENURE);
+        let _second = known(&seats, "10.0.0.2");
+        assert!(first.lost().now_or_never().is_some());
     }
 
     #[test]

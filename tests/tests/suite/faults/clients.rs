@@ -183,7 +183,7 @@ async fn f31_more_connections_listen_than_there_may_be() {
     // One may be taken and wait inside; the other waits where it is.
     let late = [(); 2].map(|()| tokio::spawn(gw.door("/ready").ask("GET").send()));
     until("one more waiting", || waiting(gw.address()) >= 1).await;
-    // One seat each: of two that nobody knows yet, the later takes the seat of the earlier.
+    // Their seats come free one after the other: the first to get one keeps it while it has not been read yet.
     held.truncate(1);
     for late in late {
         assert_eq!(soon("its turn", late).await.expect("no panic").status, 200);
