@@ -214,7 +214,11 @@ impl Sessions {
         if lock(&self.ended).has(until, &id) {
             return Err(Refusal::UnknownSession);
         }
-        self.count(&visit.caller.principal, visit.now)?;
+        let principal = &visit.caller.principal;
+        let counted = self.count(principal, visit.now);
+        counted.or_else(|full| {
+            if self.displace(principal) { self.count(principal, visit.now) } else { Err(full) }
+        })?;
         let text: Arc<str> = text.into();
         let mut shard = self.shard(&text);
         // Looked at again under the lock: whoever ends it says so first, and takes it out of the table then.
@@ -256,6 +260,30 @@ impl Sessions {
 
     fn is_full(&self, principal: &str) -> bool {
         is_full(&lock(&self.counts), principal, &self.limits)
+    }
+
+    /// Takes a session out of memory whose client never came back to it, for one that is used: that loses nothing, since it
+    /// can come back as well. However many open sessions and leave them, they keep nobody out who has one. Looks at no more
+    /// than a few of each shard: whoever floods leaves many, and nobody makes it look at all of them again and again.
+    fn displace(&self, principal: &str) -> bool {
+        let own = lock(&self.counts).get(principal).copied().unwrap_or_default();
+        let by_own = own >= self.limits.sessions_per_principal;
+        let is_unused = |session: &Arc<Session>| {
+            Arc::strong_count(session) == 1
+                && session.token.get().is_some()
+                && session.idle_since().is_some_and(|(_, is_confirmed)| !is_confirmed)
+                && (!by_own || *session.caller.principal == *principal)
+        };
+        let unused = self.shards.iter().find_map(|shard| {
+            let mut shard = lock(shard);
+            let id = shard
+                .iter()
+                .take(LOOKED_AT)
+                .find(|(_, session)| is_unused(session))
+                .map(|(id, _)| Arc::clone(id))?;
+            shard.remove(&id)
+        });
+        unused.inspect(|session| self.uncount(&session.caller.principal)).is_some()
     }
 
     /// Makes room, not too often: looking at all sessions takes a while.
@@ -308,6 +336,8 @@ fn random_id() -> Result<Arc<str>, Refusal> {
 const SHARDS: usize = 16;
 /// So many ended sessions are remembered.
 const ENDED: usize = 65_536;
+/// So many sessions of a shard are looked at for one to displace.
+const LOOKED_AT: usize = 64;
 /// How often room is made, and how long a session is left alone even then.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What a session that comes back was told of the lists: nothing that is known.

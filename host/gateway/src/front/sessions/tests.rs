@@ -95,6 +95,28 @@ fn unused_sessions_make_room_and_come_back() {
 }
 
 #[test]
+fn who_has_a_session_is_not_kept_out_by_those_who_open_them_and_leave() {
+    let sessions = sessions(2, 2);
+    let start = Instant::now();
+    let (session, id) = opened(&sessions, "alice", start);
+    drop(session);
+    let later = start + PAUSE * 2;
+    let left = || {
+        let session = open(&sessions, "alice", later).unwrap();
+        session.agree(agreed("2025-11-25"), Revisions::default()).unwrap();
+        sessions.seal(&session, &key(), NOW).unwrap()
+    };
+    let others = [left(), left()];
+    assert!(open(&sessions, "alice", later).is_err(), "there is no room for another new one");
+    let find = |id: &str| sessions.find(id, Some(&key()), visit(&caller(), later));
+    assert!(find(&id).is_ok(), "one that is used comes back all the same");
+    assert_eq!(sessions.len(), 2);
+    // The first of the others that is used takes the other's place, and then both are somebody's.
+    assert_eq!(others.map(|id| find(&id).is_ok()), [true, false], "no session that was used is displaced");
+    assert_eq!((sessions.len(), lock(&sessions.counts)["alice"]), (2, 2));
+}
+
+#[test]
 fn sessions_with_a_level_make_room_when_there_is_none() {
     let sessions = sessions(9, 1);
     let start = Instant::now();
