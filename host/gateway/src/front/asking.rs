@@ -135,7 +135,9 @@ impl Asking {
 
 /// Whether a result is one that asks for input.
 pub(super) fn asks(result: &Json) -> bool {
-    let kind = result.member("resultType");
+    // Nearly no result has the word, and to look for it is cheaper than to walk from member to member.
+    let kind =
+        memchr::memmem::find(result.bytes(), b"\"input_required\"").and_then(|_| result.member("resultType"));
     kind.as_ref().and_then(Json::string).as_deref() == Some("input_required")
 }
 

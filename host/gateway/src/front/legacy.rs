@@ -150,6 +150,10 @@ pub(super) fn result(method: &str, result: &Json) -> Json {
     if method == method::TOOLS_LIST {
         return with_known_schemas(result);
     }
+    // Results of older servers do not have it, and are not walked for that.
+    if memchr::memmem::find(result.bytes(), b"\"resultType\"").is_none() {
+        return result.clone();
+    }
     let [kind, structured] = result.pick(["resultType", "structuredContent"]);
     if kind.as_ref().and_then(Json::string).as_deref() != Some("complete") {
         return result.clone();

@@ -88,7 +88,8 @@ impl Gateway {
 impl Place {
     /// The request has ended like this. Dropped before that it was cancelled.
     pub(super) fn take(self, noted: Noted, result: Result<&Json, &CallError>) {
-        self.put(noted, outcome(result));
+        // Where nothing is audited, nobody looks into the result.
+        self.put(noted, || outcome(result));
     }
 
     /// The request has ended like this, or goes on with what it has been given.
@@ -108,13 +109,13 @@ impl Place {
 
     /// The request has ended in one of the words for a result.
     pub(super) fn end(self, noted: Noted, kind: &'static str) {
-        self.put(noted, Outcome { kind, code: None });
+        self.put(noted, || Outcome { kind, code: None });
     }
 
-    fn put(self, noted: Noted, outcome: Outcome) {
+    fn put(self, noted: Noted, outcome: impl FnOnce() -> Outcome) {
         let Some(mut open) = self.0 else { return };
         open.entry.server = noted.server.map(|name| name.as_str().into());
-        open.end(outcome);
+        open.end(outcome());
     }
 }
 
@@ -183,11 +184,12 @@ fn outcome(result: Result<&Json, &CallError>) -> Outcome {
 }
 
 fn of_result(result: &Json) -> &'static str {
-    if result.member("isError").and_then(|is_error| is_error.boolean()) == Some(true) {
+    let [is_error, kind] = result.pick(["isError", "resultType"]);
+    if is_error.and_then(|is_error| is_error.boolean()) == Some(true) {
         return "tool_error";
     }
-    match result.member("resultType").and_then(|kind| kind.string().map(|kind| kind == "input_required")) {
-        Some(true) => "input_required",
+    match kind.as_ref().and_then(Json::string).as_deref() {
+        Some("input_required") => "input_required",
         _ => "ok",
     }
 }
