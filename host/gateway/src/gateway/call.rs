@@ -1,6 +1,7 @@
 //! A request that goes to one server: name, permit, interceptors, server, interceptors. Each step is a few lines here;
 //! the whole is [`Gateway::call`].
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -149,12 +150,12 @@ impl Gateway {
             Some(_) => None,
             None => self.heed_level(going.request, going.permit, going.rounds.offer.as_deref()).await,
         };
-        let came = match going.rounds.overheard(events) {
-            None => self.come(&going, params, parked, events.clone()).await?,
-            Some(said) => {
-                let sender = said.sender();
-                said.beside(self.come(&going, params, parked, sender)).await?
-            }
+        let said = going.rounds.overheard(events);
+        let sender = said.as_ref().map_or_else(|| events.clone(), |said| said.sender());
+        let come = pin!(self.come(&going, params, parked, sender));
+        let came = match said {
+            None => come.await?,
+            Some(said) => said.beside(come).await?,
         };
         let result = match came {
             Came::Flow(flow) => return Ok(Given::Flow(Box::new(going.flow(flow)))),

@@ -1,5 +1,7 @@
 //! What a server says while it works on a call (progress, log messages), on its way through the interceptors.
 
+use std::pin::Pin;
+
 use tokio::sync::mpsc;
 use wasmgate_core::mcp::method;
 use wasmgate_core::pipeline::{Exchange, Operation, Pipeline, Verdict};
@@ -38,9 +40,9 @@ impl Overheard<'_> {
         self.sender.clone()
     }
 
-    /// Passes notifications on until `call` is done; what came before its end goes before its end.
-    pub(super) async fn beside<T>(mut self, call: impl Future<Output = T>) -> T {
-        let mut call = std::pin::pin!(call);
+    /// Passes notifications on until `call` is done; what came before its end goes before its end. It comes pinned: it would
+    /// be here twice, as it was given and where it is waited for, and half of what a call takes.
+    pub(super) async fn beside<T>(mut self, mut call: Pin<&mut impl Future<Output = T>>) -> T {
         let done = loop {
             tokio::select! {
                 biased;

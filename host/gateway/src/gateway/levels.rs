@@ -64,8 +64,9 @@ impl Gateway {
                 events: request.events.clone(),
                 appetite: Appetite::default(),
             };
-            // A server that does not take it says what it likes; the call is asked all the same.
-            let _ = self.pool.call(permit, ask).await;
+            // A server that does not take it says what it likes; the call is asked all the same. In a box of its own: this is
+            // rare, and every call would keep room for it.
+            let _ = Box::pin(self.pool.call(permit, ask)).await;
         }
         Some(wish)
     }

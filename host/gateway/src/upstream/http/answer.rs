@@ -124,7 +124,7 @@ impl Exchange {
         let http = Arc::clone(&self.http);
         http.allowance().earn();
         for _ in 0..MAX_REPEATS {
-            let response = self.meanwhile(http.transfer(request.clone())).await??;
+            let response = self.meanwhile(pin!(http.transfer(request.clone()))).await??;
             let left = self.patience.ends().saturating_duration_since(Instant::now().into_std());
             let pause = again::after(response.status(), response.headers(), self.effect);
             let Some(pause) = pause.filter(|pause| *pause < left && http.allowance().spend()) else {
@@ -135,7 +135,7 @@ impl Exchange {
             self.meanwhile(sleep(pause + SPREAD.mul_f64(random()))).await?;
             self.patience.renew(Instant::now().into_std());
         }
-        self.meanwhile(http.transfer(request)).await?
+        self.meanwhile(pin!(http.transfer(request))).await?
     }
 
     /// Reads the answer, passing on what comes before it.
@@ -264,7 +264,8 @@ impl Exchange {
         }
     }
 
-    /// Waits for something as long as the call may take, and looks after what happens besides.
+    /// Waits for something as long as the call may take, and looks after what happens besides. What is large comes pinned:
+    /// it would be here twice, as it was given and where it is waited for.
     async fn meanwhile<T>(&mut self, what: impl Future<Output = T>) -> Result<T, Fault> {
         let mut what = pin!(what);
         loop {
@@ -362,7 +363,7 @@ impl Exchange {
         let head = self.http.head(Method::GET, Some(&self.era));
         let request = super::request(head.header(head::LAST_EVENT_ID, last_id), Vec::new())?;
         let http = Arc::clone(&self.http);
-        let response = self.meanwhile(http.transfer(request)).await??;
+        let response = self.meanwhile(pin!(http.transfer(request))).await??;
         let headers = response.headers();
         let is_stream = Media::of(headers) == Media::Events && !head::is_encoded(headers);
         if response.status() == StatusCode::OK && is_stream {

@@ -127,7 +127,8 @@ impl Sessions {
         let http = base.own(self.server.name.clone(), owner.declared);
         table.insert(owner, Arc::clone(&entry));
         drop(table);
-        let opening = open(Arc::clone(&self.server), Arc::clone(&self.shared), http);
+        // In a box of its own: whatever waits for it would hold it more than once.
+        let opening = Box::pin(open(Arc::clone(&self.server), Arc::clone(&self.shared), http));
         let over = self.over.clone();
         self.shared.tasks.spawn("upstream-session", async move {
             let opened = over.run_until_cancelled(opening).await;
