@@ -69,6 +69,7 @@ pub(crate) async fn configure(
     let exports = linked.describes.load(&mut entered.store, &entered.instance)?;
     let plugin = exports.wasmgate_plugin_plugin();
     let accepted = plugin.call_configure(&mut entered.store, &identity.config_text).await?;
+    entered.store.data_mut().usage.note_configured();
     accepted.map(|_hooks| ()).map_err(|_problems| {
         wasmtime::format_err!("refused the configuration that it accepted when it was loaded")
     })

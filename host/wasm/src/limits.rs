@@ -145,10 +145,16 @@ pub(crate) const MAX_KEPT_HANDLES: usize = 16;
 /// Calls after which an instance is not kept: whatever leaks in a guest leaks only so far.
 pub(crate) const MAX_CALLS: u32 = 1000;
 
+/// Bytes that an instance may have grown by since it was configured when it is kept for another call, besides an eighth of
+/// what it had then: what large messages needed does not lie about, and what a runtime takes for its heap may stay.
+const MAX_KEPT_GROWTH: usize = 1 << 20;
+
 /// What one store has used.
 pub(crate) struct Usage {
     memory_max: usize,
     memory: usize,
+    /// Of it, what the instance had when it was configured.
+    configured: usize,
     ticks_left: u32,
     host_bytes: usize,
     output_left: usize,
@@ -164,6 +170,7 @@ impl Usage {
         Self {
             memory_max: limits.memory,
             memory: 0,
+            configured: 0,
             ticks_left: limits.ticks(),
             host_bytes: 0,
             output_left: limits.output,
@@ -176,12 +183,18 @@ impl Usage {
 
     /// A new call in the same instance: its memory is what it was, everything else begins anew.
     pub(crate) fn renew(&mut self, limits: &Limits) {
-        *self = Self { memory: self.memory, ..Self::new(limits) };
+        *self = Self { memory: self.memory, configured: self.configured, ..Self::new(limits) };
     }
 
-    /// Whether there is memory left for another call within `limits`: a quarter of it.
+    /// The instance is configured: what it has now is what it needs at rest.
+    pub(crate) fn note_configured(&mut self) {
+        self.configured = self.memory;
+    }
+
+    /// Whether there is memory left for another call within `limits`, a quarter of it, and keeping it is no waste.
     pub(crate) fn may_continue(&self, limits: &Limits) -> bool {
-        self.memory <= limits.memory / 4 * 3
+        let grown = self.memory.saturating_sub(self.configured);
+        self.memory <= limits.memory / 4 * 3 && grown <= MAX_KEPT_GROWTH + self.configured / 8
     }
 
     /// One tick of the engine's clock passed while the guest ran.

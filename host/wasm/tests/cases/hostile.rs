@@ -39,7 +39,7 @@ fn a_memory_bomb_exceeds_the_memory_limit() {
 
 #[test]
 fn endless_recursion_is_a_trap() {
-    check("recurse", "failed: wasm trap: out of bounds memory access");
+    check("recurse", "failed: wasm trap: call stack exhausted");
 }
 
 #[test]

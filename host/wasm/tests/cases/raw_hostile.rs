@@ -397,12 +397,12 @@ async fn a_secret_of_one_call_is_not_there_in_the_next() {
     let validate = "(local $at i32)
         (if (global.get $used) (then (unreachable)))
         (if (i32.eqz (ref.is_null (table.get $t (i32.const 3)))) (then (unreachable)))
-        (drop (memory.grow (i32.const 32)))
+        (drop (memory.grow (i32.const 16)))
         (local.set $at (i32.const 1000000))
         (loop $again
             (if (i64.ne (i64.load (local.get $at)) (i64.const 0)) (then (unreachable)))
             (local.set $at (i32.add (local.get $at) (i32.const 8)))
-            (br_if $again (i32.lt_u (local.get $at) (i32.const 3145720))))
+            (br_if $again (i32.lt_u (local.get $at) (i32.const 2097144))))
         (local.set $at (i32.const 0))
         (loop $again
             (if (i64.ne (i64.load $more (local.get $at)) (i64.const 0)) (then (unreachable)))
@@ -410,7 +410,7 @@ async fn a_secret_of_one_call_is_not_there_in_the_next() {
             (br_if $again (i32.lt_u (local.get $at) (i32.const 524280))))
         (global.set $used (i32.const 1))
         (table.set $t (i32.const 3) (ref.func $f))
-        (memory.fill (i32.const 1000000) (i32.const 0x5e) (i32.const 2145720))
+        (memory.fill (i32.const 1000000) (i32.const 0x5e) (i32.const 1097144))
         (memory.fill $more (i32.const 0) (i32.const 0x5e) (i32.const 524288))";
     let raw = Raw { fields, validate, ..Raw::default() };
     let alone = stage(&raw, Kind::Validator, Isolation::PerCall).await;

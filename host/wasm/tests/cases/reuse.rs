@@ -128,13 +128,26 @@ async fn an_instance_whose_memory_is_nearly_used_up_is_given_up() {
     }
 }
 
+/// There is memory left, but it would lie there for as long as the instance waits.
+#[tokio::test]
+async fn an_instance_that_grew_a_lot_is_given_up() {
+    let stage = shared(Isolation::Pooled).await;
+    let mut most = 0;
+    for _ in 0..30 {
+        assert_eq!(words(&run(&stage, r#"{"do":"keep-memory"}"#).await), "");
+        most = most.max(count(&stage, operation()).await);
+    }
+    assert!((1..=3).contains(&most), "with a MiB more in each call an instance served {most}");
+}
+
 /// Budgets are of a call and not of an instance.
 #[tokio::test]
 async fn every_call_has_its_whole_budget() {
     let mut settings = settings("{}");
     settings.isolation = Some(Isolation::Pooled);
+    settings.limits = Limits { output: 100 << 10, ..settings.limits };
     let stage = load("hostile", settings).await.unwrap();
-    let note = format!(r#"{{"do":"note-of","note":"{}"}}"#, "x".repeat(700 << 10));
+    let note = format!(r#"{{"do":"note-of","note":"{}"}}"#, "x".repeat(70 << 10));
     for expected in 1..4 {
         assert_eq!(words(&run(&stage, &note).await), "");
         assert_eq!(count(&stage, operation()).await, expected);
