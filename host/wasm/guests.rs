@@ -8,6 +8,9 @@ use std::process::Command;
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 
+/// Vector instructions are part of WebAssembly since its second version; what searches for a byte uses them.
+const FLAGS: &str = r#"target.wasm32-wasip2.rustflags = ["-Ctarget-feature=+simd128"]"#;
+
 /// Builds `packages` of the workspace at `root`, the same way whatever builds the caller, and says where the components
 /// are. `below` is any path below the caller's target directory.
 pub(crate) fn build(root: &Path, below: &Path, packages: &[&str]) -> Result<PathBuf, String> {
@@ -20,7 +23,7 @@ pub(crate) fn build(root: &Path, below: &Path, packages: &[&str]) -> Result<Path
         command.env_remove(name);
     }
     command.current_dir(root).args(["build", "--locked", "--target", TARGET, "--profile", PROFILE, "--lib"]);
-    command.arg("--target-dir").arg(&target_dir);
+    command.args(["--config", FLAGS]).arg("--target-dir").arg(&target_dir);
     command.args(packages.iter().flat_map(|package| ["--package", package]));
     let output =
         command.output().map_err(|error| format!("cargo could not be run for the plugins: {error}"))?;

@@ -14,7 +14,8 @@ use std::ops::ControlFlow;
 use secret_scan::{json, look, shown};
 use wasmgate_plugin::secrets::Sighting;
 use wasmgate_plugin::{
-    Call, Config, Descriptor, Draft, Finding, Hook, Interceptor, Outcome, Phase, Problem, Refusal, log,
+    Call, Config, Descriptor, Draft, Finding, Hook, Interceptor, Isolation, Outcome, Phase, Problem, Refusal,
+    log,
 };
 
 use crate::config::{Action, KNOWN, Settings};
@@ -52,6 +53,8 @@ impl Interceptor for BlockSecrets {
         .config_schema(&config::schema())
         // After the other mutators: what they put in is looked at too.
         .priority(1000, 1000)
+        // Nothing of a message stays in its memory, and a fresh instance costs more than most messages do.
+        .isolation(Isolation::Pooled)
     }
 
     fn configure(config: Config<'_>) -> Result<Self, Vec<Problem>> {

@@ -11,8 +11,8 @@ mod raw;
 
 use wasmgate_plugin::texts::{CALLS, GREETINGS, LISTS, NEWS, QUESTIONS};
 use wasmgate_plugin::{
-    Call, Change, Config, Descriptor, Draft, Edit, Finding, Hook, Interceptor, Item, Leaf, Operation,
-    Outcome, Phase, Problem, log,
+    Call, Change, Config, Descriptor, Draft, Edit, Finding, Hook, Interceptor, Isolation, Item, Leaf,
+    Operation, Outcome, Phase, Problem, log,
 };
 
 use crate::clean::Cure;
@@ -34,7 +34,9 @@ impl Interceptor for InvisibleText {
         )
         .config_schema(SCHEMA)
         // First, so that other mutators see what people see.
-        .priority(-1000, -1000);
+        .priority(-1000, -1000)
+        // Nothing of a message stays in its memory, and a fresh instance costs more than most messages do.
+        .isolation(Isolation::Pooled);
         hooks(&every).into_iter().fold(descriptor, Descriptor::hook)
     }
 

@@ -7,7 +7,9 @@ mod check;
 mod config;
 
 use serde_json::Value;
-use wasmgate_plugin::{Call, Config, Descriptor, Finding, Hook, Interceptor, Phase, Problem, Severity, log};
+use wasmgate_plugin::{
+    Call, Config, Descriptor, Finding, Hook, Interceptor, Isolation, Phase, Problem, Severity, log,
+};
 
 use crate::check::Report;
 use crate::config::{Action, Settings};
@@ -25,6 +27,8 @@ impl Interceptor for JsonSchemaValidator {
         .hook(Hook::validate(&["tools/call"]).request())
         .hook(Hook::validate(&["tools/call"]).response())
         .config_schema(config::SCHEMA)
+        // Nothing of a message stays in its memory, and a fresh instance costs more than most messages do.
+        .isolation(Isolation::Pooled)
     }
 
     fn configure(config: Config<'_>) -> Result<Self, Vec<Problem>> {

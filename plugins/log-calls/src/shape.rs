@@ -4,19 +4,16 @@
 /// The kind of each member's value. Empty when `json` is not an object.
 pub(crate) fn of(json: &str) -> Vec<&'static str> {
     let mut kinds = Vec::new();
-    let (mut depth, mut in_string, mut escaped, mut value_next) = (0_usize, false, false, false);
-    for byte in json.trim_start().bytes() {
-        if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-            continue;
-        }
+    let (mut depth, mut value_next) = (0_usize, false);
+    let mut rest = json.trim_start().as_bytes();
+    while let [byte, behind @ ..] = rest {
+        rest = behind;
         if value_next && !byte.is_ascii_whitespace() {
-            kinds.push(kind(byte));
+            kinds.push(kind(*byte));
             value_next = false;
         }
         match byte {
-            b'"' => in_string = true,
+            b'"' => rest = behind_string(rest),
             b'[' if depth == 0 => return kinds,
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
@@ -25,6 +22,18 @@ pub(crate) fn of(json: &str) -> Vec<&'static str> {
         }
     }
     kinds
+}
+
+/// What comes behind a string that has begun.
+fn behind_string(mut rest: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        let is_end = rest.get(at) == Some(&b'"');
+        rest = rest.get(at + if is_end { 1 } else { 2 }..).unwrap_or_default();
+        if is_end {
+            return rest;
+        }
+    }
+    &[]
 }
 
 /// What a value is, by its first byte.

@@ -15,7 +15,8 @@ mod words;
 
 use wasmgate_plugin::texts::{CALLS, NEWS, QUESTIONS, Reader};
 use wasmgate_plugin::{
-    Call, Config, Descriptor, Draft, Edit, Finding, Hook, Interceptor, Leaf, Operation, Outcome, Problem, log,
+    Call, Config, Descriptor, Draft, Edit, Finding, Hook, Interceptor, Isolation, Leaf, Operation, Outcome,
+    Problem, log,
 };
 
 use crate::config::{Action, Settings};
@@ -36,7 +37,9 @@ impl Interceptor for PiiRedactor {
         )
         .config_schema(config::SCHEMA)
         // Behind mutators that bring texts in, before what only adds to them.
-        .priority(500, 500);
+        .priority(500, 500)
+        // Nothing of a message stays in its memory, and a fresh instance costs more than most messages do.
+        .isolation(Isolation::Pooled);
         let hooks = [hooks(Action::Redact, Action::Redact), hooks(Action::Deny, Action::Deny)].concat();
         hooks.into_iter().fold(descriptor, Descriptor::hook)
     }

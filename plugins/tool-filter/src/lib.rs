@@ -8,7 +8,9 @@ mod config;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use wasmgate_plugin::{Change, Config, Descriptor, Hook, Interceptor, Item, Operation, Problem, log};
+use wasmgate_plugin::{
+    Change, Config, Descriptor, Hook, Interceptor, Isolation, Item, Operation, Problem, log,
+};
 
 use crate::config::{Names, Written};
 
@@ -24,6 +26,8 @@ impl Interceptor for ToolFilter {
         )
         .hook(Hook::filter(&["tools/list", "prompts/list", "resources/list", "resources/templates/list"]))
         .config_schema(config::SCHEMA)
+        // Nothing of a message stays in its memory, and a fresh instance costs more than most messages do.
+        .isolation(Isolation::Pooled)
     }
 
     fn configure(config: Config<'_>) -> Result<Self, Vec<Problem>> {

@@ -1,11 +1,11 @@
-//! The bundled plugins that are off until they are configured, as components: that each loads with the grants it asks for,
-//! and does in a fresh instance what its own tests say it does.
+//! The bundled plugins as components: that those that are off until they are configured load with the grants they ask for and
+//! do in a fresh instance what their own tests say they do, and that those whose instances serve many calls remember none.
 
 use crate::support::{engine, exchange, run_in, settings, words};
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::{Exchange, ItemChange, ListItem, Operation, Phase, Stage, StageAnswer};
-use wasmgate_wasm::{Grants, KvGrant, LoadError, Loaded, Plugin, Settings, builtin};
+use wasmgate_wasm::{Grants, Isolation, KvGrant, LoadError, Loaded, Plugin, Settings, builtin};
 
 async fn loaded(name: &str, settings: Settings) -> Loaded {
     Plugin::load(engine(), name, builtin(name).unwrap(), settings).await.unwrap()
@@ -98,4 +98,34 @@ async fn block_secrets_redacts_large_results_within_its_budget() {
     };
     assert!(after.as_str().ends_with(r#""[redacted: github-token]"]"#));
     assert_eq!(words(&run_in(mutator, &exchange(), Phase::Response, "[\"clean\"]").await), "unchanged");
+}
+
+#[tokio::test]
+async fn only_those_that_keep_nothing_of_a_message_are_pooled() {
+    for (name, isolation) in [
+        ("block-secrets", Isolation::Pooled),
+        ("cross-server-guard", Isolation::PerCall),
+        ("invisible-text", Isolation::Pooled),
+        ("json-schema-validator", Isolation::Pooled),
+        ("log-calls", Isolation::Pooled),
+        ("pii-redactor", Isolation::Pooled),
+        ("tool-filter", Isolation::Pooled),
+    ] {
+        let settings = Settings { isolation: None, ..granted("{}") };
+        let own = Plugin::load(engine(), name, builtin(name).unwrap(), settings).await.unwrap().descriptor;
+        assert_eq!(own.isolation, isolation, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_found_a_credential_does_not_find_it_again() {
+    let loaded = loaded("block-secrets", Settings { isolation: None, ..granted("{}") }).await;
+    let stage = loaded.interceptors.first().unwrap();
+    let token = format!(r#"{{"arguments":{{"a":"ghp_{}"}}}}"#, "a1B2c3D4e5F6".repeat(3));
+    for (payload, findings) in [("{}", 0), (&*token, 1), (r#"{"arguments":{"a":"ghp_"}}"#, 0), (&token, 1)] {
+        let exchange = exchange();
+        let answer = run_in(stage, &exchange, Phase::Request, payload).await.unwrap();
+        let StageAnswer::Findings(found) = answer else { panic!("a validator answers with findings") };
+        assert_eq!(found.len(), findings, "{payload}");
+    }
 }

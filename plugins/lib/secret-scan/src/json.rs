@@ -114,19 +114,19 @@ pub fn strings(json: &str, min_bytes: usize, visit: &mut dyn FnMut(&Text<'_>) ->
 
 /// The byte behind the quote that ends the string whose content begins at `at`.
 fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
+    while let Some(next) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += next;
+        if bytes.get(at) == Some(&b'"') {
+            return at + 1;
         }
+        at += 2;
     }
     bytes.len()
 }
 
 /// A string's content without its escapes. What is no escape stays as it is; half of a surrogate pair becomes U+FFFD.
 fn unescape(inside: &str) -> Cow<'_, str> {
-    let Some(first) = inside.find('\\') else { return Cow::Borrowed(inside) };
+    let Some(first) = memchr::memchr(b'\\', inside.as_bytes()) else { return Cow::Borrowed(inside) };
     let mut text = String::with_capacity(inside.len());
     text.push_str(inside.get(..first).unwrap_or_default());
     let mut rest = inside.get(first..).unwrap_or_default();
@@ -134,7 +134,7 @@ fn unescape(inside: &str) -> Cow<'_, str> {
         let (char, used) = one_escape(escape);
         text.push(char);
         rest = escape.get(used..).unwrap_or_default();
-        let plain = rest.find('\\').unwrap_or(rest.len());
+        let plain = memchr::memchr(b'\\', rest.as_bytes()).unwrap_or(rest.len());
         text.push_str(rest.get(..plain).unwrap_or_default());
         rest = rest.get(plain..).unwrap_or_default();
     }

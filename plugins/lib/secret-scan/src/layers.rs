@@ -16,7 +16,8 @@ pub(crate) struct Percent {
 impl Percent {
     /// None when nothing in `text` is percent-encoded.
     pub(crate) fn of(text: &[u8]) -> Option<Self> {
-        text.windows(3).position(|window| escaped(window).is_some())?;
+        let mut signs = memchr::memchr_iter(b'%', text);
+        signs.find(|at| escaped(text.get(*at..).unwrap_or_default()).is_some())?;
         let mut decoded = Vec::with_capacity(text.len());
         let mut rest = text;
         while let Some((byte, behind)) = next(rest) {
@@ -56,14 +57,22 @@ fn escaped(text: &[u8]) -> Option<u8> {
 /// Every run that can be base64 (either alphabet, RFC 4648 sections 4 and 5), padding and line breaks included, with what
 /// it decodes to.
 pub(crate) fn base64_runs(text: &[u8], visit: &mut dyn FnMut(Range<usize>, &[u8])) {
+    // Everything before was looked at, and no run goes on here.
     let mut at = 0;
     let mut decoded = Vec::new();
-    while at < text.len() {
-        let end = run(text, at);
-        if end - at >= SHORTEST_RUN {
+    // A run that is long enough and begins among these has a digit at their end.
+    while let Some(probed) = text.get(at..at + SHORTEST_RUN) {
+        let before = probed.iter().rev().take_while(|byte| digit(**byte).is_some()).count();
+        let start = at + SHORTEST_RUN - before;
+        if before == 0 {
+            at = start;
+            continue;
+        }
+        let end = run(text, start);
+        if end - start >= SHORTEST_RUN {
             decoded.clear();
-            decode(text.get(at..end).unwrap_or_default(), &mut decoded);
-            visit(at..padded(text, end), &decoded);
+            decode(text.get(start..end).unwrap_or_default(), &mut decoded);
+            visit(start..padded(text, end), &decoded);
         }
         at = end + 1;
     }
@@ -73,8 +82,7 @@ pub(crate) fn base64_runs(text: &[u8], visit: &mut dyn FnMut(Range<usize>, &[u8]
 fn run(text: &[u8], start: usize) -> usize {
     let (mut at, mut line) = (start, start);
     loop {
-        let digits = text.get(at..).unwrap_or_default();
-        at += digits.iter().position(|byte| digit(*byte).is_none()).unwrap_or(digits.len());
+        at += digits(text.get(at..).unwrap_or_default());
         let length = at - line;
         let is_whole = length >= SHORTEST_LINE && length.is_multiple_of(4);
         let gap = match text.get(at..).unwrap_or_default() {
@@ -87,35 +95,69 @@ fn run(text: &[u8], start: usize) -> usize {
     }
 }
 
+/// How many digits a text begins with.
+fn digits(text: &[u8]) -> usize {
+    let all_digits = |block: &[u8]| block.iter().fold(0, |any, byte| any | value(*byte)) < NO_DIGIT;
+    let whole = text.chunks_exact(BLOCK).take_while(|block| all_digits(block)).count() * BLOCK;
+    let rest = text.get(whole..).unwrap_or_default();
+    whole + rest.iter().take_while(|byte| digit(**byte).is_some()).count()
+}
+
 fn padded(text: &[u8], end: usize) -> usize {
     let padding =
         text.get(end..).unwrap_or_default().iter().take(2).take_while(|byte| **byte == b'=').count();
     end + padding
 }
 
+/// Decodes a run line by line: each but the last has a multiple of four digits.
 fn decode(run: &[u8], into: &mut Vec<u8>) {
     into.reserve(run.len() / 4 * 3 + 3);
-    let (mut bits, mut count) = (0_u32, 0);
-    for digit in run.iter().filter_map(|byte| digit(*byte)) {
-        bits = (bits << 6) | u32::from(digit);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            into.push((bits >> count & 0xff) as u8);
+    let mut left = run;
+    while !left.is_empty() {
+        let (line, behind) = left.split_at(digits(left));
+        let mut blocks = line.chunks_exact(BLOCK);
+        for block in &mut blocks {
+            let mut bytes = [0; BLOCK / 4 * 3];
+            for (quad, bytes) in block.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
+                bytes.copy_from_slice(&three(quad));
+            }
+            into.extend_from_slice(&bytes);
         }
+        for quad in blocks.remainder().chunks(4) {
+            into.extend_from_slice(three(quad).get(..quad.len() * 6 / 8).unwrap_or_default());
+        }
+        // A line break has one byte or two.
+        left = behind.get(1..).unwrap_or_default();
     }
 }
 
-/// The value of a digit of base64, of either alphabet.
-pub(crate) fn digit(byte: u8) -> Option<u8> {
-    DIGITS.get(usize::from(byte)).copied().filter(|digit| *digit < 64)
+/// The three bytes of four digits, or what fewer are the beginning of.
+fn three(digits: &[u8]) -> [u8; 3] {
+    let bits = digits.iter().fold(0, |bits, byte| bits << 6 | u32::from(value(*byte)));
+    let [_, bytes @ ..] = (bits << (6 * (4 - digits.len()))).to_be_bytes();
+    bytes
 }
 
-static DIGITS: [u8; 256] = digits();
+/// Digits that are looked at together.
+const BLOCK: usize = 16;
+
+/// The value of a digit of base64, of either alphabet.
+pub(crate) fn digit(byte: u8) -> Option<u8> {
+    Some(value(byte)).filter(|value| *value < NO_DIGIT)
+}
+
+/// The same, or [`NO_DIGIT`].
+fn value(byte: u8) -> u8 {
+    // Never out of bounds, and the compiler knows it.
+    VALUES.get(usize::from(byte)).copied().unwrap_or(NO_DIGIT)
+}
+
+const NO_DIGIT: u8 = 64;
+static VALUES: [u8; 256] = values();
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler: out of bounds does not compile")]
-const fn digits() -> [u8; 256] {
-    let mut table = [64; 256];
+const fn values() -> [u8; 256] {
+    let mut table = [NO_DIGIT; 256];
     let mut at = 0;
     while at < 26 {
         table[b'A' as usize + at] = at as u8;
@@ -176,6 +218,26 @@ mod tests {
         let wrapped = format!("{line}\n{hello}==");
         check(&wrapped, &[(&wrapped, &format!("{}{said}", "A".repeat(57)))]);
         check(&format!("{hello}\n{hello}"), &[(hello, said), (hello, said)]);
+    }
+
+    /// However runs and what is between them fall on the places that are looked at.
+    #[test]
+    fn no_run_is_passed_over() {
+        for before in 0..50 {
+            for length in 15..50 {
+                for gap in 1..4 {
+                    let run = "QUJD".repeat(13)[..length].to_owned();
+                    let text = format!("{}{run}{}{run}.", "-. ".repeat(before), " ".repeat(gap));
+                    let mut found = Vec::new();
+                    base64_runs(text.as_bytes(), &mut |range, decoded| {
+                        found.push((text.get(range).unwrap().to_owned(), decoded.len()));
+                    });
+                    let expected =
+                        if length < SHORTEST_RUN { vec![] } else { vec![(run, length * 6 / 8); 2] };
+                    assert_eq!(found, expected, "{text}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -111,6 +111,16 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_is_found_wherever_it_stands() {
+        for before in 0..40 {
+            for behind in 0..20 {
+                let text = format!("{}{TOKEN}{}", " ".repeat(before), ".".repeat(behind));
+                check(&text, &[(TOKEN, TOKEN)]);
+            }
+        }
+    }
+
+    #[test]
     fn the_value_is_what_is_secret_of_a_find() {
         check("postgres://admin:s3cr3t@db:5432/app", &[("s3cr3t", "s3cr3t")]);
         check("postgres%3A%2F%2Fadmin%3As3cr3t%40db", &[("s3cr3t", "s3cr3t")]);

@@ -20,6 +20,9 @@ const SHORTEST_NAMED: usize = 40;
 /// literal that is shorter has every byte there.
 static PLACES: [[u64; 256]; 3] = [place(0), place(1), place(2)];
 
+/// Places that are looked at together.
+const STRETCH: usize = 16;
+
 /// Sets of rules are kept as bits in a word.
 pub(crate) const MOST_RULES: usize = 64;
 
@@ -27,7 +30,7 @@ pub(crate) const MOST_RULES: usize = 64;
 pub(crate) fn spans(text: &[u8], allowed: Allowed, visit: &mut dyn FnMut(&'static Rule, Range<usize>)) {
     let open = !allowed.0;
     let mut behind = [0; MOST_RULES];
-    for (at, window) in text.windows(3).enumerate() {
+    let mut look_at = |at: usize, window: &[u8]| {
         let mut candidates = candidates(window) & open;
         while candidates != 0 {
             let index = candidates.trailing_zeros() as usize;
@@ -40,7 +43,17 @@ pub(crate) fn spans(text: &[u8], allowed: Allowed, visit: &mut dyn FnMut(&'stati
                 visit(rule, range);
             }
         }
+    };
+    let mut at = 0;
+    // In almost every place nothing begins: so many places are asked about with one branch.
+    while let Some(stretch) = text.get(at..).and_then(<[u8]>::first_chunk::<{ STRETCH + 2 }>) {
+        if stretch.windows(3).fold(0, |any, window| any | candidates(window)) & open != 0 {
+            stretch.windows(3).enumerate().for_each(|(more, window)| look_at(at + more, window));
+        }
+        at += STRETCH;
     }
+    let rest = text.get(at..).unwrap_or_default();
+    rest.windows(3).enumerate().for_each(|(more, window)| look_at(at + more, window));
 }
 
 fn candidates(window: &[u8]) -> u64 {
