@@ -1,5 +1,5 @@
-//! A whole call: a client's HTTP request to the front, through the gateway, to a server over HTTP and back, all in one thread.
-//! The client and the server do as little as they can, and the same call made directly is taken off.
+//! A whole call, a client's HTTP request to the front, through the gateway, to a server over HTTP and back, and a whole list,
+//! all in one thread. The client and the server do as little as they can, and the same done directly is taken off.
 
 #![expect(clippy::disallowed_methods, reason = "a process of its own, ended with its tasks")]
 
@@ -40,12 +40,14 @@ fn below_callgrind() {
         let server = server().await;
         (server, gateway(server).await)
     });
-    for (name, address, era) in [
-        ("a call made directly", server, LEGACY),
-        ("a call through the gateway, 2025-11-25", gateway, LEGACY),
-        ("a call through the gateway, 2026-07-28", gateway, MODERN),
+    for (name, address, era, doing) in [
+        ("a call made directly", server, LEGACY, Doing::Call),
+        ("a call through the gateway, 2025-11-25", gateway, LEGACY, Doing::Call),
+        ("a call through the gateway, 2026-07-28", gateway, MODERN, Doing::Call),
+        ("a list read directly", server, LEGACY, Doing::List),
+        ("a list of 200 tools from the gateway, 2025-11-25", gateway, LEGACY, Doing::List),
     ] {
-        let mut client = runtime.block_on(Client::connect(address, era));
+        let mut client = runtime.block_on(Client::connect(address, era, doing));
         runtime.block_on(client.calls(5));
         hot_path_measured(&runtime, &mut client);
         writeln!(out, "{name}\t{CALLS}").expect("stdout");
@@ -105,7 +107,7 @@ fn remote(server: SocketAddr) -> Server {
     }
 }
 
-/// A server that knows one tool and no client from another.
+/// A server that knows some tools and no client from another.
 async fn server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -119,6 +121,7 @@ async fn server() -> SocketAddr {
 }
 
 async fn serve(mut stream: TcpStream) {
+    let tools = tools();
     let mut read = Vec::with_capacity(64 << 10);
     while let Some(end) = message(&mut stream, &mut read).await {
         let asked = &read[..end];
@@ -129,7 +132,7 @@ async fn serve(mut stream: TcpStream) {
         } else if has("\"initialize\"") {
             r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"echo","version":"1"}}"#
         } else if has("\"tools/list\"") {
-            r#"{"tools":[{"name":"echo","inputSchema":{"type":"object"}}]}"#
+            &tools
         } else {
             ""
         };
@@ -149,18 +152,36 @@ async fn serve(mut stream: TcpStream) {
     }
 }
 
+/// A list of them.
+fn tools() -> String {
+    let tool = |name: &str| {
+        format!(
+            r#"{{"name":"{name}","description":"{TEXT}","inputSchema":{{"type":"object","properties":{{"text":{{"type":"string","description":"what it is about"}},"count":{{"type":"integer"}}}},"required":["text"]}}}}"#
+        )
+    };
+    let tools: Vec<String> = (1..200).map(|number| tool(&format!("tool_{number}"))).collect();
+    format!(r#"{{"tools":[{},{}]}}"#, tools.join(","), tool("echo"))
+}
+
+/// What a client does all the time.
+#[derive(Clone, Copy)]
+enum Doing {
+    Call,
+    List,
+}
+
 /// A client with one connection.
 struct Client {
     stream: TcpStream,
     read: Vec<u8>,
-    call: String,
+    request: String,
 }
 
 impl Client {
-    async fn connect(address: SocketAddr, era: Era) -> Self {
+    async fn connect(address: SocketAddr, era: Era, doing: Doing) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         stream.set_nodelay(true).expect("a socket");
-        let mut client = Self { stream, read: Vec::with_capacity(64 << 10), call: String::new() };
+        let mut client = Self { stream, read: Vec::with_capacity(64 << 10), request: String::new() };
         let mut headers = format!("host: {address}\r\n{COMMON}{}", era.headers);
         if era.version == LEGACY.version {
             let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"pin","version":"1"}}}"#;
@@ -172,18 +193,20 @@ impl Client {
                 .await;
         }
         let params = format!(r#""name":"echo","arguments":{{"text":"{TEXT}"}}{}"#, era.meta);
-        client.call = post(
-            &headers,
-            &format!(r#"{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{{params}}}}}"#),
-        );
+        let asked = match doing {
+            Doing::Call => format!(r#""method":"tools/call","params":{{{params}}}"#),
+            Doing::List => r#""method":"tools/list""#.to_owned(),
+        };
+        client.request = post(&headers, &format!(r#"{{"jsonrpc":"2.0","id":2,{asked}}}"#));
         client
     }
 
     async fn calls(&mut self, count: u32) {
         for _ in 0..count {
-            self.stream.write_all(self.call.as_bytes()).await.expect("the other side reads");
+            self.stream.write_all(self.request.as_bytes()).await.expect("the other side reads");
             let end = message(&mut self.stream, &mut self.read).await.expect("an answer");
             let answer = &self.read[..end];
+            // In what a call answers and in every tool's description.
             assert!(find(answer, TEXT.as_bytes()).is_some(), "{}", String::from_utf8_lossy(answer));
             self.read.drain(..end);
         }
