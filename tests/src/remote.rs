@@ -12,13 +12,18 @@ use crate::{build, soon};
 /// A server that lives as long as this value.
 pub struct Remote {
     pub address: SocketAddr,
-    _child: Child,
+    child: Child,
 }
 
 impl Remote {
     /// A URL of it.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Ends it, and waits until it has: a request that a dying process still takes is rightly not sent to another.
+    pub async fn end(mut self) {
+        self.child.kill().await.expect("the fixture ends");
     }
 }
 
@@ -43,7 +48,7 @@ pub async fn program(program: PathBuf, arguments: &[&str]) -> Remote {
         text.strip_prefix("listening ")?.split_once('\n').map(|(address, _)| address.to_owned())
     });
     let address = soon("the fixture saying where it listens", line).await;
-    Remote { address: address.parse().expect("an address"), _child: child }
+    Remote { address: address.parse().expect("an address"), child }
 }
 
 /// An HTTP service that answers every request as `answer` says, by head (request line and headers) and body, with a

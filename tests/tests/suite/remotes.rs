@@ -122,7 +122,7 @@ async fn a_remote_that_comes_back_is_used_again() {
     gw.ready(["far"]).await;
     let client = gw.alone("far").await;
     client.call("verbatim", json!({})).await;
-    drop(first);
+    first.end().await;
     let failed = client.call_fails("verbatim", json!({})).await;
     // Whether the connection was seen to end before the request went out or with it, is a race that nobody can win.
     let code = failed["data"]["code"].as_str().unwrap_or_default();
