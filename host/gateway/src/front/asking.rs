@@ -5,9 +5,10 @@
 //! request is asked again on its behalf, at most [`ROUNDS`] times. Which server asks, and of which era, is the gateway's
 //! business.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use memchr::memmem::Finder;
 use tokio::sync::mpsc;
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::jsonrpc::{write_notification, write_request};
@@ -136,8 +137,7 @@ impl Asking {
 /// Whether a result is one that asks for input.
 pub(super) fn asks(result: &Json) -> bool {
     // Nearly no result has the word, and to look for it is cheaper than to walk from member to member.
-    let kind =
-        memchr::memmem::find(result.bytes(), b"\"input_required\"").and_then(|_| result.member("resultType"));
+    let kind = INPUT_REQUIRED.find(result.bytes()).and_then(|_| result.member("resultType"));
     kind.as_ref().and_then(Json::string).as_deref() == Some("input_required")
 }
 
@@ -217,6 +217,8 @@ const ROUNDS: usize = 10;
 const MAX_QUESTIONS: usize = 32;
 /// How long a client may take to answer: a little less than the gateway keeps the call for it.
 const PATIENCE: Duration = Duration::from_secs(290);
+/// What a result that asks says it is, as a word to be looked for: prepared once, because preparing takes longer than looking through a short result.
+static INPUT_REQUIRED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"input_required\""));
 
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,10 @@
 //! [`super::asking`]. Where a call has no such stream, servers are told that this client can be asked nothing.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use futures_util::FutureExt as _;
+use memchr::memmem::Finder;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{Id, Message, write_result};
 use wasmgate_core::mcp::{LEGACY, LOG_LEVELS, MAY_ASK, V2025_11_25, method};
@@ -151,7 +152,7 @@ pub(super) fn result(method: &str, result: &Json) -> Json {
         return with_known_schemas(result);
     }
     // Results of older servers do not have it, and are not walked for that.
-    if memchr::memmem::find(result.bytes(), b"\"resultType\"").is_none() {
+    if RESULT_TYPE.find(result.bytes()).is_none() {
         return result.clone();
     }
     let [kind, structured] = result.pick(["resultType", "structuredContent"]);
@@ -355,6 +356,8 @@ pub(super) const MAX_URI: usize = 8 << 10;
 /// The most that is kept of `clientInfo`, and of the capabilities, in bytes.
 const MAX_SELF: usize = 16 << 10;
 
+/// The member that results have since 2026-07-28, as a word to be looked for: prepared once, because preparing takes longer than looking through a short result.
+static RESULT_TYPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"resultType\""));
 const NO_VERSION: &str = "protocolVersion: a text is required";
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //! with the same key, and is nothing in the hands of another principal. Nothing is kept here. What a task comes to later
 //! passes the interceptors as the tool's result would have, so that a tool gets round none of them by taking its time.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use memchr::memmem::Finder;
 use wasmgate_core::index::{Subject, Target};
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::{MODERN, method};
@@ -66,7 +67,7 @@ impl Gateway {
         result: Json,
     ) -> Result<Json, CallError> {
         // Nearly no result has the word: this is all they cost.
-        if memchr::memmem::find(result.bytes(), b"\"task\"").is_none() {
+        if TASK.find(result.bytes()).is_none() {
             return Ok(result);
         }
         let [kind, id, ttl] = result.pick(["resultType", "taskId", "ttlMs"]);
@@ -194,6 +195,8 @@ const fn scope(principal: &str) -> Scope<'_> {
     Scope { purpose: Purpose::Task, principal }
 }
 
+/// What a result that is a task says it is, as a word to be looked for: prepared once, because preparing takes longer than looking through a short result.
+static TASK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"task\""));
 /// The longest id of a server's own that is carried, together with the tool's name, in bytes: sealed they must fit into a
 /// header (`Mcp-Name`).
 const LONGEST: usize = 2048;
