@@ -8,30 +8,37 @@
 //! What containers with `allowHosts` send passes here too: [`Proxy`] is their only way out.
 
 mod address; // which addresses may be dialled
+mod connection; // requests and answers on one connection
 mod dial; // names to checked connections
 mod exceptions; // what the operator lets strangers' destinations be
 mod hop; // headers of one connection
+mod kept; // connections that are used again
 mod proxy; // the way out of a container
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
+use tower_service::Service as _;
 
+pub use self::connection::Body;
+use self::connection::{Connection, Failure, Stream};
 pub use self::dial::Refused;
 use self::dial::{Dialer, Guarded};
 pub use self::exceptions::Exceptions;
 pub use self::hop::{OF_CONNECTION, is_of_connection};
+use self::kept::{Kept, Shelf};
 pub use self::proxy::{Proxy, Way};
 
 /// Which addresses a connection may go to.
@@ -51,19 +58,19 @@ pub struct Egress {
 }
 
 struct Inner {
-    public: Clients,
-    named: Clients,
+    public: Within,
+    named: Within,
     /// Changes with the configuration.
     exceptions: Arc<ArcSwap<Exceptions>>,
     tls: OnceLock<Result<ClientConfig, String>>,
 }
 
-/// The clients of one reach.
-struct Clients {
+/// What goes out within one reach.
+struct Within {
     dialer: Dialer,
-    plain: Client<Dialer, Full<Bytes>>,
     /// Made when first needed: reading the certificate authorities takes longer than the rest of the start.
-    secure: OnceLock<Client<Guarded, Full<Bytes>>>,
+    secure: OnceLock<Guarded>,
+    kept: Arc<Kept>,
 }
 
 /// Why there is no response.
@@ -77,15 +84,19 @@ pub enum EgressError {
     NotConnected(String),
     /// The connection broke; the request may have arrived.
     #[error("the connection broke")]
-    Broken(#[source] hyper_util::client::legacy::Error),
+    Broken(#[source] hyper::Error),
 }
 
 impl Egress {
     /// Will trust the certificate authorities of the operating system, which are read with the first https request.
     pub fn new() -> Self {
         let exceptions = Arc::<ArcSwap<Exceptions>>::default();
-        let clients = |reach| Clients::new(Dialer { reach, exceptions: Arc::clone(&exceptions) });
-        let (public, named) = (clients(Reach::Public), clients(Reach::Named));
+        let within = |reach| Within {
+            dialer: Dialer { reach, exceptions: Arc::clone(&exceptions) },
+            secure: OnceLock::new(),
+            kept: Arc::default(),
+        };
+        let (public, named) = (within(Reach::Public), within(Reach::Named));
         Self { inner: Arc::new(Inner { public, named, exceptions, tls: OnceLock::new() }) }
     }
 
@@ -99,56 +110,67 @@ impl Egress {
     /// # Errors
     /// [`EgressError`]; nothing was sent.
     async fn connect(&self, reach: Reach, host: &str, port: u16) -> Result<TcpStream, EgressError> {
-        let clients = self.clients(reach);
-        clients.dialer.connect(host, port).await.map_err(|error| match error.downcast::<Refused>() {
-            Ok(refused) => EgressError::Refused(*refused),
-            Err(other) => EgressError::NotConnected(other.to_string()),
-        })
+        self.within(reach).dialer.connect(host, port).await.map_err(undialled)
     }
 
-    fn clients(&self, reach: Reach) -> &Clients {
+    fn within(&self, reach: Reach) -> &Within {
         match reach {
             Reach::Public => &self.inner.public,
             Reach::Named => &self.inner.named,
         }
     }
 
-    /// Sends one request and waits for the head of the response; the body comes as it arrives. Dropping the future
-    /// closes the connection it used.
+    /// Sends one request and waits for the head of the response; the body comes as it is read. Dropping the future, or the
+    /// body before its end, closes the connection.
     ///
     /// # Errors
     /// [`EgressError`] says whether anything can have been sent.
     pub async fn send(
         &self,
         reach: Reach,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, EgressError> {
-        let clients = self.clients(reach);
-        let response = if request.uri().scheme_str() == Some("https") {
-            clients.secure(&self.inner.tls)?.request(request)
-        } else {
-            clients.plain.request(request)
-        };
-        response.await.map_err(EgressError::from)
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Body>, EgressError> {
+        let within = self.within(reach);
+        let shelf = within.kept.shelf(request.uri()).ok_or(EgressError::Refused(Refused::NotHttp))?;
+        let uri = direct(&mut request, &shelf);
+        loop {
+            let (connection, is_kept) = match shelf.take() {
+                Some(kept) => (kept, true),
+                // In a box: nearly no request needs one, and all would carry it.
+                None => (Box::pin(within.open(&uri, &self.inner.tls)).await?, false),
+            };
+            request = match connection.send(request, Arc::clone(&shelf)).await {
+                Ok(response) => return Ok(response),
+                Err(Failure::Broken(error)) => return Err(EgressError::Broken(error)),
+                Err(Failure::Unsent(request)) if is_kept => *request,
+                Err(Failure::Unsent(_)) => return Err(EgressError::NotConnected("closed at once".into())),
+            };
+        }
     }
 }
 
-impl Clients {
-    fn new(dialer: Dialer) -> Self {
-        Self { plain: builder().build(dialer.clone()), dialer, secure: OnceLock::new() }
+impl Within {
+    async fn open(
+        &self,
+        uri: &Uri,
+        config: &OnceLock<Result<ClientConfig, String>>,
+    ) -> Result<Box<Connection>, EgressError> {
+        let stream = match uri.scheme_str() {
+            Some("https") => self.secure(config)?.call(uri.clone()).await.map_err(undialled)?,
+            _ => Stream::Http(TokioIo::new(self.dialer.request(uri).await.map_err(undialled)?)),
+        };
+        Connection::on(stream).await.map_err(|error| EgressError::NotConnected(error.to_string()))
     }
 
-    fn secure(
-        &self,
-        config: &OnceLock<Result<ClientConfig, String>>,
-    ) -> Result<&Client<Guarded, Full<Bytes>>, EgressError> {
+    fn secure(&self, config: &OnceLock<Result<ClientConfig, String>>) -> Result<Guarded, EgressError> {
         let config = config.get_or_init(tls).as_ref();
         let config = config.map_err(|why| EgressError::NotConnected(why.clone()))?;
-        Ok(self.secure.get_or_init(|| {
+        let connector = self.secure.get_or_init(|| {
             let https =
                 HttpsConnectorBuilder::new().with_tls_config(config.clone()).https_only().enable_http1();
-            builder().build(Guarded(https.wrap_connector(self.dialer.clone())))
-        }))
+            Guarded(https.wrap_connector(self.dialer.clone()))
+        });
+        Ok(connector.clone())
     }
 }
 
@@ -158,34 +180,23 @@ impl Default for Egress {
     }
 }
 
-impl From<hyper_util::client::legacy::Error> for EgressError {
-    fn from(error: hyper_util::client::legacy::Error) -> Self {
-        if let Some(refused) = causes(&error).find_map(|cause| cause.downcast_ref::<Refused>()) {
-            return Self::Refused(refused.clone());
+/// Makes a request one to the server itself: RFC 9112, section 3.2.1, and RFC 9110, section 7.2. Gives the URI that it had.
+fn direct(request: &mut Request<Full<Bytes>>, shelf: &Shelf) -> Uri {
+    let path = request.uri().path_and_query().cloned();
+    let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    request.headers_mut().entry(HOST).or_insert_with(|| shelf.host.clone());
+    std::mem::replace(request.uri_mut(), Uri::from(path))
+}
+
+fn undialled(error: Box<dyn Error + Send + Sync>) -> EgressError {
+    let mut cause: &(dyn Error + 'static) = &*error;
+    loop {
+        if let Some(refused) = cause.downcast_ref::<Refused>() {
+            return EgressError::Refused(refused.clone());
         }
-        if !error.is_connect() {
-            return Self::Broken(error);
-        }
-        let last = causes(&error).last();
-        Self::NotConnected(last.map_or_else(|| error.to_string(), ToString::to_string))
+        let Some(next) = cause.source() else { return EgressError::NotConnected(cause.to_string()) };
+        cause = next;
     }
-}
-
-/// The causes of an error, nearest first.
-fn causes(error: &dyn Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    let mut next = error.source();
-    std::iter::from_fn(move || {
-        let cause = next?;
-        next = cause.source();
-        Some(cause)
-    })
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the one place where clients are made")]
-fn builder() -> hyper_util::client::legacy::Builder {
-    let mut builder = Client::builder(TokioExecutor::new());
-    builder.pool_idle_timeout(KEPT_IDLE).pool_timer(TokioTimer::new()).pool_max_idle_per_host(MAX_IDLE);
-    builder
 }
 
 /// The error says what is missing on this machine: https cannot work then, everything else does.
@@ -199,8 +210,3 @@ fn tls() -> Result<ClientConfig, String> {
         .map_err(|error| format!("no certificate authorities to trust: {error}"))?;
     Ok(trusting.with_no_client_auth())
 }
-
-/// How long an idle connection is kept.
-const KEPT_IDLE: Duration = Duration::from_secs(60);
-/// How many idle connections are kept to one host.
-const MAX_IDLE: usize = 128;

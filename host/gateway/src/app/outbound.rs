@@ -4,11 +4,10 @@
 use http::header::{CONTENT_LENGTH, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use tokio::time::timeout;
 use wasmgate_wasm::{Outbound, OutboundError, OutboundFuture, OutboundRequest, OutboundResponse};
 
-use crate::egress::{Egress, EgressError, Reach, is_of_connection};
+use crate::egress::{Body, Egress, EgressError, Reach, is_of_connection};
 
 /// Sends requests of plugins through `egress`.
 pub(super) struct PluginHttp(pub(super) Egress);
@@ -62,7 +61,7 @@ fn request(asked: OutboundRequest) -> Result<Request<Full<bytes::Bytes>>, Outbou
 }
 
 /// The response to its end: redirects too are answers, cookies are nobody's.
-async fn whole(response: Response<Incoming>, most: usize) -> Result<OutboundResponse, OutboundError> {
+async fn whole(response: Response<Body>, most: usize) -> Result<OutboundResponse, OutboundError> {
     let (head, body) = response.into_parts();
     let body = match Limited::new(body, most).collect().await {
         Ok(body) => body.to_bytes(),

@@ -79,7 +79,8 @@ impl Dialer {
         Ok(connect(&addresses).await?)
     }
 
-    async fn request(&self, uri: &Uri) -> Result<TcpStream, Failure> {
+    /// The address of a URI.
+    pub(super) async fn request(&self, uri: &Uri) -> Result<TcpStream, Failure> {
         let host = uri.host().ok_or(Refused::NotHttp)?;
         let (speech, port) = match uri.scheme_str() {
             Some("https") => (Speech::Tls, 443),

@@ -12,7 +12,6 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::header::ACCEPT;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming as Body;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, split};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
@@ -27,6 +26,7 @@ use super::link::Ending;
 use super::sse::{SseFrame, SseParser};
 use super::stdio::{Behind, Control, Ends, Pipe};
 use super::{Denial, Fault};
+use crate::egress::Body;
 use crate::launch::Instance;
 use crate::shutdown::Tasks;
 

@@ -21,7 +21,6 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -46,7 +45,7 @@ use super::link::{Ending, Question, Signals};
 use super::outlet::Outlet;
 use super::waiter::Waiter;
 use super::{Answer, Denial, Fault, Limits};
-use crate::egress::{Egress, EgressError, Reach};
+use crate::egress::{Body, Egress, EgressError, Reach};
 use crate::launch::Instance;
 use crate::shutdown::Tasks;
 
@@ -403,7 +402,7 @@ impl Http {
         self.allowance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_session(&self, response: &Response<Incoming>) {
+    fn take_session(&self, response: &Response<Body>) {
         self.session.store(response.headers().get(head::SESSION).cloned().map(Arc::new));
     }
 
@@ -427,14 +426,14 @@ impl Http {
         head: http::request::Builder,
         body: Vec<u8>,
         patience: Patience,
-    ) -> Result<Response<Incoming>, Fault> {
+    ) -> Result<Response<Body>, Fault> {
         let sending = self.transfer(request(head, body)?);
         let sent = timeout_at(Instant::from_std(patience.ends()), sending).await;
         sent.unwrap_or_else(|_| Err(Fault::Timeout(patience.seconds())))
     }
 
     /// Sends a request and waits for the head of the response, however long that takes.
-    async fn transfer(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Fault> {
+    async fn transfer(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, Fault> {
         match self.way.egress.send(self.way.reach, request).await {
             Ok(response) => {
                 self.hear_of();

@@ -3,12 +3,11 @@
 use http::header::{AUTHORIZATION, LOCATION, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use std::time::Duration;
 use url::Url;
 
 use super::{Answer, Message, Transport, Wanted, body, origin};
-use crate::egress::EgressError;
+use crate::egress::{Body, EgressError};
 use crate::oci::auth::Scope;
 use crate::oci::error::OciError;
 
@@ -97,7 +96,7 @@ impl Transport {
         &self,
         registry: &str,
         message: Message,
-        response: Response<Incoming>,
+        response: Response<Body>,
         wanted: Wanted<'_>,
     ) -> Result<Answer, OciError> {
         let (head, incoming) = response.into_parts();
@@ -113,7 +112,7 @@ impl Transport {
         Ok(Answer { status: head.status, headers: head.headers, body, url: message.url })
     }
 
-    async fn once(&self, registry: &str, message: &Message) -> Result<Response<Incoming>, OciError> {
+    async fn once(&self, registry: &str, message: &Message) -> Result<Response<Body>, OciError> {
         let mut request = Request::new(Full::new(message.body.clone()));
         let uri = message.url.as_str().parse();
         *request.uri_mut() = uri.map_err(|_| OciError::Odd {
@@ -152,7 +151,7 @@ impl Transport {
 }
 
 /// Where a redirect leads.
-fn redirect(response: &Response<Incoming>) -> Option<String> {
+fn redirect(response: &Response<Body>) -> Option<String> {
     let status = response.status().as_u16();
     let location = response.headers().get(LOCATION)?.to_str().ok()?;
     [301, 302, 303, 307, 308].contains(&status).then(|| location.to_owned())

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 
 use super::Wanted;
+use crate::egress::Body;
 use crate::oci::error::OciError;
 
 /// A body about to be read.
@@ -18,7 +19,7 @@ pub(super) struct Reading<'a> {
 
 impl Reading<'_> {
     /// All of it. What it announces is held against the limits before a byte is read.
-    pub(super) async fn whole(&self, mut body: Incoming) -> Result<Bytes, OciError> {
+    pub(super) async fn whole(&self, mut body: Body) -> Result<Bytes, OciError> {
         let announced = body.size_hint().exact();
         if let Some(announced) = announced {
             self.check(announced)?;
@@ -39,7 +40,7 @@ impl Reading<'_> {
     }
 
     /// As much as is worth reading of what is not used.
-    pub(super) async fn discarded(&self, mut body: Incoming) -> Bytes {
+    pub(super) async fn discarded(&self, mut body: Body) -> Bytes {
         let mut read = 0;
         while let Ok(Some(piece)) = self.piece(&mut body).await {
             read += piece.len();
@@ -50,7 +51,7 @@ impl Reading<'_> {
         Bytes::new()
     }
 
-    async fn piece(&self, body: &mut Incoming) -> Result<Option<Bytes>, OciError> {
+    async fn piece(&self, body: &mut Body) -> Result<Option<Bytes>, OciError> {
         let registry = || self.registry.to_owned();
         loop {
             let next = tokio::time::timeout(self.idle, body.frame()).await;

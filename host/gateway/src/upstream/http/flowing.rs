@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use hyper::body::Incoming as Body;
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmgate_core::json::Json;
@@ -11,6 +10,7 @@ use wasmgate_core::json::Json;
 use super::answer::{Exchange, drain};
 use super::cancel::CancelOnDrop;
 use super::pulse::Doubt;
+use crate::egress::Body;
 use crate::upstream::sieve::Sieve;
 use crate::upstream::sse::EventTail;
 use crate::upstream::{Answer, Fault, Flow};

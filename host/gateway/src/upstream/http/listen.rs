@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming as Body;
 use tokio::time::{Instant, sleep};
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::Id;
@@ -13,6 +12,7 @@ use wasmgate_core::jsonrpc::Id;
 use super::Http;
 use super::answer::SHORTEST_RETRY;
 use super::head::{self, Media};
+use crate::egress::Body;
 use crate::upstream::Fault;
 use crate::upstream::correlator::Patience;
 use crate::upstream::era::Era;
