@@ -217,7 +217,7 @@ const ROUNDS: usize = 10;
 const MAX_QUESTIONS: usize = 32;
 /// How long a client may take to answer: a little less than the gateway keeps the call for it.
 const PATIENCE: Duration = Duration::from_secs(290);
-/// What a result that asks says it is, as a word to be looked for: prepared once, because preparing takes longer than looking through a short result.
+/// What a result that asks says it is. Prepared once: that takes longer than looking through a short result.
 static INPUT_REQUIRED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"input_required\""));
 
 #[cfg(test)]

@@ -356,7 +356,7 @@ pub(super) const MAX_URI: usize = 8 << 10;
 /// The most that is kept of `clientInfo`, and of the capabilities, in bytes.
 const MAX_SELF: usize = 16 << 10;
 
-/// The member that results have since 2026-07-28, as a word to be looked for: prepared once, because preparing takes longer than looking through a short result.
+/// The member that results have since 2026-07-28. Prepared once: that takes longer than looking through a short result.
 static RESULT_TYPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"resultType\""));
 const NO_VERSION: &str = "protocolVersion: a text is required";
 

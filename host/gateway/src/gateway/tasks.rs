@@ -195,7 +195,7 @@ const fn scope(principal: &str) -> Scope<'_> {
     Scope { purpose: Purpose::Task, principal }
 }
 
-/// What a result that is a task says it is, as a word to be looked for: prepared once, because preparing takes longer than looking through a short result.
+/// What a result that is a task says it is. Prepared once: that takes longer than looking through a short result.
 static TASK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"task\""));
 /// The longest id of a server's own that is carried, together with the tool's name, in bytes: sealed they must fit into a
 /// header (`Mcp-Name`).
