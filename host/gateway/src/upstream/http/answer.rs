@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body as _;
@@ -343,7 +342,6 @@ impl Exchange {
                 answer = answer.take().or_else(|| self.frame(frame));
             });
             if let Some(answer) = answer {
-                drain(body);
                 return Ok(Streamed::Answer(answer));
             }
             if !is_judged
@@ -433,11 +431,6 @@ impl Exchange {
         }
         None
     }
-}
-
-/// Takes the end of the stream when it is there already, so that the connection can be used again.
-pub(super) fn drain(body: &mut Body) {
-    while let Some(Some(Ok(_))) = body.frame().now_or_never() {}
 }
 
 /// So much of a response is held, in bytes, before it is passed on as it comes.

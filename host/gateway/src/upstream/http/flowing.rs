@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmgate_core::json::Json;
 
-use super::answer::{Exchange, drain};
+use super::answer::Exchange;
 use super::cancel::CancelOnDrop;
 use super::pulse::Doubt;
 use crate::egress::Body;
@@ -79,7 +79,6 @@ impl Source {
             }
             if self.begun.event.as_ref().is_some_and(EventTail::is_over) {
                 self.begun.sieve.finish()?;
-                drain(&mut self.begun.body);
                 return Ok(None);
             }
             self.exchange.patience.resume(now());
