@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::watch;
+
 /// `<target>/<profile>`, from where this test program lies.
 pub fn profile_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("a test knows its own path");
@@ -47,6 +49,7 @@ pub fn conformance_client() -> PathBuf {
 /// Where the binaries are, once Cargo has said they are up to date. The same selection of targets as `cargo test
 /// --workspace`, so that the same features apply and only the two programs are linked.
 fn binaries() -> &'static Path {
+    watch::this_test();
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         if let Some(given) = std::env::var_os("WASMGATE_BINARIES") {

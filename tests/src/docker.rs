@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::sync::OnceCell;
 
-use crate::build;
+use crate::{build, watch};
 
 /// An image with one static program and nothing else.
 pub const SCRATCH: &str = "wasmgate-tests/fixture:scratch";
@@ -27,6 +27,7 @@ pub const EVERYTHING: &str = "wasmgate-tests/everything:local";
 
 /// A connection to the engine, or why there is none.
 pub async fn there() -> Result<Docker, String> {
+    watch::this_test();
     let docker = Docker::connect_with_defaults().map_err(|error| format!("no Docker ({error})"))?;
     docker.ping().await.map_err(|error| format!("no Docker ({error})"))?;
     Ok(docker)

@@ -10,7 +10,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use rustix::process::Signal;
 use tokio::process::Child;
 
-use crate::{docker, process, soon};
+use crate::{docker, process, soon, watch};
 
 /// An engine that lives as long as this value.
 pub struct Engine {
@@ -38,6 +38,7 @@ pub async fn small_engine(megabytes: u32) -> Engine {
 }
 
 async fn begin(megabytes: Option<u32>) -> Engine {
+    watch::this_test();
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     // Short: the path of a socket has little room.
@@ -96,7 +97,7 @@ impl Engine {
     /// It dies of SIGKILL.
     pub async fn kill(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
-            let _ = daemon.kill().await;
+            soon("the end of the engine", daemon.kill()).await.expect("it ends");
         }
     }
 

@@ -165,6 +165,7 @@ impl Gateway {
         let mut child = command.spawn().expect("the gateway starts");
         let stdout = Captured::of(child.stdout.take().expect("piped"));
         let stderr = Captured::of(child.stderr.take().expect("piped"));
+        crate::watch::gateway(child.id().expect("a running process"), stderr.clone());
         (child, stdout, stderr)
     }
 
@@ -420,7 +421,7 @@ impl Running {
     /// SIGKILL: nothing is checked, because nothing could be done.
     pub async fn kill(mut self) {
         let mut child = self.child.take().expect("not stopped yet");
-        let _ = child.kill().await;
+        soon("the end of a killed gateway", child.kill()).await.expect("it ends");
     }
 
     async fn find_address(&mut self) -> SocketAddr {

@@ -32,6 +32,7 @@ pub mod signing;
 pub mod socket;
 pub mod spelt;
 pub mod tls;
+pub mod watch;
 pub mod wire;
 
 pub use gateway::{Gateway, Running, gateway};

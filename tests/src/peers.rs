@@ -9,16 +9,18 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use crate::gateway::Captured;
-use crate::{build, soon};
+use crate::{build, soon, watch};
 
 /// The `bin` directory of the virtual environment.
 pub async fn python() -> Result<PathBuf, String> {
+    watch::this_test();
     static READY: OnceCell<Result<PathBuf, String>> = OnceCell::const_new();
     READY.get_or_init(|| prepare("python", "venv/bin")).await.clone()
 }
 
 /// The `node_modules` directory.
 pub async fn node() -> Result<PathBuf, String> {
+    watch::this_test();
     static READY: OnceCell<Result<PathBuf, String>> = OnceCell::const_new();
     READY.get_or_init(|| prepare("node", "npm/node_modules")).await.clone()
 }

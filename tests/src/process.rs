@@ -34,6 +34,12 @@ pub fn command_line(pid: u32) -> String {
     String::from_utf8_lossy(&raw).replace('\0', " ").trim_end().to_owned()
 }
 
+/// The process that a process was started by, or was left to.
+pub fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
 /// Resident memory of a process in bytes.
 pub fn resident(pid: u32) -> u64 {
     kilobytes(pid, "VmRSS:") * 1024

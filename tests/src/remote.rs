@@ -23,7 +23,7 @@ impl Remote {
 
     /// Ends it, and waits until it has: a request that a dying process still takes is rightly not sent to another.
     pub async fn end(mut self) {
-        self.child.kill().await.expect("the fixture ends");
+        soon("the end of the fixture", self.child.kill()).await.expect("it ends");
     }
 }
 

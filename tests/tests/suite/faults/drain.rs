@@ -254,7 +254,7 @@ async fn f42_the_client_stops_reading_stdout() {
     let mut stdin = child.stdin.take().expect("piped");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     stdin.write_all(format!("{HELLO}\n").as_bytes()).await.expect("it reads");
-    assert!(lines.next_line().await.expect("it answers").is_some());
+    assert!(soon("the greeting", lines.next_line()).await.expect("it answers").is_some());
     drop(lines);
     // Its stdin stays open; the next thing it has to say finds nobody.
     stdin.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").await.expect("it reads");
@@ -282,7 +282,7 @@ async fn f42_the_client_is_killed_while_it_holds_the_pipes() {
     let shell = client.id().expect("running");
     process::signal(shell, Signal::KILL);
     process::signal(sleep, Signal::KILL);
-    drop(client.wait().await);
+    drop(soon("the end of the client", client.wait()).await);
     nothing_left(gateway.home()).await;
     let _ = std::fs::remove_dir_all(gateway.home());
 }
