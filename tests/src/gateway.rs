@@ -504,11 +504,13 @@ impl Captured {
         self.text()
     }
 
-    /// Waits for what `look` finds; never resolves when the pipe ends without it.
+    /// Waits for what `look` finds; never resolves when the pipe ends without it. `look` may itself ask for the text: what
+    /// it is shown is a copy, because a reader of the original who becomes one again waits for a writer who waits for him.
     pub async fn find<T>(&self, look: impl Fn(&str) -> Option<T>) -> T {
         let mut seen = self.seen.clone();
         loop {
-            if let Some(found) = look(&String::from_utf8_lossy(&seen.borrow_and_update().0)) {
+            let text = String::from_utf8_lossy(&seen.borrow_and_update().0).into_owned();
+            if let Some(found) = look(&text) {
                 return found;
             }
             if seen.changed().await.is_err() {
@@ -520,5 +522,32 @@ impl Captured {
     /// Waits for a line that satisfies `wanted`.
     pub async fn line(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         soon(what, self.find(|text| text.lines().find(|line| wanted(line)).map(ToOwned::to_owned))).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::time::{Duration, Instant};
+
+    use super::Captured;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_looks_at_what_was_printed_does_not_hold_up_what_is_being_printed() {
+        let (mut program, pipe) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        pipe.set_nonblocking(true).expect("a socket");
+        let said = Captured::of(tokio::net::UnixStream::from_std(pipe).expect("a socket"));
+        program.write_all(b"first").expect("there is room");
+        let program = std::sync::Mutex::new(program);
+        let came = said.find(|text| {
+            text.strip_prefix("first")?;
+            program.lock().expect("one thread").write_all(b" second").expect("there is room");
+            let begun = Instant::now();
+            while said.text() != "first second" && begun.elapsed() < Duration::from_secs(10) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Some(said.text())
+        });
+        assert_eq!(came.await, "first second");
     }
 }
