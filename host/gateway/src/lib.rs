@@ -16,6 +16,7 @@ pub mod front;
 pub mod gateway;
 pub mod interceptors;
 pub mod launch;
+pub mod mailbox;
 pub mod oci;
 mod reload;
 pub mod secrets;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::mpsc;
 use url::Url;
 use wasmgate_core::catalog::{
     About, Deadlines, Instances, Launch, Protocol, Remote, RemoteTransport, Server, ToolFilter,
@@ -23,6 +22,7 @@ use crate::egress::{Egress, Reach};
 use crate::gateway::{CallError, ClientFacts, Event, Generation, Request, ServerState, View};
 use crate::interceptors::World;
 use crate::launch::{LaunchSettings, Launcher};
+use crate::mailbox;
 use crate::shutdown::Tasks;
 use crate::upstream::{self, Clients};
 
@@ -165,7 +165,7 @@ impl Probe {
     }
 
     async fn ask(&self, method: &'static str, params: Option<Json>) -> Result<Json, String> {
-        let (events, mut seen) = mpsc::channel::<Event>(64);
+        let (events, mut seen) = mailbox::channel::<Event>(64);
         let request = Request {
             view: self.view.clone(),
             id: "cli".into(),

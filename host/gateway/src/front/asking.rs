@@ -9,7 +9,6 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use memchr::memmem::Finder;
-use tokio::sync::mpsc;
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::jsonrpc::{write_notification, write_request};
 use wasmgate_core::mcp::{QUESTIONS, V2025_11_25, method, missing};
@@ -17,12 +16,13 @@ use wasmgate_core::mcp::{QUESTIONS, V2025_11_25, method, missing};
 use super::calling::next_id;
 use super::session::{OpenQuestion, Session};
 use crate::gateway::{Appetite, CallError, Gateway, Given, Refused, Request};
+use crate::mailbox;
 
 /// Where the questions of one call go.
 pub(super) struct Asking {
     session: Arc<Session>,
     /// Whole messages, on their way to the call's stream.
-    said: mpsc::Sender<Vec<u8>>,
+    said: mailbox::Sender<Vec<u8>>,
 }
 
 /// What a server asks before it goes on.
@@ -39,7 +39,7 @@ struct Question {
 /// The questions of a round that the client has not answered. When they are dropped early the client is told.
 struct Open<'a> {
     questions: Vec<OpenQuestion>,
-    said: &'a mpsc::Sender<Vec<u8>>,
+    said: &'a mailbox::Sender<Vec<u8>>,
 }
 
 /// A call that the gateway may hold for us. Unless it was asked again it is given up with this.
@@ -51,8 +51,8 @@ struct Held<'a> {
 
 impl Asking {
     /// What is said comes out of the receiver, in whole messages.
-    pub(super) fn new(session: Arc<Session>) -> (Self, mpsc::Receiver<Vec<u8>>) {
-        let (said, receiver) = mpsc::channel(2 * MAX_QUESTIONS);
+    pub(super) fn new(session: Arc<Session>) -> (Self, mailbox::Receiver<Vec<u8>>) {
+        let (said, receiver) = mailbox::channel(2 * MAX_QUESTIONS);
         (Self { session, said }, receiver)
     }
 

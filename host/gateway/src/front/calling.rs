@@ -7,7 +7,6 @@ use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
-use tokio::sync::mpsc;
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{Id, write_error, write_notification, write_result};
 use wasmgate_core::mcp::{log_level_passes, method};
@@ -20,6 +19,7 @@ use super::render::{self, Refusal, Wire, Worded};
 use super::session::{Caller, InFlight, Session};
 use super::{legacy, modern, offer};
 use crate::gateway::{Appetite, CallError, ClientFacts, Event, Gateway, Given, Offering, Request, View};
+use crate::mailbox;
 use crate::shutdown::Tasks;
 
 /// What a message comes to.
@@ -87,9 +87,9 @@ pub(super) struct Calling {
     future: Pin<Box<dyn Future<Output = Come> + Send>>,
     /// Whether the answer may come piece by piece.
     appetite: Appetite,
-    events: Option<mpsc::Receiver<Event>>,
+    events: Option<mailbox::Receiver<Event>>,
     /// What is said to the client besides, in whole messages: questions.
-    said: Option<mpsc::Receiver<Vec<u8>>>,
+    said: Option<mailbox::Receiver<Vec<u8>>>,
     wants: Wants,
     state: State,
     outlives: Option<Tasks>,
@@ -159,7 +159,7 @@ impl Calling {
                     Poll::Pending => return None,
                 },
                 // Without a look at the task's budget: no event may come after the answer.
-                _ => events.try_recv().ok()?,
+                _ => events.try_recv()?,
             };
             // Since 2026-07-28 nobody is told that a URL was visited; before, those are who can be asked to.
             let is_known = &*event.method != method::ELICITED || self.said.is_some();
@@ -176,7 +176,7 @@ impl Calling {
                 Poll::Ready(said) => said,
                 Poll::Pending => None,
             },
-            _ => said.try_recv().ok(),
+            _ => said.try_recv(),
         }
     }
 }
@@ -186,7 +186,7 @@ impl Question {
         self,
         caller: &Caller,
         session: Option<Arc<str>>,
-        events: mpsc::Sender<Event>,
+        events: mailbox::Sender<Event>,
     ) -> (Request, Answer) {
         let request = Request {
             view: caller.view.clone(),
@@ -378,16 +378,16 @@ pub(super) fn reply(to: &To, outcome: Result<Json, CallError>) -> Reply {
 }
 
 /// The end of a channel that nobody reads.
-pub(super) fn nobody() -> mpsc::Sender<Event> {
+pub(super) fn nobody() -> mailbox::Sender<Event> {
     NOBODY.clone()
 }
 
 /// A channel for a call's notifications, or the end of one that nobody reads.
-fn channel(wants: &Wants) -> (mpsc::Sender<Event>, Option<mpsc::Receiver<Event>>) {
+fn channel(wants: &Wants) -> (mailbox::Sender<Event>, Option<mailbox::Receiver<Event>>) {
     if matches!(wants, Wants::Nothing) {
         return (nobody(), None);
     }
-    let (sender, receiver) = mpsc::channel(EVENTS);
+    let (sender, receiver) = mailbox::channel(EVENTS);
     (sender, Some(receiver))
 }
 
@@ -401,7 +401,7 @@ pub(super) fn next_id() -> Arc<str> {
     id.into()
 }
 
-static NOBODY: LazyLock<mpsc::Sender<Event>> = LazyLock::new(|| mpsc::channel(1).0);
+static NOBODY: LazyLock<mailbox::Sender<Event>> = LazyLock::new(|| mailbox::channel(1).0);
 
 static BOOT: LazyLock<String> = LazyLock::new(|| {
     let mut bytes = [0; 4];

@@ -4,7 +4,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::{MAY_ASK, MODERN};
 use wasmgate_core::name::ServerName;
@@ -18,6 +17,7 @@ use super::rounds::{Back, Retry, Rounds};
 use super::snapshot::Snapshot;
 use super::state::State;
 use super::{Appetite, CallError, Fault, Flow, Gateway, Given, Refused, Request, UpstreamError};
+use crate::mailbox;
 use crate::upstream::{self, Answer, Ask, Event, Offer, Question};
 
 /// One request on its way to its server.
@@ -172,7 +172,7 @@ impl Gateway {
         going: &Going<'_>,
         params: Option<Json>,
         parked: Option<Back>,
-        events: mpsc::Sender<Event>,
+        events: mailbox::Sender<Event>,
     ) -> Result<Came, CallError> {
         let mut answer = match parked {
             None => self.pool.call(going.permit, going.ask(params, &events)).await?,
@@ -208,7 +208,7 @@ impl Gateway {
 }
 
 impl Going<'_> {
-    fn ask(&self, params: Option<Json>, events: &mpsc::Sender<Event>) -> Ask {
+    fn ask(&self, params: Option<Json>, events: &mailbox::Sender<Event>) -> Ask {
         let request = self.request;
         Ask {
             method: Arc::clone(&request.method),

@@ -2,32 +2,32 @@
 
 use std::pin::Pin;
 
-use tokio::sync::mpsc;
 use wasmgate_core::mcp::method;
 use wasmgate_core::pipeline::{Exchange, Operation, Pipeline, Verdict};
 
 use super::Event;
 use super::phases::of_server;
 use super::rounds::Rounds;
+use crate::mailbox;
 
 /// The notifications of one call that interceptors look at first.
 pub(super) struct Overheard<'a> {
     pipeline: &'a Pipeline,
     progress: Operation,
     message: Operation,
-    from: mpsc::Receiver<Event>,
-    sender: mpsc::Sender<Event>,
-    to: mpsc::Sender<Event>,
+    from: mailbox::Receiver<Event>,
+    sender: mailbox::Sender<Event>,
+    to: mailbox::Sender<Event>,
 }
 
 impl<'a> Rounds<'a> {
     /// The way the notifications of this call take; None when nobody looks at them or nobody waits for them, which is
     /// decided here, once for the call.
-    pub(super) fn overheard(&self, to: &mpsc::Sender<Event>) -> Option<Overheard<'a>> {
+    pub(super) fn overheard(&self, to: &mailbox::Sender<Event>) -> Option<Overheard<'a>> {
         if to.is_closed() || !(self.interested(method::PROGRESS) || self.interested(method::MESSAGE)) {
             return None;
         }
-        let (sender, from) = mpsc::channel(EVENTS);
+        let (sender, from) = mailbox::channel(EVENTS);
         let [progress, message] =
             [method::PROGRESS, method::MESSAGE].map(|event| of_server(self.operation, event));
         Some(Overheard { pipeline: self.pipeline, progress, message, from, sender, to: to.clone() })
@@ -36,7 +36,7 @@ impl<'a> Rounds<'a> {
 
 impl Overheard<'_> {
     /// Where the server's notifications go.
-    pub(super) fn sender(&self) -> mpsc::Sender<Event> {
+    pub(super) fn sender(&self) -> mailbox::Sender<Event> {
         self.sender.clone()
     }
 
@@ -50,7 +50,7 @@ impl Overheard<'_> {
                 done = &mut call => break done,
             }
         };
-        while let Ok(event) = self.from.try_recv() {
+        while let Some(event) = self.from.try_recv() {
             self.pass(event).await;
         }
         done

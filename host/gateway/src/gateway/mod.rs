@@ -34,7 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use wasmgate_core::index::Kind;
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::method;
@@ -44,6 +44,7 @@ use wasmgate_core::seal::Sealer;
 pub use self::audited::Beside;
 use self::audited::Noted;
 use crate::audit::Audit;
+use crate::mailbox;
 use crate::shutdown::Tasks;
 #[cfg(test)]
 pub use crate::upstream::HELD;
@@ -89,7 +90,7 @@ pub struct Request {
     /// Protocol version of the client.
     pub version: &'static str,
     /// Where progress and log notifications of this request go.
-    pub events: mpsc::Sender<Event>,
+    pub events: mailbox::Sender<Event>,
 }
 
 /// A question of a server that a client answered with an error.

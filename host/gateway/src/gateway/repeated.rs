@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use wasmgate_core::index::Kind;
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::{ParamHeader, method, param_headers};
 
 use super::{ClientFacts, Gateway, Request, View};
+use crate::mailbox;
 
 impl Gateway {
     /// The arguments of a listed tool that a client repeats in headers. A tool that list filters hide from it has none, as
@@ -37,7 +37,7 @@ impl Gateway {
                         log_level: None,
                     }),
                     version,
-                    events: mpsc::channel(1).0,
+                    events: mailbox::channel(1).0,
                 };
                 // Filters that fail do so for the call, too.
                 let shown = self.shown(&now, &looking, Kind::Tools).await.ok().flatten();

@@ -17,6 +17,7 @@ use wasmgate_core::pipeline::{
 use super::*;
 use crate::egress::Egress;
 use crate::launch::{LaunchSettings, Launcher};
+use crate::mailbox;
 use crate::upstream::Identity;
 use crate::upstream::tests::site::{Reply, Seen, Site, push};
 
@@ -237,8 +238,8 @@ impl Gateway {
     }
 }
 
-fn request(method: &str, params: &str) -> (Request, mpsc::Receiver<Event>) {
-    let (events, seen) = mpsc::channel(16);
+fn request(method: &str, params: &str) -> (Request, mailbox::Receiver<Event>) {
+    let (events, seen) = mailbox::channel(16);
     let client = ClientFacts {
         info: Some(json(r#"{"name":"tester"}"#)),
         capabilities: json(r#"{"elicitation":{}}"#),
@@ -584,7 +585,7 @@ async fn heard(stages: Vec<Arc<dyn Stage>>) -> String {
     let (request, mut events) = request("tools/call", r#"{"name":"a","_meta":{"progressToken":"t"}}"#);
     world.gateway.request(request).await.unwrap();
     let mut heard = String::new();
-    while let Ok(event) = events.try_recv() {
+    while let Some(event) = events.try_recv() {
         heard += &format!("{}\n", event.params.as_str());
     }
     heard

@@ -6,12 +6,12 @@
 use std::fmt;
 use std::pin::Pin;
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
 
 use super::{Answer, Event, Fault, UpstreamError};
+use crate::mailbox;
 
 /// What a server asks, and the call that waits for the replies.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub struct Parked {
 /// What waits, over one kind of connection. Dropping it, or the future of `resume`, cancels the call.
 pub(crate) trait Waiting: Send {
     /// Hands the replies over and goes on: the answer, or the next questions.
-    fn resume(self: Box<Self>, replies: Vec<(String, Reply)>, events: mpsc::Sender<Event>) -> Resumed;
+    fn resume(self: Box<Self>, replies: Vec<(String, Reply)>, events: mailbox::Sender<Event>) -> Resumed;
 }
 
 /// The rest of a call.
@@ -93,7 +93,7 @@ impl Parked {
     pub async fn resume(
         self,
         replies: Vec<(String, Reply)>,
-        events: mpsc::Sender<Event>,
+        events: mailbox::Sender<Event>,
     ) -> Result<Answer, UpstreamError> {
         let Self { server, call, .. } = self;
         call.resume(replies, events).await.map_err(|fault| UpstreamError { server, fault })
@@ -107,7 +107,7 @@ struct Holding<T> {
 }
 
 impl<T: Send + 'static> Waiting for Holding<T> {
-    fn resume(self: Box<Self>, replies: Vec<(String, Reply)>, events: mpsc::Sender<Event>) -> Resumed {
+    fn resume(self: Box<Self>, replies: Vec<(String, Reply)>, events: mailbox::Sender<Event>) -> Resumed {
         Box::pin(async move {
             let Self { call, held } = *self;
             let answer = call.resume(replies, events).await?;

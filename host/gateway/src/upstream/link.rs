@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::jsonrpc;
@@ -22,6 +22,7 @@ use super::noise::Noise;
 use super::stdio::Pipe;
 use super::{Answer, Appetite, ClientFacts, Event, Fault, Limits};
 use crate::launch::Exit;
+use crate::mailbox;
 
 /// A connection. Cheap to clone.
 #[derive(Clone)]
@@ -42,7 +43,7 @@ pub(super) struct Question<'a> {
     /// Whose it is; None when it is the gateway's own.
     pub(super) client: Option<Client<'a>>,
     /// Where its notifications go.
-    pub(super) events: Option<mpsc::Sender<Event>>,
+    pub(super) events: Option<mailbox::Sender<Event>>,
     /// How long it may take.
     pub(super) patience: Patience,
 }

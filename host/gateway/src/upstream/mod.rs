@@ -46,10 +46,11 @@ mod waiter; // a call that somebody else looks after
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use wasmgate_core::catalog::Server;
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
+
+use crate::mailbox;
 
 pub use asks::{Asks, Parked, Question, Reply};
 #[cfg(test)]
@@ -83,7 +84,7 @@ pub struct Ask {
     /// What the end client said of itself (for modern servers).
     pub client: Arc<ClientFacts>,
     /// Where notifications that belong to this request go. Full means drop (progress: keep latest is fine).
-    pub events: mpsc::Sender<Event>,
+    pub events: mailbox::Sender<Event>,
     /// Whether the result may flow.
     pub appetite: Appetite,
 }

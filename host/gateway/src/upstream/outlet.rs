@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 
-use tokio::sync::mpsc;
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::method;
 
 use super::Event;
+use crate::mailbox::{self, NotTaken};
 
 /// The sending end of one call's events.
 #[derive(Debug)]
 pub(super) struct Outlet {
     /// None while the call waits for its client: then everything is kept.
-    to: Option<mpsc::Sender<Event>>,
+    to: Option<mailbox::Sender<Event>>,
     /// The latest progress that found the queue full.
     held: Option<Event>,
     kept: VecDeque<Event>,
@@ -20,7 +20,7 @@ pub(super) struct Outlet {
 
 impl Outlet {
     /// For a call that fetches from the other end of `to`.
-    pub(super) fn new(to: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(to: mailbox::Sender<Event>) -> Self {
         Self { to: Some(to), held: None, kept: VecDeque::new() }
     }
 
@@ -62,7 +62,7 @@ impl Outlet {
     }
 
     /// The call goes on, and its client fetches from the other end of `to`.
-    pub(super) fn resume(&mut self, to: mpsc::Sender<Event>) {
+    pub(super) fn resume(&mut self, to: mailbox::Sender<Event>) {
         self.to = Some(to);
         for event in std::mem::take(&mut self.kept) {
             let is_progress = &*event.method == "notifications/progress";
@@ -77,8 +77,8 @@ impl Outlet {
             return None;
         };
         match to.try_send(event) {
-            Err(mpsc::error::TrySendError::Full(event)) => Some(event),
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
+            Err(NotTaken::Full(event)) => Some(event),
+            Ok(()) | Err(NotTaken::Closed(_)) => None,
         }
     }
 
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_latest_progress_survives_a_full_queue() {
-        let (to, mut events) = mpsc::channel(1);
+        let (to, mut events) = mailbox::channel(1);
         let mut outlet = Outlet::new(to);
         for step in 1..=4 {
             let params = Json::parse(format!(r#"{{"progressToken":9,"progress":{step}}}"#)).unwrap();
@@ -116,12 +116,12 @@ mod tests {
         outlet.flush();
         assert_eq!(next().unwrap(), r#"{"progressToken":"t","progress":4}"#);
         outlet.flush();
-        assert!(next().is_err());
+        assert!(next().is_none());
     }
 
     #[test]
     fn what_comes_while_the_client_is_asked_is_kept_within_bounds() {
-        let (to, mut events) = mpsc::channel(1);
+        let (to, mut events) = mailbox::channel(1);
         let mut outlet = Outlet::new(to);
         let progress = |outlet: &mut Outlet, step: usize| {
             let params = Json::parse(format!(r#"{{"progressToken":9,"progress":{step}}}"#)).unwrap();
@@ -138,8 +138,8 @@ mod tests {
         progress(&mut outlet, 71);
         assert_eq!(outlet.kept.len(), MAX_KEPT);
         assert!(events.try_recv().unwrap().params.as_str().ends_with(r#""progress":1}"#));
-        assert!(events.try_recv().is_err(), "nobody fetches meanwhile");
-        let (to, mut events) = mpsc::channel(MAX_KEPT);
+        assert!(events.try_recv().is_none(), "nobody fetches meanwhile");
+        let (to, mut events) = mailbox::channel(MAX_KEPT);
         outlet.resume(to);
         let mut next = || events.try_recv().map(|event| event.params.as_str().to_owned());
         for step in 9..=70 {
@@ -147,6 +147,6 @@ mod tests {
         }
         assert_eq!(next().unwrap(), "\"last\"");
         assert_eq!(next().unwrap(), r#"{"progressToken":"t","progress":71}"#);
-        assert!(next().is_err());
+        assert!(next().is_none());
     }
 }

@@ -4,7 +4,7 @@
 //! handed to the caller all at once, in place of an answer; what the server says while the caller is away is kept for it.
 //! `ping` never gets that far: it is answered here.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmgate_core::json::Json;
 use wasmgate_core::jsonrpc::{self, Id};
@@ -12,6 +12,7 @@ use wasmgate_core::mcp::{code, method};
 
 use super::asks::{Question, Reply};
 use super::{Answer, Event, Fault};
+use crate::mailbox;
 
 /// What ends a wait.
 pub(super) type Outcome = Result<Said, Fault>;
@@ -30,7 +31,7 @@ pub(super) struct Resumption {
     /// By the keys of the questions.
     pub(super) replies: Vec<(String, Reply)>,
     /// Where the call's notifications go from now on.
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) events: mailbox::Sender<Event>,
 }
 
 /// One call and what it has been asked.

@@ -1,11 +1,12 @@
 //! The caller's end of a call that somebody else looks after: the owner of a pair of pipes, or the task of one exchange.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use wasmgate_core::name::ServerName;
 
 use super::asks::{Asks, Parked, Reply, Resumed, Waiting};
 use super::questions::{Outcome, Resumption, Said};
 use super::{Answer, Event, Fault};
+use crate::mailbox;
 
 /// Waits for what a server says to a call. Dropping it cancels the call.
 pub(super) struct Waiter<K: Keeper> {
@@ -56,7 +57,7 @@ impl<K: Keeper> Waiter<K> {
 }
 
 impl<K: Keeper> Waiting for Waiter<K> {
-    fn resume(self: Box<Self>, replies: Vec<(String, Reply)>, events: mpsc::Sender<Event>) -> Resumed {
+    fn resume(self: Box<Self>, replies: Vec<(String, Reply)>, events: mailbox::Sender<Event>) -> Resumed {
         Box::pin(async move {
             self.keeper.resume(Resumption { replies, events });
             self.wait().await

@@ -7,6 +7,7 @@ use super::super::calling::nobody;
 use super::super::session::tests::{caller, session};
 use super::*;
 use crate::gateway::ClientFacts;
+use crate::mailbox;
 
 fn json(text: &str) -> Json {
     Json::parse(text.to_owned()).unwrap()
@@ -77,9 +78,9 @@ fn two_questions() -> Round {
 }
 
 /// What was said: the method and the id it has or is about, with the params of questions.
-fn said(receiver: &mut mpsc::Receiver<Vec<u8>>) -> (Vec<String>, Vec<Id>) {
+fn said(receiver: &mut mailbox::Receiver<Vec<u8>>) -> (Vec<String>, Vec<Id>) {
     let mut said = (Vec::new(), Vec::new());
-    while let Ok(message) = receiver.try_recv() {
+    while let Some(message) = receiver.try_recv() {
         let message = json(std::str::from_utf8(&message).unwrap());
         let [id, method, params] = message.pick(["id", "method", "params"]);
         let about = params.as_ref().and_then(|params| params.member("requestId"));

@@ -4,6 +4,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::mailbox;
 
 fn event(method: &str, params: &str) -> Event {
     Event { method: method.into(), params: Json::parse(params.to_owned()).unwrap() }
@@ -17,7 +18,7 @@ fn progress(n: u32) -> Event {
 fn calling(
     wants: Wants,
     work: impl Future<Output = Reply> + Send + 'static,
-) -> (mpsc::Sender<Event>, Calling) {
+) -> (mailbox::Sender<Event>, Calling) {
     let (sender, events) = channel(&wants);
     let future = Box::pin(async move { Come::Reply(work.await) });
     let appetite = Appetite::default();
@@ -84,13 +85,13 @@ fn clients_get_the_notifications_they_want() {
 
 #[test]
 fn only_those_who_can_be_asked_hear_that_a_url_was_visited() {
-    let heard = |said: Option<mpsc::Receiver<Vec<u8>>>| {
+    let heard = |said: Option<mailbox::Receiver<Vec<u8>>>| {
         let (sender, mut call) = calling(Wants::Progress, async { answer() });
         sender.try_send(event(method::ELICITED, r#"{"elicitationId":"1"}"#)).unwrap();
         call.said = said;
         call.map(text).collect::<Vec<_>>().now_or_never().unwrap().len() == 2
     };
-    assert!(heard(Some(mpsc::channel(1).1)));
+    assert!(heard(Some(mailbox::channel(1).1)));
     assert!(!heard(None));
 }
 

@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::mpsc;
 use wasmgate_core::name::ServerName;
 
 use super::*;
+use crate::mailbox;
 use crate::upstream::{Event, Fault, Resumed, Waiting as Call};
 
 /// A call that is counted until it is let go.
 struct Counted(Arc<AtomicUsize>);
 
 impl Call for Counted {
-    fn resume(self: Box<Self>, _: Vec<(String, Reply)>, _: mpsc::Sender<Event>) -> Resumed {
+    fn resume(self: Box<Self>, _: Vec<(String, Reply)>, _: mailbox::Sender<Event>) -> Resumed {
         Box::pin(async { Err(Fault::Unavailable("counted".into())) })
     }
 }

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};
-use tokio::sync::mpsc;
 use wasmgate_core::mcp::{V2025_11_25, V2026_07_28};
 use wasmgate_core::name::ServerName;
 
 use super::super::{ClientFacts, View};
 use super::*;
+use crate::mailbox;
 use crate::upstream::{Event, Fault, Resumed, Waiting};
 
 struct Nowhere;
 
 impl Waiting for Nowhere {
-    fn resume(self: Box<Self>, _: Vec<(String, Reply)>, _: mpsc::Sender<Event>) -> Resumed {
+    fn resume(self: Box<Self>, _: Vec<(String, Reply)>, _: mailbox::Sender<Event>) -> Resumed {
         Box::pin(async { Err(Fault::Unavailable("nowhere".into())) })
     }
 }
@@ -38,7 +38,7 @@ fn request(version: &'static str, capabilities: &str) -> Request {
         params: None,
         client: Arc::new(client),
         version,
-        events: mpsc::channel(1).0,
+        events: mailbox::channel(1).0,
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Mutex;
 
-use tokio::sync::mpsc;
 use wasmgate_core::mcp::{V2025_11_25, V2026_07_28};
 use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::Party;
 
 use super::*;
+use crate::mailbox;
 use crate::shutdown::Tasks;
 use crate::upstream::{Answer, Event, Keepings, Parked, Resumed, Waiting};
 
@@ -15,7 +15,7 @@ use crate::upstream::{Answer, Event, Keepings, Parked, Resumed, Waiting};
 struct Told(Arc<Mutex<Vec<(String, Reply)>>>);
 
 impl Waiting for Told {
-    fn resume(self: Box<Self>, replies: Vec<(String, Reply)>, _: mpsc::Sender<Event>) -> Resumed {
+    fn resume(self: Box<Self>, replies: Vec<(String, Reply)>, _: mailbox::Sender<Event>) -> Resumed {
         *self.0.lock().unwrap() = replies;
         Box::pin(async { Ok(Answer::Result(Json::empty_object())) })
     }

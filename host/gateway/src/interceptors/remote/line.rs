@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmgate_core::catalog::{
     About, Deadlines, Instances, Launch, Protocol, Remote as Address, RemoteTransport, Server, ToolFilter,
@@ -16,6 +15,7 @@ use wasmgate_core::policy::{Permit, Policy};
 
 use super::{Remote, RemoteError};
 use crate::interceptors::World;
+use crate::mailbox;
 use crate::upstream::{Answer, Appetite, Ask, ClientFacts, Identity, Pool, UpstreamError};
 
 /// The connection to one remote.
@@ -57,7 +57,7 @@ impl Line {
 
     /// Asks the remote.
     pub(super) async fn ask(&self, method: &str, params: Option<Json>) -> Result<Answer, UpstreamError> {
-        let (events, _) = mpsc::channel(1);
+        let (events, _) = mailbox::channel(1);
         let principal = "".into();
         let client = Arc::clone(&self.client);
         let ask = Ask {

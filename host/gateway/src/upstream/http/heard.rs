@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
 use wasmgate_core::json::Json;
 
+use crate::mailbox;
 use crate::upstream::Event;
 use crate::upstream::outlet::Outlet;
 
@@ -62,7 +62,7 @@ impl Hearer {
     }
 
     /// The call goes on: they go there from now on.
-    pub(super) fn resume(&mut self, events: mpsc::Sender<Event>) {
+    pub(super) fn resume(&mut self, events: mailbox::Sender<Event>) {
         let fresh = || Arc::new(Mutex::new(Outlet::new(events.clone())));
         locked(self.outlet.get_or_insert_with(fresh)).resume(events.clone());
     }
@@ -94,13 +94,13 @@ mod tests {
     #[test]
     fn a_log_message_on_the_session_s_stream_belongs_to_the_only_request_or_to_none() {
         let hearers = Hearers::default();
-        let (to, mut events) = mpsc::channel(8);
+        let (to, mut events) = mailbox::channel(8);
         let log = |words: &str| hearers.aside("notifications/message", Json::of(words));
         log("nobody is there");
         let first = hearers.enter(1, Some(Outlet::new(to)));
         log("for the first");
         let own = hearers.enter(2, None);
-        let second = hearers.enter(3, Some(Outlet::new(mpsc::channel(8).0)));
+        let second = hearers.enter(3, Some(Outlet::new(mailbox::channel(8).0)));
         log("whose?");
         drop(second);
         // Of the gateway itself: it hears nothing.
@@ -108,7 +108,7 @@ mod tests {
         drop((first, own));
         log("over");
         let mut heard = Vec::new();
-        while let Ok(event) = events.try_recv() {
+        while let Some(event) = events.try_recv() {
             heard.push((event.method, event.params.string().unwrap_or_default().into_owned()));
         }
         let log = |words: &str| ("notifications/message".into(), words.to_owned());

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 use wasmgate_core::json::{Json, ObjectWriter};
 use wasmgate_core::jsonrpc::error_object;
@@ -19,6 +19,7 @@ use wasmgate_core::name::ServerName;
 
 use super::random;
 use super::topics::{Topics, Verdict};
+use crate::mailbox;
 use crate::upstream::era::Era;
 use crate::upstream::incoming::Kinds;
 use crate::upstream::link::{Client, Link, Question};
@@ -253,7 +254,7 @@ impl Course {
 struct Listen {
     /// What it asks for; once the server has acknowledged it, what it took on.
     filter: Filter,
-    events: mpsc::Receiver<Event>,
+    events: mailbox::Receiver<Event>,
     asking: Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send>>,
     since: Instant,
 }
@@ -270,7 +271,7 @@ enum Refusal {
 
 impl Listen {
     fn open(link: &Link, identity: &Arc<Identity>, filter: Filter) -> Self {
-        let (to, events) = mpsc::channel(EVENTS);
+        let (to, events) = mailbox::channel(EVENTS);
         let (link, era) = (link.clone(), Era::Modern(Arc::clone(identity)));
         let (params, client) = (filter.params(), filter.asker(identity.to_json()));
         let since = Instant::now();

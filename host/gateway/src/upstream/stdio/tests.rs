@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, split,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use wasmgate_core::catalog::Deadlines;
@@ -17,6 +17,7 @@ use wasmgate_core::name::ServerName;
 
 use super::{Behind, Ends, Pipe};
 use crate::launch::Exit;
+use crate::mailbox;
 use crate::shutdown::Tasks;
 use crate::upstream::correlator::Patience;
 use crate::upstream::declared::Declared;
@@ -60,7 +61,7 @@ fn deadlines() -> Deadlines {
     Deadlines { initialize: second, idle: second * 60, total: second * 600 }
 }
 
-fn ask_with(pipe: &Arc<Pipe>, params: &str, events: Option<mpsc::Sender<Event>>) -> Asked {
+fn ask_with(pipe: &Arc<Pipe>, params: &str, events: Option<mailbox::Sender<Event>>) -> Asked {
     let (pipe, params) = (Arc::clone(pipe), Json::parse(params.to_owned()).unwrap());
     tokio::spawn(async move {
         let patience = Patience::new(deadlines(), Instant::now().into_std());
@@ -168,10 +169,10 @@ async fn a_line_beyond_the_limit_fails_its_own_call_only() {
 #[tokio::test]
 async fn progress_comes_under_the_clients_token_and_before_the_answer() {
     let (pipe, mut peer) = connect();
-    let (to, mut events) = mpsc::channel(8);
+    let (to, mut events) = mailbox::channel(8);
     let asked = ask_with(&pipe, r#"{"_meta":{"progressToken":"mine"}}"#, Some(to));
     // Another client's call, of which nobody hears.
-    let (nobody, _) = mpsc::channel(1);
+    let (nobody, _) = mailbox::channel(1);
     let silent = ask_with(&pipe, "{}", Some(nobody));
     let mut token = None;
     for _ in 0..2 {
@@ -200,7 +201,7 @@ async fn progress_comes_under_the_clients_token_and_before_the_answer() {
 #[tokio::test]
 async fn a_log_message_goes_to_the_only_call() {
     let (pipe, mut peer) = connect();
-    let (to, mut events) = mpsc::channel(8);
+    let (to, mut events) = mailbox::channel(8);
     let asked = ask_with(&pipe, "{}", Some(to));
     let id = peer.hear_id().await;
     peer.say(r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"hi"}}"#).await;
@@ -212,7 +213,7 @@ async fn a_log_message_goes_to_the_only_call() {
 #[tokio::test]
 async fn a_caller_that_fetches_no_events_delays_nobody() {
     let (pipe, mut peer) = connect();
-    let (to, _never_read) = mpsc::channel(1);
+    let (to, _never_read) = mailbox::channel(1);
     let asked = ask_with(&pipe, r#"{"_meta":{"progressToken":1}}"#, Some(to));
     let id = peer.hear_id().await;
     for step in 0..5000 {
@@ -389,7 +390,7 @@ async fn a_server_may_say_so_much_and_then_only_the_latest() {
     let three = std::num::NonZeroUsize::new(3).unwrap();
     let limits = Limits { notifications: one, notifications_at_once: three, ..Limits::default() };
     let (pipe, mut peer) = connect_within(&limits);
-    let (to, mut events) = mpsc::channel(100);
+    let (to, mut events) = mailbox::channel(100);
     let asked = ask_with(&pipe, r#"{"_meta":{"progressToken":"t"}}"#, Some(to));
     let id = peer.hear_id().await;
     for n in 0..50 {

@@ -16,6 +16,7 @@ use super::site::{Reply, Rest, Seen, Site, push};
 use super::{pool, until};
 use crate::egress::Egress;
 use crate::launch::{LaunchSettings, Launcher};
+use crate::mailbox;
 use crate::shutdown::Tasks;
 use crate::upstream::asks::{Asks, Parked, Question, Reply as Said};
 use crate::upstream::pool::{Clients, Pool, Standing};
@@ -127,14 +128,14 @@ impl Asker {
 type Calling = JoinHandle<Result<Answer, Fault>>;
 
 fn call(pool: &Arc<Pool>, principal: &str, capabilities: &str) -> Calling {
-    call_with(pool, (principal, capabilities), ("tools/call", r#"{"name":"t"}"#), mpsc::channel(8).0)
+    call_with(pool, (principal, capabilities), ("tools/call", r#"{"name":"t"}"#), mailbox::channel(8).0)
 }
 
 fn call_with(
     pool: &Arc<Pool>,
     (principal, capabilities): (&str, &str),
     (method, params): (&str, &str),
-    events: mpsc::Sender<Event>,
+    events: mailbox::Sender<Event>,
 ) -> Calling {
     let json = |text: &str| Json::parse(text.to_owned()).unwrap();
     let client = ClientFacts { info: None, capabilities: json(capabilities), log_level: None };
@@ -174,7 +175,7 @@ fn text(answer: Result<Answer, Fault>) -> String {
 fn resume(parked: Parked, questions: &[Question]) -> Calling {
     let yes = || Said::Result(Json::parse(r#"{"action":"accept"}"#.to_owned()).unwrap());
     let replies = questions.iter().map(|question| (question.key.clone(), yes())).collect();
-    let resuming = parked.resume(replies, mpsc::channel(8).0);
+    let resuming = parked.resume(replies, mailbox::channel(8).0);
     tokio::spawn(async move { resuming.await.map_err(|error| error.fault) })
 }
 
@@ -335,12 +336,12 @@ async fn a_session_of_its_own_that_is_lost_is_opened_anew() {
     let mut server = Asker::usual().await;
     let pool = pool(vec![remote(&server.site)]);
     let gone = || {
-        call_with(&pool, ("alice", CAN_BE_ASKED), ("tools/call", r#"{"name":"gone"}"#), mpsc::channel(8).0)
+        call_with(&pool, ("alice", CAN_BE_ASKED), ("tools/call", r#"{"name":"gone"}"#), mailbox::channel(8).0)
     };
     assert!(matches!(gone().await.unwrap(), Err(Fault::Unavailable(_))));
     assert_eq!(server.site.of("tools/call").len(), 1, "a tool is never run again");
     let gone = ("resources/read", r#"{"uri":"a:b","name":"gone"}"#);
-    let answer = call_with(&pool, ("alice", CAN_BE_ASKED), gone, mpsc::channel(8).0).await.unwrap();
+    let answer = call_with(&pool, ("alice", CAN_BE_ASKED), gone, mailbox::channel(8).0).await.unwrap();
     assert!(matches!(answer, Err(Fault::Unavailable(_))));
     let sessions: Vec<_> = server.site.of("resources/read");
     let sessions: Vec<_> = sessions.iter().map(|seen| seen.header("mcp-session-id").unwrap()).collect();
@@ -443,10 +444,11 @@ async fn a_process_that_takes_one_call_at_a_time_may_ask() {
         serde_json::json!({"elicitation": {"form": {}, "url": {}}, "sampling": {}, "roots": {}})
     );
     let alice =
-        call_with(&pool, ("alice", CAN_BE_ASKED), ("tools/call", r#"{"name":"ab"}"#), mpsc::channel(8).0);
+        call_with(&pool, ("alice", CAN_BE_ASKED), ("tools/call", r#"{"name":"ab"}"#), mailbox::channel(8).0);
     let (mut questions, mut parked) = asks(alice.await.unwrap());
     // Bob waits for his turn, however long she takes.
-    let bob = call_with(&pool, ("bob", CAN_BE_ASKED), ("tools/call", r#"{"name":"c"}"#), mpsc::channel(8).0);
+    let bob =
+        call_with(&pool, ("bob", CAN_BE_ASKED), ("tools/call", r#"{"name":"c"}"#), mailbox::channel(8).0);
     let mut replied = 0;
     let answer = loop {
         replied += questions.len();
@@ -470,7 +472,8 @@ async fn a_process_that_takes_one_call_at_a_time_may_ask() {
     tokio::task::yield_now().await;
     given_up.abort();
     drop(parked);
-    let again = call_with(&pool, ("bob", CAN_BE_ASKED), ("tools/call", r#"{"name":""}"#), mpsc::channel(8).0);
+    let again =
+        call_with(&pool, ("bob", CAN_BE_ASKED), ("tools/call", r#"{"name":""}"#), mailbox::channel(8).0);
     assert_eq!(text(again.await.unwrap()).matches("tools/call").count(), 3);
     pool.close().await;
 }
@@ -491,12 +494,12 @@ async fn a_parked_call_that_its_server_has_answered_is_in_nobodys_way() {
     until(&pool, |status| status.state == State::Ready).await;
     let path = std::env::temp_dir().join(format!("wasmgate-asker-{}", std::process::id()));
     let params = format!(r#"{{"name":"{}"}}"#, path.display());
-    let alice = call_with(&pool, ("alice", CAN_BE_ASKED), ("tools/call", &params), mpsc::channel(8).0);
+    let alice = call_with(&pool, ("alice", CAN_BE_ASKED), ("tools/call", &params), mailbox::channel(8).0);
     let (questions, parked) = asks(alice.await.unwrap());
     // It goes on without her, and she has not come back yet.
     std::fs::write(&path, "").unwrap();
     let silent = ("tools/call", r#"{"name":""}"#);
-    let bob = call_with(&pool, ("bob", CAN_BE_ASKED), silent, mpsc::channel(8).0);
+    let bob = call_with(&pool, ("bob", CAN_BE_ASKED), silent, mailbox::channel(8).0);
     assert_eq!(text(bob.await.unwrap()).matches("tools/call").count(), 2);
     let hers = text(resume(parked, &questions).await.unwrap());
     assert_eq!(hers.matches("tools/call").count(), 1, "what was said to her call is there: {hers}");
@@ -508,12 +511,12 @@ async fn a_parked_call_that_its_server_has_answered_is_in_nobodys_way() {
 async fn a_parked_call_of_a_dead_process_is_in_nobodys_way() {
     let pool = pool(vec![process(1)]);
     let dies = ("tools/call", r#"{"name":"!"}"#);
-    let alice = call_with(&pool, ("alice", CAN_BE_ASKED), dies, mpsc::channel(8).0);
+    let alice = call_with(&pool, ("alice", CAN_BE_ASKED), dies, mailbox::channel(8).0);
     let (questions, parked) = asks(alice.await.unwrap());
     until(&pool, |status| matches!(status.state, State::Failed { .. })).await;
     until(&pool, |status| status.state == State::Ready).await;
     let silent = ("tools/call", r#"{"name":""}"#);
-    let bob = call_with(&pool, ("bob", CAN_BE_ASKED), silent, mpsc::channel(8).0);
+    let bob = call_with(&pool, ("bob", CAN_BE_ASKED), silent, mailbox::channel(8).0);
     assert!(text(bob.await.unwrap()).starts_with(r#"{"replies": []"#));
     let lost = resume(parked, &questions).await.unwrap().unwrap_err();
     assert_eq!(lost, Fault::Crashed(" with exit code 3".into()));

@@ -10,6 +10,7 @@ use wasmgate_core::catalog::{Launch, Remote, RemoteTransport, Server};
 
 use super::site::{Reply, Rest, Seen, Site, cut, push};
 use super::{ask, call, is_failed, names, pool, pool_within, tool, until};
+use crate::mailbox;
 use crate::upstream::{Answer, Fault, Limits, State};
 
 fn remote(site: &Site) -> Server {
@@ -97,7 +98,7 @@ async fn an_event_stream_is_read_up_to_the_answer() {
     })
     .await;
     let pool = pool(vec![remote(&site)]);
-    let (to, mut events) = mpsc::channel(8);
+    let (to, mut events) = mailbox::channel(8);
     let params = r#"{"name":"t","_meta":{"progressToken":"mine"}}"#;
     assert_eq!(text(ask(&pool, "p", "tools/call", params, to).await), "{}");
     assert_eq!(events.recv().await.unwrap().params.as_str(), "{\"progressToken\":\"mine\",\n\"progress\":1}");
@@ -168,7 +169,7 @@ async fn a_lost_session_is_renewed_and_only_reading_is_repeated() {
     let pool = pool(vec![remote(&site)]);
     until(&pool, |status| status.state == State::Ready).await;
     lost.store(1, Ordering::SeqCst);
-    let (to, _unread) = mpsc::channel(1);
+    let (to, _unread) = mailbox::channel(1);
     assert_eq!(text(ask(&pool, "p", "resources/read", r#"{"uri":"a:b"}"#, to).await), r#"{"ok":1}"#);
     assert_eq!((sessions.load(Ordering::SeqCst), site.of("resources/read").len()), (2, 2));
     lost.store(1, Ordering::SeqCst);
@@ -203,7 +204,7 @@ async fn a_session_that_dies_under_many_calls_is_renewed_once() {
     let pool = pool(vec![remote(&site)]);
     until(&pool, |status| status.state == State::Ready).await;
     let read = |pool: Arc<super::Pool>| async move {
-        let (to, _unread) = mpsc::channel(1);
+        let (to, _unread) = mailbox::channel(1);
         ask(&pool, "p", "resources/read", r#"{"uri":"a:b"}"#, to).await
     };
     let in_flight: Vec<_> = (0..20).map(|_| tokio::spawn(read(Arc::clone(&pool)))).collect();
@@ -369,7 +370,7 @@ async fn a_modern_server_is_told_who_asks_in_headers_too() {
     assert_eq!(call.header("mcp-method"), Some("tools/call"));
     assert_eq!(call.header("mcp-name"), Some("=?base64?dMO2?="));
     assert_eq!(call.header("mcp-param-r"), Some("eu"));
-    let (to, _unread) = mpsc::channel(1);
+    let (to, _unread) = mailbox::channel(1);
     let unknown = ask(&pool, "p", "prompts/get", "{}", to).await;
     assert!(matches!(unknown, Ok(Answer::Error(error)) if error.as_str().contains("-32601")));
     pool.close().await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, split};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use wasmgate_core::catalog::{Instances, Launch, Process, Remote, RemoteTransport, Server, Sharing};
 use wasmgate_core::json::Json;
@@ -19,6 +19,7 @@ use super::site::{Reply, Seen, Site};
 use super::{pool, shared, until};
 use crate::egress::Egress;
 use crate::launch::{LaunchSettings, Launcher};
+use crate::mailbox;
 use crate::shutdown::Tasks;
 use crate::upstream::declared::Declared;
 use crate::upstream::link::Link;
@@ -130,7 +131,7 @@ async fn all_instances_of_a_server_may_say_so_much_together() {
     let (pool, tasks) = in_memory(vec![Server { instances, ..process("p") }], limits);
     until(&pool, |status| status.state == State::Ready).await;
     for (principal, heard) in [("alice", 5), ("bob", 0)] {
-        let (events, mut told) = mpsc::channel(100);
+        let (events, mut told) = mailbox::channel(100);
         let calling = call_telling(&pool, (principal, None), "t", events);
         assert_eq!(outcome(calling).await, Ok("{}".to_owned()));
         let mut count = 0;
@@ -212,14 +213,14 @@ fn remote(sites: &[&Site], instances: Instances) -> Server {
 type Calling = tokio::task::JoinHandle<Result<Answer, Fault>>;
 
 fn call(pool: &Arc<Pool>, whose: (&str, Option<&str>), tool: &str) -> Calling {
-    call_telling(pool, whose, tool, mpsc::channel(4).0)
+    call_telling(pool, whose, tool, mailbox::channel(4).0)
 }
 
 fn call_telling(
     pool: &Arc<Pool>,
     (principal, session): (&str, Option<&str>),
     tool: &str,
-    events: mpsc::Sender<Event>,
+    events: mailbox::Sender<Event>,
 ) -> Calling {
     let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
     let ask = Ask {

@@ -13,7 +13,6 @@ mod sse; // HTTP+SSE of 2024-11-05
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use wasmgate_core::catalog::{About, Deadlines, Instances, Launch, Protocol, Server, Sharing, ToolFilter};
 use wasmgate_core::json::Json;
 use wasmgate_core::name::ServerName;
@@ -22,6 +21,7 @@ use super::pool::Pool;
 use super::{Answer, Appetite, Ask, ClientFacts, Event, Fault, Identity, Limits, Standing, State, Status};
 use crate::egress::Egress;
 use crate::launch::{LaunchSettings, Launcher};
+use crate::mailbox;
 use crate::shutdown::Tasks;
 
 pub(crate) fn server(name: &str, launch: Launch) -> Server {
@@ -70,7 +70,7 @@ fn apply(pool: &Pool, servers: Vec<Server>) {
 }
 
 async fn call(pool: &Pool, server: &str, params: &str) -> Result<Answer, Fault> {
-    let (events, _unread) = mpsc::channel(4);
+    let (events, _unread) = mailbox::channel(4);
     ask(pool, server, "tools/call", params, events).await
 }
 
@@ -79,7 +79,7 @@ async fn ask(
     server: &str,
     method: &str,
     params: &str,
-    events: mpsc::Sender<Event>,
+    events: mailbox::Sender<Event>,
 ) -> Result<Answer, Fault> {
     let client = ClientFacts { info: None, capabilities: Json::empty_object(), log_level: None };
     let params = Some(Json::parse(params.to_owned()).unwrap());

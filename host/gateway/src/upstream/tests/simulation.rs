@@ -13,7 +13,6 @@ mod world; // servers in memory, and what they see
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use wasmgate_core::catalog::{Deadlines, Instances, Launch, Process, Protocol, Server, Sharing};
@@ -24,6 +23,7 @@ use self::world::World;
 use super::at_least;
 use crate::egress::Egress;
 use crate::launch::{LaunchSettings, Launcher};
+use crate::mailbox;
 use crate::shutdown::Tasks;
 use crate::upstream::dice::Dice;
 use crate::upstream::pool::{Pool, Standing};
@@ -110,7 +110,7 @@ async fn call(pool: Arc<Pool>, plan: &Plan, nonce: usize) -> Result<String, Faul
         principal: plan.principal.into(),
         session: plan.session.map(Into::into),
         client: Arc::new(client),
-        events: mpsc::channel(1).0,
+        events: mailbox::channel(1).0,
         appetite: Appetite::default(),
     };
     match pool.ask(&ServerName::new("p").unwrap(), ask).await.map_err(|error| error.fault)? {

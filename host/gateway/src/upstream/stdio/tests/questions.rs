@@ -1,18 +1,19 @@
 //! Servers on pipes that ask before they answer.
 
 use super::*;
+use crate::mailbox;
 use crate::upstream::asks::{Asks, Question as Asked, Reply};
 use crate::upstream::link::Client;
 use crate::upstream::{ClientFacts, Parked};
 
 /// A call of somebody who can be asked.
 fn call(pipe: &Arc<Pipe>, principal: &str) -> Calling {
-    call_with(pipe, principal, "{}", mpsc::channel(8).0)
+    call_with(pipe, principal, "{}", mailbox::channel(8).0)
 }
 
 type Calling = JoinHandle<Result<Answer, Fault>>;
 
-fn call_with(pipe: &Arc<Pipe>, principal: &str, params: &str, events: mpsc::Sender<Event>) -> Calling {
+fn call_with(pipe: &Arc<Pipe>, principal: &str, params: &str, events: mailbox::Sender<Event>) -> Calling {
     let (pipe, params, principal) =
         (Arc::clone(pipe), Json::parse(params.to_owned()).unwrap(), Arc::from(principal));
     tokio::spawn(async move {
@@ -37,8 +38,8 @@ fn yes(key: &str) -> (String, Reply) {
     (key.to_owned(), Reply::Result(Json::parse(format!(r#"{{"yes":"{key}"}}"#)).unwrap()))
 }
 
-fn nowhere() -> mpsc::Sender<Event> {
-    mpsc::channel(1).0
+fn nowhere() -> mailbox::Sender<Event> {
+    mailbox::channel(1).0
 }
 
 impl Peer {
@@ -91,7 +92,7 @@ async fn two_questions_at_once_then_another_then_the_answer() {
 #[tokio::test(start_paused = true)]
 async fn time_stands_still_and_events_are_kept_while_the_client_is_asked() {
     let (pipe, mut peer) = connect_declared(Declared::ANYTHING);
-    let (to, mut before) = mpsc::channel(8);
+    let (to, mut before) = mailbox::channel(8);
     let asked = call_with(&pipe, "alice", r#"{"_meta":{"progressToken":"mine"}}"#, to);
     let id = peer.hear_id().await;
     let progress = |step: u32| {
@@ -105,7 +106,7 @@ async fn time_stands_still_and_events_are_kept_while_the_client_is_asked() {
     peer.say(&progress(2)).await;
     peer.say(&progress(3)).await;
     tokio::time::sleep(Duration::from_secs(100_000)).await;
-    let (to, mut after) = mpsc::channel(8);
+    let (to, mut after) = mailbox::channel(8);
     let resuming = tokio::spawn(parked.resume(vec![yes("q1")], to));
     peer.hear().await;
     peer.say(&progress(4)).await;
