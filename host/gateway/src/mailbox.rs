@@ -76,13 +76,25 @@ impl<T> Sender<T> {
     /// # Errors
     /// Otherwise it comes back.
     pub fn try_send(&self, value: T) -> Result<(), NotTaken<T>> {
+        self.put(value, self.0.capacity)
+    }
+
+    /// Puts in what is the last of its kind and should not be lost: for that, one more than otherwise may wait.
+    ///
+    /// # Errors
+    /// If that one waits already, or nobody will take it out, it comes back.
+    pub fn send_last(&self, value: T) -> Result<(), NotTaken<T>> {
+        self.put(value, self.0.capacity + 1)
+    }
+
+    fn put(&self, value: T, room: usize) -> Result<(), NotTaken<T>> {
         let shared = &*self.0;
         let mut queue = shared.queue();
         // Under the lock: what a reader leaves behind is dropped under it, too.
         if !shared.is_read.load(Ordering::Acquire) {
             return Err(NotTaken::Closed(value));
         }
-        if queue.len() >= shared.capacity {
+        if queue.len() >= room {
             return Err(NotTaken::Full(value));
         }
         queue.push_back(value);
@@ -195,8 +207,11 @@ mod tests {
         to.try_send(1).unwrap();
         to.try_send(2).unwrap();
         assert_eq!(to.try_send(3), Err(NotTaken::Full(3)));
-        assert_eq!(out.try_recv(), Some(1));
-        to.try_send(3).unwrap();
+        to.send_last(4).unwrap();
+        assert_eq!(to.send_last(5), Err(NotTaken::Full(5)));
+        assert_eq!([out.try_recv(), out.try_recv()], [Some(1), Some(2)]);
+        to.try_send(6).unwrap();
+        assert_eq!([out.try_recv(), out.try_recv(), out.try_recv()], [Some(4), Some(6), None]);
         assert!(!to.is_closed());
         drop(out);
         assert!(to.is_closed());

@@ -8,7 +8,7 @@ use wasmgate_core::pipeline::{Exchange, Operation, Pipeline, Verdict};
 use super::Event;
 use super::phases::of_server;
 use super::rounds::Rounds;
-use crate::mailbox;
+use crate::mailbox::{self, NotTaken};
 
 /// The notifications of one call that interceptors look at first.
 pub(super) struct Overheard<'a> {
@@ -18,6 +18,8 @@ pub(super) struct Overheard<'a> {
     from: mailbox::Receiver<Event>,
     sender: mailbox::Sender<Event>,
     to: mailbox::Sender<Event>,
+    /// The latest progress, when it found no room.
+    held: Option<Event>,
 }
 
 impl<'a> Rounds<'a> {
@@ -30,7 +32,15 @@ impl<'a> Rounds<'a> {
         let (sender, from) = mailbox::channel(EVENTS);
         let [progress, message] =
             [method::PROGRESS, method::MESSAGE].map(|event| of_server(self.operation, event));
-        Some(Overheard { pipeline: self.pipeline, progress, message, from, sender, to: to.clone() })
+        Some(Overheard {
+            pipeline: self.pipeline,
+            progress,
+            message,
+            from,
+            sender,
+            to: to.clone(),
+            held: None,
+        })
     }
 }
 
@@ -53,10 +63,13 @@ impl Overheard<'_> {
         while let Some(event) = self.from.try_recv() {
             self.pass(event).await;
         }
+        if let Some(event) = self.held.take() {
+            let _ = self.to.send_last(event);
+        }
         done
     }
 
-    async fn pass(&self, event: Event) {
+    async fn pass(&mut self, event: Event) {
         let operation = match &*event.method {
             method::MESSAGE => &self.message,
             method::PROGRESS => &self.progress,
@@ -84,9 +97,14 @@ impl Overheard<'_> {
         }
     }
 
-    fn forward(&self, event: Event) {
-        // A client that reads slowly loses some; the call does not wait for it.
-        let _ = self.to.try_send(event);
+    /// A client that reads slowly loses some, but not the latest progress; the call does not wait for it.
+    fn forward(&mut self, event: Event) {
+        let is_progress = &*event.method == method::PROGRESS;
+        match self.to.try_send(event) {
+            Err(NotTaken::Full(event)) if is_progress => self.held = Some(event),
+            Ok(()) if is_progress => self.held = None,
+            _ => {}
+        }
     }
 }
 

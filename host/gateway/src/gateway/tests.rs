@@ -580,7 +580,30 @@ fn works(seen: &Seen) -> Reply {
     reply
 }
 
+/// Says more than anybody fetches meanwhile.
+fn works_in_many_steps(seen: &Seen) -> Reply {
+    let (reply, rest) = Reply::events();
+    let token = seen.body.as_ref().unwrap().pointer("/params/_meta/progressToken").unwrap();
+    let mut events = String::new();
+    for step in 1..=200 {
+        events += &format!(
+            "data: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{{\"progressToken\":{},\"progress\":{step}}}}}\n\n",
+            token.as_str()
+        );
+    }
+    push(&rest, format!("{events}data: {{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{{}}}}\n\n", seen.id()));
+    reply
+}
+
 async fn heard(stages: Vec<Arc<dyn Stage>>) -> String {
+    heard_of(works, stages).await
+}
+
+/// What comes of a call, fetched after its end.
+async fn heard_of(
+    works: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    stages: Vec<Arc<dyn Stage>>,
+) -> String {
     let world = World::with(9, stages, works).await;
     let (request, mut events) = request("tools/call", r#"{"name":"a","_meta":{"progressToken":"t"}}"#);
     world.gateway.request(request).await.unwrap();
@@ -605,6 +628,16 @@ async fn what_a_server_says_meanwhile_passes_the_interceptors() {
     let rewritten = heard(vec![hides]).await;
     assert!(rewritten.lines().next().unwrap().contains(r#""progressToken":"t""#), "{rewritten}");
     assert!(!rewritten.contains("hello"), "{rewritten}");
+}
+
+#[tokio::test]
+async fn the_latest_progress_comes_however_late_its_reader_is() {
+    for stages in [Vec::new(), vec![marks("notifications/progress")]] {
+        let heard = heard_of(works_in_many_steps, stages).await;
+        let steps: Vec<&str> = heard.lines().collect();
+        assert_eq!(steps.len(), 17, "as many as have room, and one: {heard}");
+        assert!(steps[15].contains(r#""progress":16"#) && steps[16].contains(r#""progress":200"#), "{heard}");
+    }
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ impl Outlet {
 
     /// A log message, or that a URL was visited. Dropped when the queue is full.
     pub(super) fn aside(&mut self, method: &str, params: Json) {
-        self.flush();
+        self.offer_held();
         let _ = self.offer(Event { method: method.into(), params });
     }
 
@@ -47,14 +47,20 @@ impl Outlet {
         let _ = self.offer(Event { method: method::ACKNOWLEDGED.into(), params });
     }
 
-    /// The answer is next: the latest progress goes before it.
+    /// The answer is next: the latest progress goes before it, however full the queue is.
     pub(super) fn flush(&mut self) {
+        if let (Some(event), Some(to)) = (self.held.take(), &self.to) {
+            let _ = to.send_last(event);
+        }
+    }
+
+    fn offer_held(&mut self) {
         self.held = self.held.take().and_then(|event| self.offer(event));
     }
 
     /// The call waits for its client: what comes meanwhile is kept, the oldest of too much dropped.
     pub(super) fn park(&mut self) {
-        self.flush();
+        self.offer_held();
         self.to = None;
         if let Some(event) = self.held.take() {
             self.keep(event);
@@ -111,11 +117,12 @@ mod tests {
             let params = Json::parse(format!(r#"{{"progressToken":9,"progress":{step}}}"#)).unwrap();
             outlet.progress(&params, &Json::of("t"));
         }
+        // The reader has not come to take the first one yet.
+        outlet.flush();
+        outlet.flush();
         let mut next = || events.try_recv().map(|event| event.params.as_str().to_owned());
         assert_eq!(next().unwrap(), r#"{"progressToken":"t","progress":1}"#);
-        outlet.flush();
         assert_eq!(next().unwrap(), r#"{"progressToken":"t","progress":4}"#);
-        outlet.flush();
         assert!(next().is_none());
     }
 
