@@ -40,6 +40,7 @@ pub use self::exceptions::Exceptions;
 pub use self::hop::{OF_CONNECTION, is_of_connection};
 use self::kept::{Kept, Shelf};
 pub use self::proxy::{Proxy, Way};
+use crate::joined::Joined;
 
 /// Which addresses a connection may go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +158,7 @@ impl Within {
     ) -> Result<Box<Connection>, EgressError> {
         let stream = match uri.scheme_str() {
             Some("https") => self.secure(config)?.call(uri.clone()).await.map_err(undialled)?,
-            _ => Stream::Http(TokioIo::new(self.dialer.request(uri).await.map_err(undialled)?)),
+            _ => Stream::Http(TokioIo::new(Joined(self.dialer.request(uri).await.map_err(undialled)?))),
         };
         Connection::on(stream).await.map_err(|error| EgressError::NotConnected(error.to_string()))
     }

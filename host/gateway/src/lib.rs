@@ -15,6 +15,7 @@ pub mod egress;
 pub mod front;
 pub mod gateway;
 pub mod interceptors;
+pub mod joined;
 pub mod launch;
 pub mod mailbox;
 pub mod oci;

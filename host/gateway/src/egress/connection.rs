@@ -20,9 +20,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::kept::Shelf;
+use crate::joined::Joined;
 
 /// The bytes of a connection, with TLS or without.
-pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(super) type Stream = MaybeHttpsStream<TokioIo<Joined<TcpStream>>>;
 
 /// A connection on which one request at a time is made.
 pub(super) struct Connection {

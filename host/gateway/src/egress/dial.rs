@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::{Exceptions, Reach, address};
+use crate::joined::Joined;
 
 /// A destination that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +103,7 @@ enum Speech {
 }
 
 impl Service<Uri> for Dialer {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Joined<TcpStream>>;
     type Error = Failure;
     type Future = Dialled<Self::Response>;
 
@@ -112,7 +113,7 @@ impl Service<Uri> for Dialer {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let dialer = self.clone();
-        Box::pin(async move { Ok(TokioIo::new(dialer.request(&uri).await?)) })
+        Box::pin(async move { Ok(TokioIo::new(Joined(dialer.request(&uri).await?))) })
     }
 }
 
@@ -121,7 +122,7 @@ impl Service<Uri> for Dialer {
 pub(super) struct Guarded(pub(super) HttpsConnector<Dialer>);
 
 impl Service<Uri> for Guarded {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = MaybeHttpsStream<TokioIo<Joined<TcpStream>>>;
     type Error = Failure;
     type Future = Dialled<Self::Response>;
 

@@ -41,6 +41,7 @@ use super::stall::Unstalled;
 use super::{Slot, endpoint, legacy_http, old_sse, preflight, respond, status};
 use crate::audit::Entry as Noted;
 use crate::gateway::{View, seconds_now};
+use crate::joined::Joined;
 use crate::shutdown::Tasks;
 
 /// Why no address could be reserved.
@@ -402,7 +403,8 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let peer = Peer { seat, silence: Silence::default(), ambiguous: Arc::default() };
-    let stream = Framed::new(Unstalled::new(stream, front.limits.stall), Arc::clone(&peer.ambiguous));
+    let stream = Unstalled::new(Joined(stream), front.limits.stall);
+    let stream = Framed::new(stream, Arc::clone(&peer.ambiguous));
     let asked = Notify::new();
     let service = service_fn(|request| {
         let (front, peer) = (&front, &peer);
