@@ -18,7 +18,8 @@ pub(super) struct Kept {
 
 #[derive(Default)]
 struct Table {
-    shelves: HashMap<Place, Arc<Shelf>>,
+    /// Hashed fast: there are few, and whoever named them cannot see what they hash to.
+    shelves: HashMap<Place, Arc<Shelf>, foldhash::fast::RandomState>,
     /// Whether somebody looks after them.
     is_swept: bool,
 }

@@ -22,10 +22,13 @@ use super::settings::Limits;
 use super::token;
 use crate::gateway::Revisions;
 
+/// Hashed fast and without care: every id in it is one that we have made.
+type Shard = HashMap<Arc<str>, Arc<Session>, foldhash::fast::RandomState>;
+
 /// The sessions in memory, in shards so that clients do not wait for each other.
 pub(super) struct Sessions {
     /// By the id their client knows.
-    shards: [Mutex<HashMap<Arc<str>, Arc<Session>>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     /// How many each principal has.
     counts: Mutex<HashMap<Arc<str>, usize>>,
     ended: Mutex<Ended>,
@@ -306,7 +309,7 @@ impl Sessions {
         }
     }
 
-    fn shard(&self, id: &str) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Session>>> {
+    fn shard(&self, id: &str) -> MutexGuard<'_, Shard> {
         let [first, rest @ ..] = &self.shards;
         // From the middle: ids begin alike.
         let place = id.as_bytes().get(id.len() / 2).map_or(0, |byte| usize::from(*byte) % SHARDS);
