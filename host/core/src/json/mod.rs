@@ -16,6 +16,7 @@ mod merge; // merge patches
 mod names; // members that appear twice
 mod places; // many pointers at once
 mod pointer; // RFC 6901, string leaves
+mod rare; // members that few objects have
 mod scan; // the strict pass
 mod splice; // with_members, ObjectWriter
 mod text; // string contents, escaped and not
@@ -31,6 +32,7 @@ use bytes::Bytes;
 pub use checker::{Checker, MAX_NAME, MAX_NAMES, Mark};
 pub use edit::{Edit, EditError};
 pub use error::{JsonError, JsonErrorKind};
+pub use rare::Rare;
 pub use scan::MAX_DEPTH;
 pub use splice::ObjectWriter;
 

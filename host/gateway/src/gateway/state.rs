@@ -4,12 +4,13 @@
 //! Sealed, for one principal and for a while; how often it is good for something is not decided here.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use wasmgate_core::json::Json;
+use wasmgate_core::json::{Json, Rare};
 use wasmgate_core::pipeline::Operation;
 use wasmgate_core::seal::{Purpose, Scope, Sealer};
 
@@ -58,7 +59,7 @@ impl State {
 
     /// Whether a server's own state would be taken for ours: that server is such a gateway itself.
     pub(super) fn looks_ours(result: &Json) -> bool {
-        let state = result.member("requestState");
+        let state = REQUEST_STATE.of(result);
         state.as_ref().and_then(Json::string).is_some_and(|state| state.starts_with(OURS))
     }
 
@@ -110,6 +111,8 @@ const fn scope(principal: &str) -> Scope<'_> {
 
 /// How a state of ours begins.
 const OURS: &str = "wasmgate.";
+
+static REQUEST_STATE: LazyLock<Rare> = LazyLock::new(|| Rare::new("requestState"));
 
 #[cfg(test)]
 mod tests {

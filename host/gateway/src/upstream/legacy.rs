@@ -1,6 +1,8 @@
 //! What is particular to servers of 2025-11-25 and earlier: the handshake, and requests without protocol fields.
 
-use wasmgate_core::json::{Json, ObjectWriter};
+use std::sync::LazyLock;
+
+use wasmgate_core::json::{Json, ObjectWriter, Rare};
 
 use super::Identity;
 use super::declared::{Declared, with_pages};
@@ -26,11 +28,13 @@ pub(super) fn initialize(identity: &Identity, declared: Declared) -> Json {
 /// be unique among all requests in flight on a connection (2025-11-25, basic/utilities/progress).
 pub(super) fn dress(params: Option<&Json>, id: u64) -> (Option<Json>, Option<Json>) {
     let Some(params) = params else { return (None, None) };
-    let Some(meta) = params.member("_meta") else { return (Some(params.clone()), None) };
+    let Some(meta) = META.of(params) else { return (Some(params.clone()), None) };
     let Some(token) = meta.member("progressToken") else { return (Some(params.clone()), None) };
     let meta = meta.with_member("progressToken", &Json::of(&id));
     (Some(params.with_member("_meta", &meta)), Some(token))
 }
+
+static META: LazyLock<Rare> = LazyLock::new(|| Rare::new("_meta"));
 
 #[cfg(test)]
 mod tests {
