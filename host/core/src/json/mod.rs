@@ -148,6 +148,16 @@ impl Json {
         picked
     }
 
+    /// Whether this is no object, or one with a member that is none of these. Shallow.
+    pub fn has_others(&self, names: &[&str]) -> bool {
+        Members::of(&self.0).is_none_or(|mut members| {
+            members.any(|member| {
+                let raw = self.raw(member.name);
+                !names.iter().any(|name| is_name(raw, name))
+            })
+        })
+    }
+
     /// Where in the text the value of a member stands. Shallow.
     pub(crate) fn place(&self, name: &str) -> Option<Range<usize>> {
         Members::of(&self.0)?

@@ -25,7 +25,8 @@ impl Json {
         let added: usize =
             changes.iter().map(|(name, value)| name.len() + value.map_or(0, |v| v.0.len()) + 4).sum();
         let mut out = Vec::with_capacity(self.0.len() + added);
-        let mut met = vec![false; changes.len()];
+        // Which changes have met a member, a bit for each; the rare ones beyond the last bit look again.
+        let mut met = 0_u64;
         let (mut first_gap, mut empty, mut copied) = (None, true, 1);
         out.push(b'{');
         for member in members {
@@ -34,11 +35,11 @@ impl Json {
             let first_gap = first_gap.get_or_insert_with(|| gap.clone()).clone();
             copied = member.value.end;
             let raw = self.raw(member.name.clone());
-            let change = changes.iter().zip(&mut met).rfind(|((name, _), _)| is_name(raw, name));
+            let change = changes.iter().enumerate().rfind(|(_, (name, _))| is_name(raw, name));
             let value = match change {
                 None => self.raw(member.value.clone()),
-                Some(((_, value), met)) => {
-                    *met = true;
+                Some((index, (_, value))) => {
+                    met |= bit(index);
                     let Some(value) = value else { continue };
                     value.0.as_ref()
                 }
@@ -48,9 +49,10 @@ impl Json {
             out.extend_from_slice(value);
             empty = false;
         }
-        for (index, ((name, value), met)) in changes.iter().zip(met).enumerate() {
+        for (index, (name, value)) in changes.iter().enumerate() {
             let repeated = changes.iter().skip(index + 1).any(|(later, _)| later == name);
-            if let (Some(value), false, false) = (value, met, repeated) {
+            let is_met = met & bit(index) != 0 || (bit(index) == 0 && self.place(name).is_some());
+            if let (Some(value), false, false) = (value, is_met, repeated) {
                 push_member(&mut out, &mut empty, name, &value.0);
             }
         }
@@ -120,8 +122,20 @@ impl Default for ObjectWriter {
     }
 }
 
+/// None for those that have none.
+const fn bit(index: usize) -> u64 {
+    if index < 64 { 1 << index } else { 0 }
+}
+
 /// Writes a string with its quotes and the escapes it needs.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
+    // Nearly every name and most short texts.
+    if !text.bytes().any(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+        return;
+    }
     // Writing to a `Vec` cannot fail, and neither can turning a `str` into JSON.
     let written = serde_json::to_writer(out, text);
     debug_assert!(written.is_ok(), "a string is always JSON");

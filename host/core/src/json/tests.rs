@@ -29,6 +29,29 @@ fn members_are_spliced_in_place() {
 }
 
 #[test]
+fn any_number_of_members_is_set_at_once() {
+    let (old, new) = (json("0"), json("1"));
+    let names: Vec<String> = (0..200).map(|n| format!("n{n}")).collect();
+    let every_other = names.iter().step_by(2).map(|name| (name.as_str(), &old));
+    let changes: Vec<_> = names.iter().map(|name| (name.as_str(), Some(&new))).collect();
+    let changed = Json::object(every_other).with_members(&changes);
+    let even = names.iter().step_by(2);
+    let odd = names.iter().skip(1).step_by(2);
+    assert_eq!(changed, Json::object(even.chain(odd).map(|name| (name.as_str(), &new))));
+}
+
+#[test]
+fn members_beside_the_named_ones_are_seen() {
+    let check =
+        |text: &str, expected: bool| assert_eq!(json(text).has_others(&["a", "b"]), expected, "{text}");
+    check("{}", false);
+    check(r#"{"a":{"c":1}}"#, false);
+    check(r#"{"b":0,"\u0061":1}"#, false);
+    check(r#"{"b":0,"c":1}"#, true);
+    check("[]", true);
+}
+
+#[test]
 fn texts_are_accepted_or_refused() {
     use JsonErrorKind as Kind;
     let check = |text: &[u8], expected: Result<(), (usize, Kind)>| {
