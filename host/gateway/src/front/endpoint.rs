@@ -98,7 +98,8 @@ impl Posted<'_> {
         let headers = Some(McpHeaders::of(&self.head.headers));
         match (classify(&Seen { shape, method, protocol: &protocol, headers }), message) {
             (Ok(Era::Modern(version)), Message::Request { id, method, params }) => {
-                if let Err(misfit) = self.repeated(version, &method, params.as_ref()).await {
+                let name = protocol.name.as_ref().filter(|_| &*method == method::TOOLS_CALL);
+                if let Err(misfit) = self.repeated(version, name, params.as_ref()).await {
                     let to = (Wire::Modern, Some(&id));
                     return self.refuse(to, Some(&method), &Refusal::Misfit(misfit));
                 }
@@ -133,14 +134,16 @@ impl Posted<'_> {
     async fn repeated(
         &self,
         version: &'static str,
-        method: &str,
+        tool: Option<&Json>,
         params: Option<&Json>,
     ) -> Result<(), Misfit> {
-        let Some(params) = params.filter(|_| method == method::TOOLS_CALL) else { return Ok(()) };
-        let [name, arguments] = params.pick(["name", "arguments"]);
-        let Some(name) = name.as_ref().and_then(Json::string) else { return Ok(()) };
+        let Some(tool) = tool.and_then(Json::string) else { return Ok(()) };
         let Caller { principal, view } = &self.caller;
-        let wanted = self.gateway.param_headers(view, principal, version, &name).await;
+        let wanted = self.gateway.param_headers(view, principal, version, &tool).await;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let arguments = params.and_then(|params| params.member("arguments"));
         params::check(&self.head.headers, arguments.as_ref(), &wanted)
     }
 

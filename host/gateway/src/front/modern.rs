@@ -121,14 +121,9 @@ pub(super) fn write_result(id: &Id, method: &str, result: &Json) -> Vec<u8> {
 /// The params without the members that describe the request itself; every other byte stays.
 fn own_params(params: Json, protocol: &Protocol) -> Json {
     let Some(meta) = &protocol.meta else { return params };
-    let rest = meta.with_members(&[
-        (meta::PROTOCOL_VERSION, None),
-        (meta::CLIENT_CAPABILITIES, None),
-        (meta::CLIENT_INFO, None),
-        (meta::LOG_LEVEL, None),
-    ]);
-    let is_empty = rest.members().is_some_and(|members| members.is_empty());
-    params.with_members(&[("_meta", (!is_empty).then_some(&rest))])
+    let own = [meta::PROTOCOL_VERSION, meta::CLIENT_CAPABILITIES, meta::CLIENT_INFO, meta::LOG_LEVEL];
+    let rest = meta.has_others(&own).then(|| meta.with_members(&own.map(|name| (name, None))));
+    params.with_members(&[("_meta", rest.as_ref())])
 }
 
 fn facts(protocol: Protocol, view: &View, version: &str) -> ClientFacts {

@@ -1,7 +1,8 @@
 //! Which arguments of a tool its clients repeat in headers: those its schema names, as the client is shown it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use memchr::memmem::Finder;
 use wasmgate_core::index::Kind;
 use wasmgate_core::json::Json;
 use wasmgate_core::mcp::{ParamHeader, method, param_headers};
@@ -45,9 +46,12 @@ impl Gateway {
             }
         };
         // Most schemas name none, and are not read for that at every call.
-        let listed = listed.filter(|item| memchr::memmem::find(item.bytes(), b"x-mcp-header").is_some());
+        let listed = listed.filter(|item| ANNOTATION.find(item.bytes()).is_some());
         let schema = listed.and_then(|item| item.member("inputSchema"));
         // A tool that nobody could call so is called by nobody who keeps to the rules.
         schema.and_then(|schema| param_headers(&schema).ok()).unwrap_or_default()
     }
 }
+
+/// What a schema says of an argument that is repeated.
+static ANNOTATION: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"x-mcp-header"));

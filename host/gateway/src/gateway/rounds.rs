@@ -10,9 +10,9 @@
 //! where: it belongs to one principal and one request, and opens the way back once. To such a server no call is made
 //! again because a state is not what it should be.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use wasmgate_core::json::Json;
+use wasmgate_core::json::{Json, Rare};
 use wasmgate_core::mcp::{MAY_ASK, MODERN, QUESTIONS, method};
 use wasmgate_core::pipeline::{Exchange, Hook, Operation, Pipeline, Verdict};
 use wasmgate_core::seal::Sealer;
@@ -56,10 +56,9 @@ impl Rounds<'_> {
     /// Whether a client of 2026-07-28 answers questions with this request, or gives a state back.
     pub(super) fn carries_answers(request: &Request, params: Option<&Json>) -> bool {
         let may = MAY_ASK.contains(&&*request.method) || &*request.method == method::TASKS_UPDATE;
-        let members = || params.map(|params| params.pick(["requestState", "inputResponses"]));
         MODERN.contains(&request.version)
             && may
-            && members().is_some_and(|found| found.iter().any(Option::is_some))
+            && params.is_some_and(|params| ANSWERS.iter().any(|answer| answer.of(params).is_some()))
     }
 
     /// The questions of a result, as interceptors leave them. Every other result stays as it is.
@@ -313,6 +312,8 @@ fn text(value: &Json) -> Option<String> {
 
 /// How long a client may take to answer a server that keeps no call for it, in seconds.
 const LIFE: u64 = 3600;
+/// The members with which questions are answered.
+static ANSWERS: LazyLock<[Rare; 2]> = LazyLock::new(|| ["requestState", "inputResponses"].map(Rare::new));
 
 #[cfg(test)]
 mod tests;

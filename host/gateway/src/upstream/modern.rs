@@ -1,6 +1,7 @@
 //! What is particular to servers of 2026-07-28: `server/discover`, and protocol fields in every request.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,20 +28,20 @@ pub(super) fn dress(
     let meta = params.member("_meta").filter(Json::is_object);
     let token = meta.as_ref().and_then(|meta| meta.member("progressToken"));
     let info = client.and_then(|client| client.info.clone()).unwrap_or_else(|| identity.to_json());
-    let (version, ours) = (Json::of(VERSION), Json::of(&id));
+    let ours = token.as_ref().map(|_| Json::of(&id));
     let capabilities =
         client.map_or_else(|| with_pages(&Json::empty_object()), |client| client.capabilities.clone());
     let level = client.and_then(|client| client.log_level.as_deref()).map(Json::of);
     let mut changes = vec![
-        (PROTOCOL_VERSION, Some(&version)),
+        (PROTOCOL_VERSION, Some(&*OUR_VERSION)),
         (CLIENT_CAPABILITIES, Some(&capabilities)),
         (CLIENT_INFO, Some(&info)),
     ];
     if let Some(level) = &level {
         changes.push((LOG_LEVEL, Some(level)));
     }
-    if token.is_some() {
-        changes.push(("progressToken", Some(&ours)));
+    if let Some(ours) = &ours {
+        changes.push(("progressToken", Some(ours)));
     }
     let meta = meta.as_ref().unwrap_or(&empty).with_members(&changes);
     (Some(params.with_member("_meta", &meta)), token)
@@ -83,10 +84,7 @@ pub(super) fn server_info(result: &Json) -> Option<Json> {
 impl Identity {
     /// As `clientInfo`.
     pub(super) fn to_json(&self) -> Json {
-        ObjectWriter::new()
-            .member("name", &Json::of(self.name.as_str()))
-            .member("version", &Json::of(self.version.as_str()))
-            .finish()
+        ObjectWriter::new().string("name", &self.name).string("version", &self.version).finish()
     }
 }
 
@@ -94,6 +92,9 @@ const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+
+/// [`VERSION`], as it stands in every request.
+static OUR_VERSION: LazyLock<Json> = LazyLock::new(|| Json::of(VERSION));
 
 #[cfg(test)]
 mod tests {
