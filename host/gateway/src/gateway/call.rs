@@ -1,7 +1,6 @@
 //! A request that goes to one server: name, permit, interceptors, server, interceptors. Each step is a few lines here;
 //! the whole is [`Gateway::call`].
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use wasmgate_core::json::Json;
@@ -144,26 +143,35 @@ impl Gateway {
         params: Option<Json>,
         parked: Option<Back>,
     ) -> Result<Given, CallError> {
-        let events = &going.request.events;
-        // A call that waits at its server may be the one it takes at a time: nothing is asked before it goes on.
-        let _wish = match parked {
-            Some(_) => None,
-            None => self.heed_level(going.request, going.permit, going.rounds.offer.as_deref()).await,
-        };
-        let said = going.rounds.overheard(events);
-        let sender = said.as_ref().map_or_else(|| events.clone(), |said| said.sender());
-        let come = pin!(self.come(&going, params, parked, sender));
-        let came = match said {
-            None => come.await?,
-            Some(said) => said.beside(come).await?,
-        };
-        let result = match came {
+        // What is done with what came takes its room after that, and not beside it.
+        let result = match self.heard(&going, params, parked).await? {
             Came::Flow(flow) => return Ok(Given::Flow(Box::new(going.flow(flow)))),
             Came::Result(result) => going.rounds.questions(going.checked(result)?).await,
             Came::Asks(questions, stay) => going.rounds.park(&questions, stay).await,
             Came::Error(error) => going.failed(error).await,
         };
         result.map(Given::Result)
+    }
+
+    /// Asks the server, at the log level that is wanted, and passes on what it says meanwhile.
+    async fn heard(
+        &self,
+        going: &Going<'_>,
+        params: Option<Json>,
+        parked: Option<Back>,
+    ) -> Result<Came, CallError> {
+        let events = &going.request.events;
+        // A call that waits at its server may be the one it takes at a time: nothing is asked before it goes on.
+        let _wish = match parked {
+            Some(_) => None,
+            None => self.heed_level(going.request, going.permit, going.rounds.offer.as_deref()).await,
+        };
+        let Some(said) = going.rounds.overheard(events) else {
+            return self.come(going, params, parked, events.clone()).await;
+        };
+        // Seldom, and every call would have to be larger for it.
+        let come = Box::pin(self.come(going, params, parked, said.sender()));
+        Box::pin(said.beside(come)).await
     }
 
     /// Asks the server, or goes on with the call that waits there, as far as it goes without the client.

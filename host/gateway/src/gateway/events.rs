@@ -50,9 +50,9 @@ impl Overheard<'_> {
         self.sender.clone()
     }
 
-    /// Passes notifications on until `call` is done; what came before its end goes before its end. It comes pinned: it would
-    /// be here twice, as it was given and where it is waited for, and half of what a call takes.
-    pub(super) async fn beside<T>(mut self, mut call: Pin<&mut impl Future<Output = T>>) -> T {
+    /// Passes notifications on until `call` is done; what came before its end goes before its end. It comes in a box: it
+    /// would be here twice, as it was given and where it is waited for, and half of what a call takes.
+    pub(super) async fn beside<T>(mut self, mut call: Pin<Box<impl Future<Output = T>>>) -> T {
         let done = loop {
             tokio::select! {
                 biased;
