@@ -10,6 +10,7 @@ use super::stage::{
     Finding, ItemChange, Kind, ListItem, Mode, Party, Phase, Severity, Stage, StageAnswer, StageError,
 };
 use crate::json::Json;
+use crate::name::ServerName;
 
 /// What the request phase decided.
 #[derive(Debug)]
@@ -116,6 +117,13 @@ impl Pipeline {
             let hooks = &stage.info().hooks;
             hooks.iter().any(|h| h.wants(operation, Phase::Request) || h.wants(operation, Phase::Response))
         };
+        self.validators.iter().any(wants) || self.request_mutators.iter().any(wants)
+    }
+
+    /// The same of what `server` may say of its own accord, before it says it.
+    pub fn interested_in_event(&self, event: &str, server: Option<&ServerName>) -> bool {
+        let wants =
+            |stage: &Arc<dyn Stage>| stage.info().hooks.iter().any(|hook| hook.wants_any(event, server));
         self.validators.iter().any(wants) || self.request_mutators.iter().any(wants)
     }
 

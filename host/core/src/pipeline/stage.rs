@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::exchange::{Exchange, Operation};
 use crate::json::Json;
+use crate::name::ServerName;
 
 /// What a stage eventually answers.
 pub type StageFuture<'a> = Pin<Box<dyn Future<Output = Result<StageAnswer, StageError>> + Send + 'a>>;
@@ -154,7 +155,7 @@ pub struct ListItem {
     /// Its public name, or its URI.
     pub name: Box<str>,
     /// The server that offers it.
-    pub server: crate::name::ServerName,
+    pub server: ServerName,
     /// The whole item.
     pub item: Json,
 }
@@ -171,10 +172,16 @@ pub enum ItemChange {
 impl Hook {
     /// Whether this hook wants a message.
     pub fn wants(&self, operation: &Operation, phase: Phase) -> bool {
-        let server = operation.server.as_ref().map(crate::name::ServerName::as_str);
         self.wants_event(&operation.event, phase)
-            && fits(&self.servers, server)
+            && fits(&self.servers, operation.server.as_ref().map(ServerName::as_str))
             && fits(&self.subjects, operation.subject.as_deref())
+    }
+
+    /// The same of a message about nothing in particular, in either phase.
+    pub fn wants_any(&self, event: &str, server: Option<&ServerName>) -> bool {
+        (self.wants_event(event, Phase::Request) || self.wants_event(event, Phase::Response))
+            && fits(&self.servers, server.map(ServerName::as_str))
+            && self.subjects.is_empty()
     }
 
     /// Whether this hook wants messages of a method in a phase, of some server and subject.
@@ -198,22 +205,59 @@ fn fits(patterns: &[Pattern], text: Option<&str>) -> bool {
 
 /// A name pattern: `*` stands for any run of characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(Box<str>);
+pub struct Pattern {
+    text: Box<str>,
+    /// What most patterns are is told apart when they are made: every call is matched with every hook.
+    shape: Shape,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// `*`.
+    Anything,
+    /// Without a star.
+    Exact,
+    /// One star, and where it is.
+    Star(usize),
+    /// More of them.
+    Stars,
+}
 
 impl Pattern {
     /// Takes a pattern; every text is one.
     pub fn new(text: &str) -> Self {
-        Self(text.into())
+        let mut stars = text.match_indices('*').map(|(at, _)| at);
+        let shape = match (stars.next(), stars.next()) {
+            (None, _) => Shape::Exact,
+            (Some(_), None) if text.len() == 1 => Shape::Anything,
+            (Some(at), None) => Shape::Star(at),
+            (Some(_), Some(_)) => Shape::Stars,
+        };
+        Self { text: text.into(), shape }
     }
 
     /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether `text` fits, in time linear in both for each `*`.
     pub fn matches(&self, text: &str) -> bool {
-        let mut parts = self.0.split('*');
+        match self.shape {
+            Shape::Anything => true,
+            Shape::Exact => *self.text == *text,
+            Shape::Star(at) => {
+                let (pattern, text) = (self.text.as_bytes(), text.as_bytes());
+                let (before, after) = (pattern.get(..at), pattern.get(at + 1..));
+                let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+                text.strip_prefix(before).is_some_and(|rest| rest.ends_with(after))
+            }
+            Shape::Stars => self.matches_stars(text),
+        }
+    }
+
+    fn matches_stars(&self, text: &str) -> bool {
+        let mut parts = self.text.split('*');
         let Some(first) = parts.next() else { return text.is_empty() };
         let Some(mut rest) = text.strip_prefix(first) else { return false };
         let mut last = None;
@@ -299,6 +343,9 @@ mod tests {
         check("*/list", &["tools/list", "a/b/list"], &["tools/lists", "list"]);
         check("a*b*a", &["aba", "axxbyya"], &["ab", "aa", "abab"]);
         check("ab*ba", &["abba", "abxba"], &["aba"]);
+        check("**", &["", "x"], &[]);
+        check("", &[""], &["x"]);
+        check("ä*ö", &["äö", "äxö"], &["ä", "ö", "aö"]);
         check("exact", &["exact"], &["exact ", "exac", ""]);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 
 use wasmgate_core::json::{Json, Rare};
 use wasmgate_core::mcp::{MAY_ASK, MODERN, QUESTIONS, method};
-use wasmgate_core::pipeline::{Exchange, Hook, Operation, Pipeline, Verdict};
+use wasmgate_core::pipeline::{Exchange, Operation, Pipeline, Verdict};
 use wasmgate_core::seal::Sealer;
 
 use super::park::{self, Parking, Stay};
@@ -64,12 +64,16 @@ impl Rounds<'_> {
     /// The questions of a result, as interceptors leave them. Every other result stays as it is.
     pub(super) async fn questions(&self, result: Json) -> Result<Json, CallError> {
         let event = &*self.operation.event;
-        let is_seen = || QUESTIONS.iter().any(|asked| self.interested(asked));
-        if !MAY_ASK.contains(&event) || !(is_seen() || State::looks_ours(&result)) {
+        if !MAY_ASK.contains(&event) {
             return Ok(result);
         }
-        let [kind, requests, state] = result.pick(["resultType", "inputRequests", "requestState"]);
-        let requests = requests.and_then(|requests| requests.members()).unwrap_or_default();
+        let Some(requests) = REQUESTS.of(&result) else { return Ok(result) };
+        let is_seen = || QUESTIONS.iter().any(|asked| self.interested(asked));
+        if !(is_seen() || State::looks_ours(&result)) {
+            return Ok(result);
+        }
+        let [kind, state] = result.pick(["resultType", "requestState"]);
+        let requests = requests.members().unwrap_or_default();
         if kind.as_ref().and_then(Json::string).as_deref() != Some("input_required") || requests.is_empty() {
             return Ok(result);
         }
@@ -263,10 +267,7 @@ impl Rounds<'_> {
 
     /// Whether a stage wants to see what the server says in a message of this event.
     pub(super) fn interested(&self, event: &str) -> bool {
-        let names = |hook: &Hook| hook.events.iter().any(|pattern| pattern.matches(event));
-        // Most pipelines name no such event: they cost no more than a look at their hooks.
-        self.pipeline.stages().iter().any(|stage| stage.info().hooks.iter().any(names))
-            && self.pipeline.interested(&of_server(self.operation, event))
+        self.pipeline.interested_in_event(event, self.operation.server.as_ref())
     }
 
     /// Whether the server is of a version without `requestState`. Until it is known it is not.
@@ -312,6 +313,8 @@ fn text(value: &Json) -> Option<String> {
 
 /// How long a client may take to answer a server that keeps no call for it, in seconds.
 const LIFE: u64 = 3600;
+/// The member with which a result asks.
+static REQUESTS: LazyLock<Rare> = LazyLock::new(|| Rare::new("inputRequests"));
 /// The members with which questions are answered.
 static ANSWERS: LazyLock<[Rare; 2]> = LazyLock::new(|| ["requestState", "inputResponses"].map(Rare::new));
 
