@@ -38,7 +38,7 @@ pub use splice::ObjectWriter;
 
 pub(crate) use scan::scan;
 pub(crate) use splice::push_string;
-pub(crate) use text::{is_name, unescape};
+pub(crate) use text::{is_name, unescape, which};
 pub(crate) use walk::{Elements, Members};
 
 /// One complete, checked JSON value; cheap to clone, a slice of the message it came in.
@@ -138,9 +138,8 @@ impl Json {
             if missing == 0 {
                 break;
             }
-            let raw = self.raw(member.name);
-            let place = names.iter().zip(picked.iter_mut()).find(|(name, _)| is_name(raw, name));
-            if let Some((_, place @ None)) = place {
+            let which = which(self.raw(member.name), names.into_iter().enumerate());
+            if let Some(place @ None) = which.and_then(|index| picked.get_mut(index)) {
                 *place = Some(self.cut(member.value));
                 missing -= 1;
             }
@@ -151,10 +150,7 @@ impl Json {
     /// Whether this is no object, or one with a member that is none of these. Shallow.
     pub fn has_others(&self, names: &[&str]) -> bool {
         Members::of(&self.0).is_none_or(|mut members| {
-            members.any(|member| {
-                let raw = self.raw(member.name);
-                !names.iter().any(|name| is_name(raw, name))
-            })
+            members.any(|member| which(self.raw(member.name), names.iter().copied().enumerate()).is_none())
         })
     }
 

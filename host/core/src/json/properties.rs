@@ -78,10 +78,25 @@ proptest! {
     }
 
     #[test]
+    fn a_new_member_is_one_that_was_not_there(members in object(value()), (_, meant) in string(), new in value()) {
+        let (before, new) = (json(&members).without_member(&meant), json(&new));
+        let after = before.with_new_member(&meant, &new);
+        prop_assert!(Json::parse(after.as_str().to_owned()).is_ok());
+        prop_assert_eq!(after.member(&meant), Some(new.clone()));
+        prop_assert_eq!(after.members(), before.with_member(&meant, &new).members());
+    }
+
+    #[test]
     fn strings_mean_what_they_mean((written, meant) in string()) {
         prop_assert_eq!(json(&written).string().unwrap().into_owned(), meant.clone());
         prop_assert_eq!(Json::of(&*meant).string().unwrap().into_owned(), meant.clone());
-        prop_assert!(is_name(&written.as_bytes()[1..written.len() - 1], &meant));
+        let raw = &written.as_bytes()[1..written.len() - 1];
+        prop_assert!(is_name(raw, &meant));
+        let longer = meant.clone() + "x";
+        let names = ["", longer.as_str(), meant.as_str(), meant.as_str()].into_iter().enumerate();
+        prop_assert_eq!(which(raw, names), Some(if meant.is_empty() { 0 } else { 2 }));
+        let others = [longer.as_str()].into_iter().enumerate();
+        prop_assert_eq!(which(raw, others), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! New objects out of checked parts: members set and removed in one copy, every other byte left as it was.
 
 use super::walk::Members;
-use super::{Json, is_name};
+use super::{Json, which};
 
 impl Json {
     /// The same object with member `name` set: replaced in place, or appended when it is new. Every other byte stays.
@@ -9,6 +9,18 @@ impl Json {
     #[must_use]
     pub fn with_member(&self, name: &str, value: &Self) -> Self {
         self.with_members(&[(name, Some(value))])
+    }
+
+    /// The same object with one more member at its end. `name` must not be there yet: nothing looks for it. A value that
+    /// is not an object is returned unchanged.
+    #[must_use]
+    pub fn with_new_member(&self, name: &str, value: &Self) -> Self {
+        let Some((b'}', members)) = self.0.split_last() else { return self.clone() };
+        let mut out = Vec::with_capacity(self.0.len() + name.len() + value.0.len() + 4);
+        out.extend_from_slice(members);
+        push_member(&mut out, &mut (members.trim_ascii_end() == b"{"), name, &value.0);
+        out.push(b'}');
+        Self::checked(out)
     }
 
     /// The same object without member `name`; unchanged when there is none or this is not an object.
@@ -34,9 +46,9 @@ impl Json {
             let gap = copied..member.name.start - 1;
             let first_gap = first_gap.get_or_insert_with(|| gap.clone()).clone();
             copied = member.value.end;
-            let raw = self.raw(member.name.clone());
-            let change = changes.iter().enumerate().rfind(|(_, (name, _))| is_name(raw, name));
-            let value = match change {
+            let names = changes.iter().map(|(name, _)| *name).enumerate().rev();
+            let change = which(self.raw(member.name.clone()), names);
+            let value = match change.and_then(|index| Some((index, changes.get(index)?))) {
                 None => self.raw(member.value.clone()),
                 Some((index, (_, value))) => {
                     met |= bit(index);
@@ -91,7 +103,10 @@ pub struct ObjectWriter {
 impl ObjectWriter {
     /// An object without members.
     pub fn new() -> Self {
-        Self { out: vec![b'{'], empty: true }
+        // Room for what most objects are, or they would be moved with nearly every member.
+        let mut out = Vec::with_capacity(ROOM);
+        out.push(b'{');
+        Self { out, empty: true }
     }
 
     /// Adds a member.
@@ -122,6 +137,9 @@ impl Default for ObjectWriter {
     }
 }
 
+/// Bytes an object of our own takes, for most of them.
+const ROOM: usize = 256;
+
 /// None for those that have none.
 const fn bit(index: usize) -> u64 {
     if index < 64 { 1 << index } else { 0 }
@@ -129,8 +147,8 @@ const fn bit(index: usize) -> u64 {
 
 /// Writes a string with its quotes and the escapes it needs.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
-    // Nearly every name and most short texts.
-    if !text.bytes().any(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')) {
+    // Nearly every name and most short texts. All of it is looked at, which takes many bytes at a time.
+    if !text.bytes().fold(false, |found, byte| found | matches!(byte, 0..0x20 | b'"' | b'\\')) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');

@@ -34,6 +34,16 @@ pub(crate) fn is_name(raw: &[u8], name: &str) -> bool {
     raw.len() > name.len() && memchr(b'\\', raw).is_some() && unescape(raw) == name
 }
 
+/// Which of some names a string means, the first of them. `raw` is the text between its quotes.
+pub(crate) fn which<'a>(raw: &[u8], names: impl Iterator<Item = (usize, &'a str)> + Clone) -> Option<usize> {
+    let literal = names.clone().find(|(_, name)| raw == name.as_bytes());
+    if memchr(b'\\', raw).is_none() {
+        return literal.map(|(index, _)| index);
+    }
+    let meant = unescape(raw);
+    names.into_iter().find(|(_, name)| meant == *name).map(|(index, _)| index)
+}
+
 /// The character that an escape means, and what follows it. `escape` starts behind the backslash.
 fn decode(escape: &str) -> (char, &str) {
     let mut chars = escape.chars();

@@ -15,7 +15,9 @@ use crate::json::Json;
 pub use id::Id;
 pub use peek::peek_id;
 pub use read::{MAX_BATCH, read, read_batch};
-pub use write::{error_object, write_error, write_notification, write_request, write_result};
+pub use write::{
+    error_object, write_error, write_notification, write_request, write_result, write_result_with,
+};
 
 /// The text is not JSON.
 pub const PARSE_ERROR: i64 = -32700;
