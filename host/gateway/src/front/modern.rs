@@ -2,10 +2,10 @@
 //!
 //! `subscriptions/listen` is the one request that stays open: see [`super::listen`].
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use wasmgate_core::json::Json;
-use wasmgate_core::jsonrpc::{Id, write_result as write_plain_result};
+use wasmgate_core::json::{Json, ObjectWriter};
+use wasmgate_core::jsonrpc::{Id, write_result_with};
 use wasmgate_core::mcp::{meta, method};
 
 use super::calling::{Calling, Question, Reply, Step, Wants, next_id, nobody};
@@ -78,45 +78,40 @@ pub(super) fn receive(
 /// (2026-07-28 basic/index "Result Type", server/utilities/caching); a list that may change at any time is fresh for
 /// no time at all, and private.
 pub(super) fn write_result(id: &Id, method: &str, result: &Json) -> Vec<u8> {
-    let [kind, ttl, scope, meta] = result.pick(["resultType", "ttlMs", "cacheScope", "_meta"]);
+    let has_hints = CACHEABLE.contains(&method);
+    let (kind, meta, hints) = match has_hints {
+        true => {
+            let [kind, meta, ttl, scope] = result.pick(["resultType", "_meta", "ttlMs", "cacheScope"]);
+            (kind, meta, [ttl, scope])
+        }
+        false => {
+            let [kind, meta] = result.pick(["resultType", "_meta"]);
+            (kind, meta, [None, None])
+        }
+    };
     let with_meta = match &meta {
         Some(meta) if meta.is_object() && meta.member(meta::SERVER_INFO).is_none() => {
             Some(result.with_member("_meta", &meta.with_member(meta::SERVER_INFO, &SERVER_INFO)))
         }
         _ => None,
     };
-    let result = with_meta.as_ref().unwrap_or(result);
-    let mut message = write_plain_result(id, result);
-    if !result.is_object() {
-        return message;
-    }
-    let mut own = Vec::with_capacity(192);
     let is_complete = kind.as_ref().is_none_or(|kind| kind.string().as_deref() == Some("complete"));
-    let is_cacheable = is_complete && CACHEABLE.contains(&method);
-    if kind.is_none() {
-        own.extend_from_slice(br#""resultType":"complete","#);
-    }
-    if is_cacheable && ttl.is_none() {
-        own.extend_from_slice(br#""ttlMs":0,"#);
-    }
-    if is_cacheable && scope.is_none() {
-        own.extend_from_slice(br#""cacheScope":"private","#);
-    }
-    if meta.is_none() {
-        own.extend_from_slice(br#""_meta":{"io.modelcontextprotocol/serverInfo":"#);
-        own.extend_from_slice(SERVER_INFO.bytes());
-        own.extend_from_slice(b"},");
-    }
-    // A list has thousands of members below it: not looked through for this.
-    let is_empty = result.bytes().iter().skip(1).find(|byte| !byte.is_ascii_whitespace()) == Some(&b'}');
-    if is_empty {
-        own.pop(); // the comma
-    }
-    // Behind the result's opening brace; behind the result comes the envelope's closing one.
-    let inside = message.len() - result.bytes().len();
-    message.splice(inside..inside, own);
-    message
+    let has_hints = is_complete && has_hints;
+    let own = [
+        ("resultType", &*COMPLETE, kind.is_none()),
+        ("ttlMs", &*NO_TIME, has_hints && hints[0].is_none()),
+        ("cacheScope", &*PRIVATE, has_hints && hints[1].is_none()),
+        ("_meta", &*OUR_META, meta.is_none()),
+    ];
+    let lacking = own.into_iter().filter(|(_, _, lacks)| *lacks).map(|(name, value, _)| (name, value));
+    write_result_with(id, lacking, with_meta.as_ref().unwrap_or(result))
 }
+
+static COMPLETE: LazyLock<Json> = LazyLock::new(|| Json::of("complete"));
+static NO_TIME: LazyLock<Json> = LazyLock::new(|| Json::of(&0));
+static PRIVATE: LazyLock<Json> = LazyLock::new(|| Json::of("private"));
+static OUR_META: LazyLock<Json> =
+    LazyLock::new(|| ObjectWriter::new().member(meta::SERVER_INFO, &SERVER_INFO).finish());
 
 /// The params without the members that describe the request itself; every other byte stays.
 fn own_params(params: Json, protocol: &Protocol) -> Json {

@@ -1,8 +1,8 @@
 //! What a request looks like on the wire, by the era of the server it goes to.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use wasmgate_core::json::Json;
+use wasmgate_core::json::{Json, Rare};
 
 use super::{ClientFacts, Identity, legacy, modern};
 
@@ -23,6 +23,9 @@ pub(super) struct Dressed {
     /// The progress token the client knows; on the wire it is the request's id.
     pub(super) token: Option<Json>,
 }
+
+/// What most params have not: of what clients of 2026-07-28 say there the front has taken out what is about the request.
+pub(super) static META: LazyLock<Rare> = LazyLock::new(|| Rare::new("_meta"));
 
 impl Era {
     /// The protocol version, as headers carry it.

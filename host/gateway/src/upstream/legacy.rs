@@ -1,11 +1,10 @@
 //! What is particular to servers of 2025-11-25 and earlier: the handshake, and requests without protocol fields.
 
-use std::sync::LazyLock;
-
-use wasmgate_core::json::{Json, ObjectWriter, Rare};
+use wasmgate_core::json::{Json, ObjectWriter};
 
 use super::Identity;
 use super::declared::{Declared, with_pages};
+use super::era::META;
 
 /// The versions spoken, newest first. The first one is offered.
 pub(super) const VERSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
@@ -33,8 +32,6 @@ pub(super) fn dress(params: Option<&Json>, id: u64) -> (Option<Json>, Option<Jso
     let meta = meta.with_member("progressToken", &Json::of(&id));
     (Some(params.with_member("_meta", &meta)), Some(token))
 }
-
-static META: LazyLock<Rare> = LazyLock::new(|| Rare::new("_meta"));
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use wasmgate_core::json::{Json, ObjectWriter};
 
 use super::declared::with_pages;
+use super::era::META;
 use super::{ClientFacts, Identity};
 
 /// The version spoken.
@@ -25,26 +26,31 @@ pub(super) fn dress(
 ) -> (Option<Json>, Option<Json>) {
     let empty = Json::empty_object();
     let params = params.unwrap_or(&empty);
-    let meta = params.member("_meta").filter(Json::is_object);
-    let token = meta.as_ref().and_then(|meta| meta.member("progressToken"));
+    let there = META.of(params);
+    let meta = there.as_ref().filter(|meta| meta.is_object());
+    let token = meta.and_then(|meta| meta.member("progressToken"));
     let info = client.and_then(|client| client.info.clone()).unwrap_or_else(|| identity.to_json());
     let ours = token.as_ref().map(|_| Json::of(&id));
     let capabilities =
         client.map_or_else(|| with_pages(&Json::empty_object()), |client| client.capabilities.clone());
     let level = client.and_then(|client| client.log_level.as_deref()).map(Json::of);
-    let mut changes = vec![
+    let fields = [
         (PROTOCOL_VERSION, Some(&*OUR_VERSION)),
         (CLIENT_CAPABILITIES, Some(&capabilities)),
         (CLIENT_INFO, Some(&info)),
+        (LOG_LEVEL, level.as_ref()),
+        ("progressToken", ours.as_ref()),
     ];
-    if let Some(level) = &level {
-        changes.push((LOG_LEVEL, Some(level)));
-    }
-    if let Some(ours) = &ours {
-        changes.push(("progressToken", Some(ours)));
-    }
-    let meta = meta.as_ref().unwrap_or(&empty).with_members(&changes);
-    (Some(params.with_member("_meta", &meta)), token)
+    let set = fields.into_iter().filter(|(_, value)| value.is_some());
+    let meta = match meta {
+        Some(meta) => meta.with_members(&set.collect::<Vec<_>>()),
+        None => Json::object(set.filter_map(|(name, value)| Some((name, value?)))),
+    };
+    let params = match there {
+        Some(_) => params.with_member("_meta", &meta),
+        None => params.with_new_member("_meta", &meta),
+    };
+    (Some(params), token)
 }
 
 /// The value of `Mcp-Name` for a request, encoded: name, URI or task id (2026-07-28, streamable HTTP, Request Metadata).
