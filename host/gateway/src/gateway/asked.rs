@@ -250,6 +250,16 @@ impl Asked {
         self.public.as_str().into()
     }
 
+    /// The client's params as the server must see them: see [`Self::in_own_words`].
+    pub(super) fn clients_in_own_words(&self, params: Option<Json>) -> Option<Json> {
+        // Most servers' tools are called by their own names, and this one was just read there.
+        let is_own = self.target.subject.name().is_some_and(|own| **own == *self.public);
+        match self.place {
+            Place::Member(_) if is_own => params,
+            _ => self.in_own_words(params),
+        }
+    }
+
     /// The params as the server must see them: its own name in place of the public one, every other byte as it was.
     pub(super) fn in_own_words(&self, params: Option<Json>) -> Option<Json> {
         let (params, own) = match (params, self.target.subject.name()) {

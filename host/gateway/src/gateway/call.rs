@@ -73,7 +73,7 @@ impl Gateway {
         let (now, asked) = self.asked(&request).await?; // public name -> server and its own name
         noted.server = Some(asked.target.server.clone());
         let permit = now.policy.permit(asked.target.clone()).map_err(|_| asked.unknown())?;
-        let params = asked.in_own_words(request.params.take());
+        let params = asked.clients_in_own_words(request.params.take());
         let pipeline = &now.generation.pipeline;
         let subject = asked.target.subject.name().cloned();
         let operation = request.operation(Some(asked.target.server.clone()), subject);

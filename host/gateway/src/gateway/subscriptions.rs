@@ -66,7 +66,7 @@ impl Gateway {
         noted.server = Some(asked.target.server.clone());
         let permit = now.policy.permit(asked.target.clone()).map_err(|_| asked.unknown())?;
         let Subject::Resource(own) = asked.target.subject.clone() else { return Err(asked.unknown()) };
-        let params = asked.in_own_words(request.params.take());
+        let params = asked.clients_in_own_words(request.params.take());
         let mut subscription = None;
         let subscribing = async {
             match self.pool.subscribe(&permit, &Topic::Resource(Arc::clone(&own))).await? {
@@ -146,7 +146,7 @@ impl Gateway {
             asked => asked?,
         };
         noted.server = Some(asked.target.server.clone());
-        let params = asked.in_own_words(request.params.take());
+        let params = asked.clients_in_own_words(request.params.take());
         let unsubscribing = async {
             drop(subscription.take());
             Ok(Json::empty_object())
