@@ -12,6 +12,8 @@ use wasmgate_core::pipeline::StageError;
 use wasmtime::component::Instance;
 use wasmtime::{Store, UpdateDeadline};
 
+use crate::bindings::mutates::Mutates;
+use crate::bindings::validates::Validates;
 use crate::engine::Engine;
 use crate::guest::{Guest, Identity};
 use crate::limits::{Exceeded, HOSTCALL_FUEL, Limits, MAX_CALLS, MAX_HANDLES, WALL};
@@ -25,6 +27,9 @@ const MAX_WORDS: usize = 300;
 pub(crate) struct Entered {
     pub(crate) store: Store<Guest>,
     pub(crate) instance: Instance,
+    /// Its exports, once they were called: looking them up and checking their types again takes longer than many a call.
+    pub(crate) validates: Option<Validates>,
+    pub(crate) mutates: Option<Mutates>,
     /// Calls it has served.
     calls: u32,
 }
@@ -57,7 +62,7 @@ pub(crate) async fn enter(engine: &Engine, linked: &Linked, guest: Guest) -> was
         Ok(UpdateDeadline::Yield(1))
     });
     let instance = linked.pre.instantiate_async(&mut store).await?;
-    Ok(Entered { store, instance, calls: 0 })
+    Ok(Entered { store, instance, validates: None, mutates: None, calls: 0 })
 }
 
 /// Tells an instance its configuration, which every instance is told once.

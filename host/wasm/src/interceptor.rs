@@ -156,14 +156,26 @@ impl Interceptor {
         entered: &mut Entered,
         operation: &types::Operation,
     ) -> wasmtime::Result<Result<Answer, String>> {
-        let Entered { store, instance, .. } = entered;
+        let Entered { store, instance, validates, mutates, .. } = entered;
         let linked = &self.body.linked;
         if self.role == Role::Validate {
-            let exports = linked.validates.as_ref().ok_or_else(no_export)?.load(&mut *store, instance)?;
+            let exports = match validates {
+                Some(exports) => exports,
+                None => {
+                    let indices = linked.validates.as_ref().ok_or_else(no_export)?;
+                    validates.insert(indices.load(&mut *store, instance)?)
+                }
+            };
             let found = exports.wasmgate_plugin_validator().call_validate(store, operation).await?;
             return Ok(found.map(Answer::Findings));
         }
-        let exports = linked.mutates.as_ref().ok_or_else(no_export)?.load(&mut *store, instance)?;
+        let exports = match mutates {
+            Some(exports) => exports,
+            None => {
+                let indices = linked.mutates.as_ref().ok_or_else(no_export)?;
+                mutates.insert(indices.load(&mut *store, instance)?)
+            }
+        };
         let outcome = exports.wasmgate_plugin_mutator().call_mutate(store, operation).await?;
         Ok(outcome.map(Answer::Outcome))
     }

@@ -4,7 +4,11 @@
 /// overrides written as `\u{..}`; `...` where something was cut off.
 pub(crate) fn printable(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max) + 3);
-    for c in text.chars() {
+    // Most texts are plain to their end.
+    let plain = text.bytes().take(max).take_while(|byte| matches!(byte, b' '..=b'~')).count();
+    let (plain, rest) = text.split_at_checked(plain).unwrap_or_default();
+    out.push_str(plain);
+    for c in rest.chars() {
         let before = out.len();
         if c.is_control() || is_invisible(c) {
             out.extend(c.escape_default());
@@ -39,6 +43,9 @@ mod tests {
             ("abcdef", 6, "abcdef"),
             ("abcdefg", 6, "abcdef..."),
             ("abcde\n", 6, "abcde..."),
+            ("abc\u{7f}", 10, "abc\\u{7f}"),
+            ("abcdé", 5, "abcd..."),
+            ("abcdeé", 5, "abcde..."),
         ] {
             assert_eq!(printable(text, max), expected);
         }
