@@ -1,5 +1,6 @@
-//! What interceptors cost, as tables in Markdown: microseconds a call by chain, size, guest and isolation; instantiations a
-//! second; memory of a kept instance; loading. Medians; figures of a busy machine say little.
+//! What interceptors cost, as tables in Markdown: microseconds a call by chain, size, guest and isolation, and by what the
+//! processor did since the last one; instantiations a second; memory of a kept instance; loading. Medians; figures of a busy
+//! machine say little.
 //!
 //! `cargo bench -p wasmgate-wasm`. Components of other languages are measured when they lie in the directory that
 //! `WASMGATE_BENCH_COMPONENTS` names: their own hooks on `tools/call`.
@@ -44,6 +45,7 @@ fn main() {
         for other in &others {
             chains(&engine, other, &[("its own", "tools/call")]).await;
         }
+        after(&engine, &rust).await;
         bundled(&engine).await;
         instantiations(&engine, &rust).await;
         memory(&engine, std::iter::once(&rust).chain(&others)).await;
@@ -74,6 +76,39 @@ async fn chains(engine: &Engine, component: &Component, kinds: &[Kind]) {
                 println!("{row}");
             }
         }
+    }
+}
+
+/// The same call when its code and its memory are not in the processor's nearest caches any more, as they are not in a
+/// gateway that did other things since: after a walk through memory, after a rest, after both.
+async fn after(engine: &Engine, component: &Component) {
+    const OTHER: usize = 1 << 20;
+    const REST: Duration = Duration::from_micros(100);
+    println!(
+        "\n| instances | at once | after 1 MiB of other memory | after 100 us of rest | after both |\n|---|---:|---:|---:|---:|"
+    );
+    for isolation in [Isolation::PerCall, Isolation::Pooled] {
+        let loaded = load(engine, component, "bench", isolation).await.expect("loads");
+        let stages = loaded.interceptors.into_iter().map(|stage| stage as Arc<dyn Stage>).collect();
+        let pipeline = Pipeline::new(stages, |_, _| ());
+        let payload = payload(200);
+        let mut row = format!("| {isolation} |");
+        for (walks, rests) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut other = vec![0_u8; if walks { OTHER } else { 0 }];
+            let mut times = Vec::new();
+            for _ in 0..2_000 {
+                other.iter_mut().step_by(64).for_each(|line| *line = line.wrapping_add(1));
+                std::hint::black_box(&mut other);
+                if rests {
+                    std::thread::sleep(REST);
+                }
+                let before = Instant::now();
+                once(&pipeline, "tools/call", &payload, None).await;
+                times.push(before.elapsed());
+            }
+            row.push_str(&format!(" {:.1} |", middle(&mut times)));
+        }
+        println!("{row}");
     }
 }
 
@@ -170,6 +205,11 @@ async fn median(pipeline: &Pipeline, event: &str, payload: &Json) -> f64 {
         once(pipeline, event, payload, None).await;
         times.push(before.elapsed());
     }
+    middle(&mut times)
+}
+
+/// The median, in microseconds.
+fn middle(times: &mut [Duration]) -> f64 {
     times.sort_unstable();
     times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6)
 }
