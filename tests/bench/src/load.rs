@@ -96,6 +96,26 @@ impl Clients {
     }
 }
 
+/// One client that calls tools in turn for so long: what the calls of each take. They differ in nothing but what the gateway
+/// does for them: same process, same moment.
+pub(crate) async fn in_turn<const N: usize>(
+    port: u16,
+    tools: [&str; N],
+    bytes: usize,
+    time: Duration,
+) -> Anyhow<[Round; N]> {
+    let doing = Doing::Calls { tools: tools.map(str::to_owned).into(), bytes };
+    let client = Client::connect(&Traffic { port, era: Era::Legacy, doing }).await?;
+    let start = Instant::now();
+    let (all, last) = client.stay(start + time).await?;
+    let elapsed = last.duration_since(start);
+    Ok(std::array::from_fn(|tool| {
+        let mut latencies: Vec<_> = all.iter().skip(tool).step_by(N).copied().collect();
+        latencies.sort_unstable();
+        Round { latencies, elapsed }
+    }))
+}
+
 /// One client with one connection.
 struct Client {
     traffic: Traffic,
@@ -149,7 +169,7 @@ impl Client {
             match &doing {
                 Doing::Calls { .. } => {
                     id += 1;
-                    let turn = id % calls.len().max(1);
+                    let turn = (id - FIRST - 1) % calls.len().max(1);
                     let call = calls.get_mut(turn).ok_or("no tools")?;
                     call.number(id);
                     self.stream.write_all(&call.bytes).await?;

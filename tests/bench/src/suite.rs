@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use wasmgate_tests::{build, docker};
 
-use super::load::{Doing, Era, Traffic};
+use super::load::{Doing, Era, Traffic, in_turn};
 use super::process::{Running, Setup, process, remote, remote_of, stay_beside_the_load};
 use super::report::{Cell, Report};
 use super::rounds::{Bench, Plan, Route, Sample, cell};
@@ -217,49 +217,55 @@ impl Bench {
         Ok(())
     }
 
-    /// Interceptors that do next to nothing, one connection and 16.
+    /// Interceptors that do next to nothing: with 16 connections, and what they add to a call of one.
     async fn interceptors(&mut self) -> Anyhow<()> {
-        self.report.head("interceptors (200 bytes)");
+        self.report.head("interceptors (16 connections, 200 bytes)");
         let backend = Running::own("backend", None).await?;
-        let lean = Setup::lean(remote(backend.port));
-        let with = |count: usize, isolation: &str, when: &Value| {
-            let plugin = json!({"use": self.built.interceptor, "isolation": isolation, "when": when});
-            let plugins = (1..=count).map(|number| (format!("p{number}"), plugin.clone()));
-            let plugins: serde_json::Map<_, _> = plugins.collect();
-            Setup { config: json!({"plugins": plugins}), ..lean.clone() }
-        };
-        let (all, others) = (json!({}), json!({"events": ["resources/read"]}));
-        let setups = [
-            ("none", lean.clone()),
-            ("1 fresh", with(1, "per-call", &all)),
-            ("3 fresh", with(3, "per-call", &all)),
-            ("1 pooled", with(1, "pooled", &all)),
-            ("3 pooled", with(3, "pooled", &all)),
-            ("1 that wants other messages", with(1, "per-call", &others)),
+        let server = remote(backend.port);
+        let interceptor = self.built.interceptor.clone();
+        let with =
+            |setup: Setup, (count, isolation): (usize, &str), event: Option<&str>, servers: &[&str]| {
+                let when = json!({"events": event.as_slice(), "servers": servers});
+                let plugin = json!({"use": interceptor, "isolation": isolation, "when": when});
+                let plugins = (1..=count).map(|number| (format!("p{number}"), plugin.clone()));
+                let plugins: serde_json::Map<_, _> = plugins.collect();
+                Setup { config: json!({"plugins": plugins}), ..setup }
+            };
+        let kinds = [
+            ("none", (0, "pooled"), None, 1.0),
+            ("1 fresh", (1, "per-call"), None, 12.0),
+            ("3 fresh", (3, "per-call"), None, 30.0),
+            ("1 pooled", (1, "pooled"), None, 3.0),
+            ("3 pooled", (3, "pooled"), None, 9.0),
+            ("1 that wants other messages", (1, "per-call"), Some("resources/read"), 1.0),
         ];
         let mut running = Vec::new();
-        for (name, setup) in &setups {
-            running.push((*name, setup.start().await?));
+        for (name, plugins, event, _) in kinds {
+            running.push((name, with(Setup::lean(server.clone()), plugins, event, &[]).start().await?));
         }
         let calls = calls(200);
         let routes: Vec<_> =
             running.iter().map(|(name, gateway)| Route::through(name, gateway, &calls)).collect();
-        for connections in [1, 16] {
-            self.point("interceptors", connections.to_string(), &routes, connections).await?;
-        }
-        let p50 = |report: &Report, route: &str| {
-            report.find("interceptors", "1", route).map_or(f64::NAN, |cell| cell.latency[0])
-        };
-        let none = p50(&self.report, "none");
-        for (route, most) in [
-            ("1 fresh", 12.0),
-            ("3 fresh", 30.0),
-            ("1 pooled", 3.0),
-            ("3 pooled", 9.0),
-            ("1 that wants other messages", 1.0),
-        ] {
-            let added = p50(&self.report, route) - none;
-            self.report.at_most(&format!("interceptors, {route}: added p50"), added, most, " us");
+        self.point("interceptors", "16".into(), &routes, 16).await?;
+        drop(running);
+        self.report.table(
+            "what interceptors add to a call (1 connection, 200 bytes; p50 of the tools of two servers of one gateway, called in turn)",
+            &["", "us without", "us with", "added"],
+        );
+        for (name, plugins, event, most) in kinds {
+            let gateway = with(Setup::many(2, &server), plugins, event, &["s001"]).start().await?;
+            let tools = ["s000__echo", "s001__echo"];
+            let mut rounds = Vec::new();
+            in_turn(gateway.port, tools, 200, self.plan.warm).await?;
+            for _ in 0..self.plan.rounds {
+                let round = in_turn(gateway.port, tools, 200, self.plan.measured).await?;
+                rounds.push(round.map(|calls| calls.quantile(0.5)));
+            }
+            rounds.sort_by(|one, other| (one[1] - one[0]).total_cmp(&(other[1] - other[0])));
+            let [without, with] = rounds.get(rounds.len() / 2).copied().unwrap_or([f64::NAN; 2]);
+            let figures = [without, with, with - without].map(|figure| format!("{figure:.1}"));
+            self.report.row(name, &figures);
+            self.report.at_most(&format!("interceptors, {name}: added p50"), with - without, most, " us");
         }
         Ok(())
     }
