@@ -3,7 +3,7 @@
 #![expect(deprecated, reason = "logging and resource subscriptions live on in the legacy era")]
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -46,6 +46,9 @@ struct Shared {
     era: Era,
     tasks: TaskManager,
     events: broadcast::Sender<Event>,
+    /// What has happened since a `subscriptions/listen` was let in, by the task that serves it. The SDK acknowledges
+    /// before it calls `listen`, and a quick client makes news in between.
+    listening: Mutex<HashMap<tokio::task::Id, broadcast::Receiver<Event>>>,
     more_tools: AtomicBool,
     more_prompts: AtomicBool,
     key: hmac::Key,
@@ -73,6 +76,7 @@ impl Server {
             era,
             tasks: TaskManager::new(),
             events: broadcast::Sender::new(64),
+            listening: Mutex::default(),
             more_tools: AtomicBool::new(false),
             more_prompts: AtomicBool::new(false),
             key,
@@ -128,11 +132,18 @@ impl ServerHandler for Server {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        if let Some(task) = tokio::task::try_id() {
+            let events = self.shared.events.subscribe();
+            self.shared.listening.lock().unwrap_or_else(PoisonError::into_inner).insert(task, events);
+        }
         Some(requested.clone())
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let mut events = self.shared.events.subscribe();
+        let since_it_was_let_in = tokio::task::try_id().and_then(|task| {
+            self.shared.listening.lock().unwrap_or_else(PoisonError::into_inner).remove(&task)
+        });
+        let mut events = since_it_was_let_in.unwrap_or_else(|| self.shared.events.subscribe());
         let (accepted, sink) = (context.accepted(), context.sink());
         loop {
             let event = tokio::select! {
