@@ -175,6 +175,8 @@ async fn one_of_two_hundred_servers_changes() {
     let (mut before, _) = whole_list(&client).await;
     let wishes = with_meta(json!({"notifications": {"toolsListChanged": true}}));
     let mut stream = gw.modern().ask("subscriptions/listen", wishes).open().await;
+    let acknowledged = stream.event().await.expect("an open stream");
+    assert!(acknowledged.contains("notifications/subscriptions/acknowledged"), "{acknowledged}");
     let mut told = 0;
     for (change, server) in [7, 123, 7].into_iter().enumerate() {
         let version = usize::from(change == 2);
@@ -185,7 +187,8 @@ async fn one_of_two_hundred_servers_changes() {
         );
         let after = loop {
             let news = soon("news of the list", stream.event()).await.expect("an open stream");
-            told += usize::from(news.contains("notifications/tools/list_changed"));
+            assert!(news.contains("notifications/tools/list_changed"), "{news}");
+            told += 1;
             let (after, _) = whole_list(&client).await;
             if after != before {
                 break after;
