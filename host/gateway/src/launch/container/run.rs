@@ -180,6 +180,7 @@ impl Existing {
             owner.ended(exit);
             self.remove_at_last(is_removed).await;
         } else {
+            self.reason_known().await;
             // Its calls fail now; tidying up can wait.
             owner.ended(self.exit().await);
             let is_removed = remove(&self.docker, &self.id).await;
@@ -237,8 +238,22 @@ impl Existing {
     async fn exit(&mut self) -> Exit {
         // What it said last is still on its way; a second read of a used channel returns at once.
         let _ = timeout(LAST_WORDS, &mut self.said).await;
-        let state = self.inspect().await.ok().and_then(|found| found.state).unwrap_or_default();
-        exit(&state, self.stderr.tail())
+        exit(&self.state().await, self.stderr.tail())
+    }
+
+    /// Waits for the reason why it was killed: that memory ran out the engine hears apart from the end, and on a busy
+    /// machine after it.
+    async fn reason_known(&self) {
+        for _ in 0..OUT_OF_MEMORY_TRIES {
+            if !was_killed(&self.state().await) || self.stopping.is_cancelled() {
+                return;
+            }
+            sleep(OUT_OF_MEMORY_PAUSE).await;
+        }
+    }
+
+    async fn state(&self) -> ContainerState {
+        self.inspect().await.ok().and_then(|found| found.state).unwrap_or_default()
     }
 
     /// Why it cannot be used although it was started.
@@ -271,6 +286,11 @@ pub(super) async fn remove(docker: &Docker, id: &str) -> bool {
     false
 }
 
+/// Whether it was killed and nobody has said why.
+fn was_killed(state: &ContainerState) -> bool {
+    state.running != Some(true) && state.exit_code == Some(KILLED) && state.oom_killed != Some(true)
+}
+
 fn exit(state: &ContainerState, last_stderr: String) -> Exit {
     let code = state.exit_code.filter(|_| state.running != Some(true));
     // The init process and the engine both report a signal as 128 and its number.
@@ -283,6 +303,11 @@ fn exit(state: &ContainerState, last_stderr: String) -> Exit {
 const PIPE: usize = 64 * 1024;
 /// How long the end of stderr is waited for.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// The exit code of what ended by SIGKILL.
+const KILLED: i64 = 128 + 9;
+/// How often, and after how long, the engine is asked once more whether memory had run out.
+const OUT_OF_MEMORY_TRIES: u32 = 10;
+const OUT_OF_MEMORY_PAUSE: Duration = Duration::from_millis(50);
 /// What the engine may take on top of a grace, twice what a loaded machine was seen to need.
 const ENGINE_SLACK: Duration = ABANDONED_GRACE.saturating_mul(5);
 /// How long before the engine is asked again.
