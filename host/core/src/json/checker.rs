@@ -18,8 +18,8 @@ use self::names::{Added, Names};
 use self::utf8::Utf8;
 use super::MAX_DEPTH;
 use super::error::{JsonError, JsonErrorKind};
-use super::scan::plain_bytes;
 use super::text::unescape;
+use super::words::plain_bytes;
 
 /// Something about a member of the outermost object (level 0), or of an object that is the value of one (level 1). Places
 /// are counted in bytes from the start of the text.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::places::{Path, find_all};
 use super::pointer::{child, index, tokens};
 use super::walk::{Elements, Members, depth};
-use super::{Json, MAX_DEPTH, is_name, push_string};
+use super::{Json, MAX_DEPTH, push_string};
 
 /// One change at one place, named by an RFC 6901 pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,8 +218,7 @@ fn addition(bytes: &[u8], path: &[String], value: &[u8]) -> Option<(Range<usize>
 fn removal(bytes: &[u8], parent: &Range<usize>, token: &str) -> Option<Range<usize>> {
     let container = bytes.get(parent.clone())?;
     let cut = if let Some(members) = Members::of(container) {
-        let is_meant = |name| is_name(container.get(name).unwrap_or_default(), token);
-        with_comma(members.map(|member| (member.name.start - 1..member.value.end, is_meant(member.name))))
+        with_comma(members.map(|member| (member.start..member.value.end, member.name.is(token))))
     } else {
         let wanted = index(token)?;
         with_comma(Elements::of(container)?.enumerate().map(|(number, place)| (place, number == wanted)))

@@ -22,6 +22,7 @@ mod splice; // with_members, ObjectWriter
 mod text; // string contents, escaped and not
 mod value; // serde, in and out
 mod walk; // shallow steps over checked bytes
+mod words; // eight bytes at a time
 
 use std::borrow::Cow;
 use std::fmt;
@@ -38,7 +39,7 @@ pub use splice::ObjectWriter;
 
 pub(crate) use scan::scan;
 pub(crate) use splice::push_string;
-pub(crate) use text::{is_name, unescape, which};
+pub(crate) use text::{Quoted, unescape};
 pub(crate) use walk::{Elements, Members};
 
 /// One complete, checked JSON value; cheap to clone, a slice of the message it came in.
@@ -138,7 +139,7 @@ impl Json {
             if missing == 0 {
                 break;
             }
-            let which = which(self.raw(member.name), names.into_iter().enumerate());
+            let which = member.name.which(names.into_iter());
             if let Some(place @ None) = which.and_then(|index| picked.get_mut(index)) {
                 *place = Some(self.cut(member.value));
                 missing -= 1;
@@ -147,24 +148,28 @@ impl Json {
         picked
     }
 
-    /// Whether this is no object, or one with a member that is none of these. Shallow.
-    pub fn has_others(&self, names: &[&str]) -> bool {
-        Members::of(&self.0).is_none_or(|mut members| {
-            members.any(|member| which(self.raw(member.name), names.iter().copied().enumerate()).is_none())
-        })
+    /// [`Json::pick`], and whether there are members of other names. False when this is not an object. Shallow.
+    pub fn sort<const N: usize>(&self, names: [&str; N]) -> ([Option<Self>; N], bool) {
+        let mut picked = [const { None }; N];
+        let mut others = false;
+        for member in Members::of(&self.0).into_iter().flatten() {
+            match member.name.which(names.into_iter()).and_then(|index| picked.get_mut(index)) {
+                Some(place) => *place = Some(self.cut(member.value)),
+                None => others = true,
+            }
+        }
+        (picked, others)
     }
 
     /// Where in the text the value of a member stands. Shallow.
     pub(crate) fn place(&self, name: &str) -> Option<Range<usize>> {
-        Members::of(&self.0)?
-            .find(|member| is_name(self.raw(member.name.clone()), name))
-            .map(|member| member.value)
+        Members::of(&self.0)?.find(|member| member.name.is(name)).map(|member| member.value)
     }
 
     /// Object members in order, names unescaped (None when not an object).
     pub fn members(&self) -> Option<Vec<(String, Self)>> {
         let members = Members::of(&self.0)?;
-        Some(members.map(|m| (unescape(self.raw(m.name)).into_owned(), self.cut(m.value))).collect())
+        Some(members.map(|m| (m.name.meant().into_owned(), self.cut(m.value))).collect())
     }
 
     /// Array elements (None when not an array).

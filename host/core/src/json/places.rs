@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::unescape;
 use super::walk::{Elements, Members};
 
 /// The unescaped tokens of a pointer.
@@ -51,7 +50,7 @@ fn walk(
     };
     if let Some(members) = Members::of(container) {
         for member in members {
-            descend(&unescape(container.get(member.name).unwrap_or_default()), member.value);
+            descend(&member.name.meant(), member.value);
         }
     } else {
         for (index, element) in Elements::of(container).into_iter().flatten().enumerate() {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::walk::{Elements, Members, skip_space, string_end};
-use super::{Json, is_name, unescape};
+use super::{Json, unescape};
 
 impl Json {
     /// The value a pointer names (RFC 6901); `""` is the whole. None when there is none, also for a malformed pointer.
@@ -86,9 +86,7 @@ fn unescape_token(token: &str) -> Option<Cow<'_, str>> {
 pub(super) fn child(bytes: &[u8], place: &Range<usize>, token: &str) -> Option<Range<usize>> {
     let container = bytes.get(place.clone())?;
     let found = match Members::of(container) {
-        Some(mut members) => {
-            members.find(|m| is_name(container.get(m.name.clone()).unwrap_or_default(), token))?.value
-        }
+        Some(mut members) => members.find(|member| member.name.is(token))?.value,
         None => Elements::of(container)?.nth(index(token)?)?,
     };
     Some(place.start + found.start..place.start + found.end)

@@ -84,19 +84,26 @@ proptest! {
         prop_assert!(Json::parse(after.as_str().to_owned()).is_ok());
         prop_assert_eq!(after.member(&meant), Some(new.clone()));
         prop_assert_eq!(after.members(), before.with_member(&meant, &new).members());
+        let picked = after.member(&meant).unwrap();
+        prop_assert_eq!(after.without_picked(&meant, &picked).members(), before.members());
+        prop_assert_eq!(after.without_picked(&meant, &new).members(), before.members());
+        let members = [("a", &new), ("b", &before)];
+        let after = before.with_new_object(&meant, members);
+        prop_assert_eq!(after, before.with_new_member(&meant, &Json::object(members)));
     }
 
     #[test]
     fn strings_mean_what_they_mean((written, meant) in string()) {
         prop_assert_eq!(json(&written).string().unwrap().into_owned(), meant.clone());
         prop_assert_eq!(Json::of(&*meant).string().unwrap().into_owned(), meant.clone());
-        let raw = &written.as_bytes()[1..written.len() - 1];
-        prop_assert!(is_name(raw, &meant));
+        let object = format!("{{{written}:0}}");
+        let name = Members::of(object.as_bytes()).unwrap().next().unwrap().name;
+        prop_assert!(name.is(&meant));
+        prop_assert_eq!(name.meant(), meant.clone());
         let longer = meant.clone() + "x";
-        let names = ["", longer.as_str(), meant.as_str(), meant.as_str()].into_iter().enumerate();
-        prop_assert_eq!(which(raw, names), Some(if meant.is_empty() { 0 } else { 2 }));
-        let others = [longer.as_str()].into_iter().enumerate();
-        prop_assert_eq!(which(raw, others), None);
+        let names = ["", longer.as_str(), meant.as_str(), meant.as_str()];
+        prop_assert_eq!(name.which(names.into_iter()), Some(if meant.is_empty() { 0 } else { 2 }));
+        prop_assert_eq!(name.which([longer.as_str()].into_iter()), None);
     }
 
     #[test]

@@ -7,17 +7,19 @@ use std::ops::Range;
 
 use super::error::{JsonError, JsonErrorKind};
 use super::names::{Name, Names, Siblings};
+use super::text::Quoted;
+use super::words::plain_bytes;
 
 /// How many arrays and objects may be open at once.
 pub const MAX_DEPTH: usize = 64;
 
 /// Checks a whole text and returns where in it the value is, without the white space around it.
 ///
-/// `on_member` is told each member of the outermost object: its name as written, without the quotes, and the place of
+/// `on_member` is told each member of the outermost object: its name and the place of
 /// its value. Believe it only when the whole text turns out to be acceptable.
 pub(crate) fn scan<'a>(
     bytes: &'a [u8],
-    on_member: impl FnMut(&'a [u8], Range<usize>),
+    on_member: impl FnMut(Quoted<'a>, Range<usize>),
 ) -> Result<Range<usize>, JsonError> {
     if let Err(error) = std::str::from_utf8(bytes) {
         return Err(JsonError { offset: error.valid_up_to(), kind: JsonErrorKind::Utf8 });
@@ -64,7 +66,7 @@ impl<'a> Scanner<'a> {
     fn object(
         &mut self,
         depth: usize,
-        mut on_member: impl FnMut(&'a [u8], Range<usize>),
+        mut on_member: impl FnMut(Quoted<'a>, Range<usize>),
     ) -> Result<(), JsonError> {
         self.open(depth)?;
         if self.take(b'}') {
@@ -123,7 +125,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn name(&mut self, siblings: &mut Siblings) -> Result<&'a [u8], JsonError> {
+    fn name(&mut self, siblings: &mut Siblings) -> Result<Quoted<'a>, JsonError> {
         if self.peek() != Some(b'"') {
             return Err(self.expected("a member name"));
         }
@@ -133,7 +135,7 @@ impl<'a> Scanner<'a> {
         if !self.names.add(siblings, name) {
             return Err(JsonError { offset: start, kind: JsonErrorKind::DuplicateMember });
         }
-        Ok(self.bytes.get(start + 1..self.at - 1).unwrap_or_default())
+        Ok(Quoted { raw: self.bytes.get(start + 1..self.at - 1).unwrap_or_default(), escaped })
     }
 
     /// Returns whether anything in the string was escaped.
@@ -248,25 +250,4 @@ impl<'a> Scanner<'a> {
             None => self.error(JsonErrorKind::End),
         }
     }
-}
-
-/// How many bytes from the start are neither a quote, a backslash nor a control character. Eight at a time: the
-/// subtraction borrows into the top bit of a byte exactly where the first such byte is (later bits may be wrong).
-pub(super) fn plain_bytes(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let quote = word ^ (ONES * u64::from(b'"'));
-        let backslash = word ^ (ONES * u64::from(b'\\'));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found =
-            control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash);
-        let found = found & (ONES << 7);
-        if found != 0 {
-            return index * 8 + found.trailing_zeros() as usize / 8;
-        }
-    }
-    let plain = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
-    words.len() * 8 + plain
 }

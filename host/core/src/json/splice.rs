@@ -1,7 +1,9 @@
 //! New objects out of checked parts: members set and removed in one copy, every other byte left as it was.
 
+use std::ops::Range;
+
+use super::Json;
 use super::walk::Members;
-use super::{Json, which};
 
 impl Json {
     /// The same object with member `name` set: replaced in place, or appended when it is new. Every other byte stays.
@@ -23,10 +25,50 @@ impl Json {
         Self::checked(out)
     }
 
+    /// [`Json::with_new_member`] where the value is an object of these members, whose names must differ.
+    #[must_use]
+    pub fn with_new_object<'a>(
+        &self,
+        name: &str,
+        members: impl IntoIterator<Item = (&'a str, &'a Self)>,
+    ) -> Self {
+        let Some((b'}', before)) = self.0.split_last() else { return self.clone() };
+        let mut out = Vec::with_capacity(self.0.len() + name.len() + ROOM);
+        out.extend_from_slice(before);
+        push_member(&mut out, &mut (before.trim_ascii_end() == b"{"), name, b"{");
+        let mut empty = true;
+        for (name, value) in members {
+            push_member(&mut out, &mut empty, name, &value.0);
+        }
+        out.extend_from_slice(b"}}");
+        Self::checked(out)
+    }
+
     /// The same object without member `name`; unchanged when there is none or this is not an object.
     #[must_use]
     pub fn without_member(&self, name: &str) -> Self {
         self.with_members(&[(name, None)])
+    }
+
+    /// [`Json::without_member`] where the member's value was picked from this very object: where that stands, nothing
+    /// needs to be looked for.
+    #[must_use]
+    pub fn without_picked(&self, name: &str, value: &Self) -> Self {
+        let Some(cut) = self.with_comma(name, value) else { return self.without_member(name) };
+        let mut out = Vec::with_capacity(self.0.len() - cut.len());
+        out.extend_from_slice(self.raw(0..cut.start));
+        out.extend_from_slice(self.raw(cut.end..self.0.len()));
+        Self::checked(out)
+    }
+
+    /// Where a member is whose value is a part of this text, with the comma before it. None for one without a comma
+    /// before it, for a name that is written in another way, and for a part of something else.
+    fn with_comma(&self, name: &str, value: &Self) -> Option<Range<usize>> {
+        let start = value.0.as_ptr().addr().checked_sub(self.0.as_ptr().addr())?;
+        let end = start.checked_add(value.0.len()).filter(|end| *end <= self.0.len())?;
+        let before = self.raw(0..start).trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
+        let before = before.strip_suffix(b"\"")?.strip_suffix(name.as_bytes())?.strip_suffix(b"\"")?;
+        Some(before.trim_ascii_end().strip_suffix(b",")?.len()..end)
     }
 
     /// Sets (`Some`) and removes (`None`) several members in one copy. New members are appended in the order given; of
@@ -36,40 +78,40 @@ impl Json {
         let Some(members) = Members::of(&self.0) else { return self.clone() };
         let added: usize =
             changes.iter().map(|(name, value)| name.len() + value.map_or(0, |v| v.0.len()) + 4).sum();
-        let mut out = Vec::with_capacity(self.0.len() + added);
+        let mut out = Copy { from: &self.0, to: Vec::with_capacity(self.0.len() + added), stretch: 0..1 };
         // Which changes have met a member, a bit for each; the rare ones beyond the last bit look again.
         let mut met = 0_u64;
-        let (mut first_gap, mut empty, mut copied) = (None, true, 1);
-        out.push(b'{');
+        let (mut first_gap, mut empty, mut seen) = (None, true, 1);
         for member in members {
             // Between two members is the comma; it goes with the member behind it.
-            let gap = copied..member.name.start - 1;
+            let gap = seen..member.start;
             let first_gap = first_gap.get_or_insert_with(|| gap.clone()).clone();
-            copied = member.value.end;
-            let names = changes.iter().map(|(name, _)| *name).enumerate().rev();
-            let change = which(self.raw(member.name.clone()), names);
-            let value = match change.and_then(|index| Some((index, changes.get(index)?))) {
-                None => self.raw(member.value.clone()),
-                Some((index, (_, value))) => {
-                    met |= bit(index);
-                    let Some(value) = value else { continue };
-                    value.0.as_ref()
-                }
-            };
-            out.extend_from_slice(self.raw(if empty { first_gap } else { gap }));
-            out.extend_from_slice(self.raw(member.name.start - 1..member.value.start));
-            out.extend_from_slice(value);
+            seen = member.value.end;
+            let later = member.name.which(changes.iter().rev().map(|(name, _)| *name));
+            let change = later.map(|later| changes.len() - 1 - later);
+            met |= change.map_or(0, bit);
+            let change = change.and_then(|index| changes.get(index));
+            if matches!(change, Some((_, None))) {
+                continue;
+            }
+            out.keep(if empty { first_gap } else { gap });
+            out.keep(member.start..member.value.start);
+            match change {
+                Some((_, Some(value))) => out.written().extend_from_slice(&value.0),
+                _ => out.keep(member.value),
+            }
             empty = false;
         }
         for (index, (name, value)) in changes.iter().enumerate() {
             let repeated = changes.iter().skip(index + 1).any(|(later, _)| later == name);
             let is_met = met & bit(index) != 0 || (bit(index) == 0 && self.place(name).is_some());
             if let (Some(value), false, false) = (value, is_met, repeated) {
-                push_member(&mut out, &mut empty, name, &value.0);
+                push_member(out.written(), &mut empty, name, &value.0);
             }
         }
-        out.extend_from_slice(self.raw(copied..self.0.len()));
-        Self::checked(out)
+        out.keep(seen..self.0.len());
+        out.written();
+        Self::checked(out.to)
     }
 
     /// An object of these members, whose names must differ.
@@ -90,6 +132,32 @@ impl Json {
         }
         out.push(b']');
         Self::checked(out)
+    }
+}
+
+/// A text that is mostly that of another one. What stays is copied in stretches as long as they are.
+struct Copy<'a> {
+    from: &'a [u8],
+    to: Vec<u8>,
+    /// Is to be copied next, and may become longer.
+    stretch: Range<usize>,
+}
+
+impl Copy<'_> {
+    /// Goes on with what is there in the other one.
+    fn keep(&mut self, part: Range<usize>) {
+        if part.start != self.stretch.end {
+            self.written();
+            self.stretch.start = part.start;
+        }
+        self.stretch.end = part.end;
+    }
+
+    /// The text so far, for what is not in the other one.
+    fn written(&mut self) -> &mut Vec<u8> {
+        self.to.extend_from_slice(self.from.get(self.stretch.clone()).unwrap_or_default());
+        self.stretch.start = self.stretch.end;
+        &mut self.to
     }
 }
 

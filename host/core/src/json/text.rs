@@ -4,12 +4,12 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use super::words::has_backslash;
 
 /// What a string means. `raw` is the text between its quotes; borrowed when nothing in it is escaped.
 pub(crate) fn unescape(raw: &[u8]) -> Cow<'_, str> {
-    let raw = std::str::from_utf8(raw).unwrap_or("\u{FFFD}");
-    if memchr(b'\\', raw.as_bytes()).is_none() {
+    let raw = text(raw);
+    if !has_backslash(raw.as_bytes()) {
         return Cow::Borrowed(raw);
     }
     let mut text = String::with_capacity(raw.len());
@@ -24,24 +24,40 @@ pub(crate) fn unescape(raw: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Whether a string means `name`. `raw` is the text between its quotes.
-pub(crate) fn is_name(raw: &[u8], name: &str) -> bool {
-    // An escape is always longer than what it means, so equal lengths leave only a comparison of bytes, ...
-    if raw.len() == name.len() {
-        return raw == name.as_bytes() && memchr(b'\\', raw).is_none();
-    }
-    // ... and a shorter text cannot mean the name.
-    raw.len() > name.len() && memchr(b'\\', raw).is_some() && unescape(raw) == name
+/// A string as it is written: what is between its quotes, and whether anything there is escaped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quoted<'a> {
+    pub(super) raw: &'a [u8],
+    pub(super) escaped: bool,
 }
 
-/// Which of some names a string means, the first of them. `raw` is the text between its quotes.
-pub(crate) fn which<'a>(raw: &[u8], names: impl Iterator<Item = (usize, &'a str)> + Clone) -> Option<usize> {
-    let literal = names.clone().find(|(_, name)| raw == name.as_bytes());
-    if memchr(b'\\', raw).is_none() {
-        return literal.map(|(index, _)| index);
+impl<'a> Quoted<'a> {
+    /// What it means.
+    pub(crate) fn meant(self) -> Cow<'a, str> {
+        if self.escaped { unescape(self.raw) } else { Cow::Borrowed(text(self.raw)) }
     }
-    let meant = unescape(raw);
-    names.into_iter().find(|(_, name)| meant == *name).map(|(index, _)| index)
+
+    /// Whether it means `name`.
+    pub(crate) fn is(self, name: &str) -> bool {
+        match self.escaped {
+            false => self.raw == name.as_bytes(),
+            // An escape is always longer than what it means.
+            true => self.raw.len() > name.len() && unescape(self.raw) == name,
+        }
+    }
+
+    /// Which of some names it means, the first of them.
+    pub(crate) fn which<'n>(self, mut names: impl Iterator<Item = &'n str>) -> Option<usize> {
+        if !self.escaped {
+            return names.position(|name| self.raw == name.as_bytes());
+        }
+        let meant = unescape(self.raw);
+        names.position(|name| meant == name)
+    }
+}
+
+fn text(raw: &[u8]) -> &str {
+    std::str::from_utf8(raw).unwrap_or("\u{FFFD}")
 }
 
 /// The character that an escape means, and what follows it. `escape` starts behind the backslash.

@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use memchr::memchr2;
+use super::text::Quoted;
+use super::words::quote_or_backslash;
 
 /// The members of an object, in order.
 pub(crate) struct Members<'a> {
@@ -13,9 +14,10 @@ pub(crate) struct Members<'a> {
     at: usize,
 }
 
-/// Where a member is: its name without the quotes, and its value.
-pub(crate) struct Member {
-    pub(crate) name: Range<usize>,
+/// A member: where it starts, with the quote of its name, and where its value is.
+pub(crate) struct Member<'a> {
+    pub(crate) start: usize,
+    pub(crate) name: Quoted<'a>,
     pub(crate) value: Range<usize>,
 }
 
@@ -26,22 +28,23 @@ impl<'a> Members<'a> {
     }
 }
 
-impl Iterator for Members<'_> {
-    type Item = Member;
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
 
-    fn next(&mut self) -> Option<Member> {
+    fn next(&mut self) -> Option<Member<'a>> {
         let start = next_item(self.bytes, self.at)?;
         if self.bytes.get(start) != Some(&b'"') {
             return None;
         }
-        let name_end = string_end(self.bytes, start)?;
+        let (name_end, escaped) = string(self.bytes, start)?;
         let colon = skip_space(self.bytes, name_end);
         if self.bytes.get(colon) != Some(&b':') {
             return None;
         }
         let value = skip_space(self.bytes, colon + 1);
         self.at = value_end(self.bytes, value)?;
-        Some(Member { name: start + 1..name_end - 1, value: value..self.at })
+        let name = Quoted { raw: self.bytes.get(start + 1..name_end - 1)?, escaped };
+        Some(Member { start, name, value: value..self.at })
     }
 }
 
@@ -92,12 +95,17 @@ pub(super) fn skip_space(bytes: &[u8], at: usize) -> usize {
 
 /// The place behind the string whose opening quote is at `at`.
 pub(super) fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let mut at = at + 1;
+    string(bytes, at).map(|(end, _)| end)
+}
+
+/// The same, and whether anything in it is escaped.
+fn string(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
+    let (mut at, mut escaped) = (at + 1, false);
     loop {
-        at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        at += quote_or_backslash(bytes.get(at..)?)?;
         match bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            _ => at += 2,
+            b'"' => return Some((at + 1, escaped)),
+            _ => (at, escaped) = (at + 2, true),
         }
     }
 }

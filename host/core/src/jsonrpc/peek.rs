@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Id;
-use crate::json::{Json, Members, is_name};
+use crate::json::{Json, Members};
 
 /// The id in the start of a message, which may be cut off anywhere and need not be valid. None when there is none that
 /// is complete, when it is no valid id, or when there are two.
@@ -12,7 +12,7 @@ pub fn peek_id(prefix: &[u8]) -> Option<Id> {
     let message = prefix.get(start..)?;
     let mut found = None;
     for member in Members::of(message)? {
-        if !is_name(message.get(member.name)?, "id") {
+        if !member.name.is("id") {
             continue;
         }
         // At the very end a number might go on.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::{INVALID_REQUEST, Id, Message, PARSE_ERROR, ReadError, peek_id};
-use crate::json::{Elements, Json, JsonError, is_name, scan};
+use crate::json::{Elements, Json, JsonError, Quoted, scan};
 
 /// How many messages a batch may hold.
 pub const MAX_BATCH: usize = 1000;
@@ -56,18 +56,17 @@ struct Envelope {
 }
 
 impl Envelope {
-    fn put(&mut self, name: &[u8], value: Range<usize>) {
-        let known = [
-            ("jsonrpc", &mut self.jsonrpc),
-            ("id", &mut self.id),
-            ("method", &mut self.method),
-            ("params", &mut self.params),
-            ("result", &mut self.result),
-            ("error", &mut self.error),
-        ];
-        if let Some((_, place)) = known.into_iter().find(|(known, _)| is_name(name, known)) {
-            *place = Some(value);
-        }
+    fn put(&mut self, name: Quoted<'_>, value: Range<usize>) {
+        let place = match &*name.meant() {
+            "jsonrpc" => &mut self.jsonrpc,
+            "id" => &mut self.id,
+            "method" => &mut self.method,
+            "params" => &mut self.params,
+            "result" => &mut self.result,
+            "error" => &mut self.error,
+            _ => return,
+        };
+        *place = Some(value);
     }
 
     fn message(self, bytes: &Bytes) -> Result<Message, ReadError> {

@@ -47,7 +47,7 @@ fn walk(text: &[u8], start: usize, level: usize, marks: &mut Vec<String>) {
             let comma = last + text[last..].iter().position(|byte| *byte == b',').unwrap();
             marks.push(format!("{:?}", Mark::Comma { level, at: comma as u64 }));
         }
-        let name = unescape(&own[member.name]);
+        let name = member.name.meant();
         marks.push(format!("{:?}", Mark::Begins { level, name, at: begins as u64, first: text[begins] }));
         if level == 0 && text[begins] == b'{' {
             walk(text, begins, 1, marks);
