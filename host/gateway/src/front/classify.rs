@@ -62,6 +62,8 @@ pub(super) enum Misfit {
 #[derive(Debug, Default, Clone)]
 pub(super) struct Protocol {
     pub(super) meta: Option<Json>,
+    /// There is something in it that is not about the request itself.
+    pub(super) has_more: bool,
     pub(super) version: Option<Json>,
     pub(super) capabilities: Option<Json>,
     pub(super) info: Option<Json>,
@@ -78,7 +80,7 @@ impl Protocol {
         let Some(params) = params else { return Self::default() };
         let [meta, name, uri, task] = params.pick(["_meta", "name", "uri", "taskId"]);
         let Some(meta) = meta else { return Self { name, uri, task, ..Self::default() } };
-        let [version, capabilities, info, log_level, token] = meta.pick([
+        let ([version, capabilities, info, log_level, token], has_others) = meta.sort([
             meta::PROTOCOL_VERSION,
             meta::CLIENT_CAPABILITIES,
             meta::CLIENT_INFO,
@@ -86,6 +88,8 @@ impl Protocol {
             "progressToken",
         ]);
         Self {
+            // What is no object is passed on as it is.
+            has_more: has_others || token.is_some() || !meta.is_object(),
             meta: Some(meta),
             version,
             capabilities,

@@ -116,9 +116,11 @@ static OUR_META: LazyLock<Json> =
 /// The params without the members that describe the request itself; every other byte stays.
 fn own_params(params: Json, protocol: &Protocol) -> Json {
     let Some(meta) = &protocol.meta else { return params };
+    if !protocol.has_more {
+        return params.without_picked("_meta", meta);
+    }
     let own = [meta::PROTOCOL_VERSION, meta::CLIENT_CAPABILITIES, meta::CLIENT_INFO, meta::LOG_LEVEL];
-    let rest = meta.has_others(&own).then(|| meta.with_members(&own.map(|name| (name, None))));
-    params.with_members(&[("_meta", rest.as_ref())])
+    params.with_member("_meta", &meta.with_members(&own.map(|name| (name, None))))
 }
 
 fn facts(protocol: Protocol, view: &View, version: &str) -> ClientFacts {

@@ -1,18 +1,18 @@
 //! What a request looks like on the wire, by the era of the server it goes to.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use wasmgate_core::json::{Json, Rare};
 
-use super::{ClientFacts, Identity, legacy, modern};
+use super::{ClientFacts, legacy, modern};
 
 /// The era of one server, and the version agreed on.
 #[derive(Debug, Clone)]
 pub(super) enum Era {
     /// 2025-11-25 or earlier, after `initialize`. Before it the version is the one we offer.
     Legacy(&'static str),
-    /// 2026-07-28: every request says who asks.
-    Modern(Arc<Identity>),
+    /// 2026-07-28: every request says who asks; where its client does not, this is the `clientInfo`.
+    Modern(Json),
 }
 
 /// A request's params as they go out.
@@ -40,7 +40,7 @@ impl Era {
     pub(super) fn dress(&self, params: Option<&Json>, id: u64, client: Option<&ClientFacts>) -> Dressed {
         let (params, token) = match self {
             Self::Legacy(_) => legacy::dress(params, id),
-            Self::Modern(identity) => modern::dress(params, id, client, identity),
+            Self::Modern(ourselves) => modern::dress(params, id, client, ourselves),
         };
         Dressed { params, token }
     }

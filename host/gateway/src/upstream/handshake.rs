@@ -208,7 +208,7 @@ impl<'a> Attempt<'a> {
 
     /// Asks `server/discover`, once more when the server wants that.
     async fn probe(&self) -> Sign {
-        let era = Era::Modern(Arc::clone(self.identity));
+        let era = Era::Modern(self.identity.to_json());
         match sign(self.answer(&era, method::DISCOVER, None).await, self.over()) {
             Sign::Again(_) => sign(self.answer(&era, method::DISCOVER, None).await, self.over()),
             sign => sign,
@@ -247,7 +247,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn modern(&self, result: &Json) -> Greeting {
-        Greeting::of(Era::Modern(Arc::clone(self.identity)), result, modern::server_info(result))
+        Greeting::of(Era::Modern(self.identity.to_json()), result, modern::server_info(result))
     }
 
     async fn ask(&self, era: &Era, method: &'static str, params: Option<&Json>) -> Result<Json, Trouble> {

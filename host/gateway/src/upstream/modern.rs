@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
 use wasmgate_core::json::{Json, ObjectWriter};
 
 use super::declared::with_pages;
@@ -22,14 +23,14 @@ pub(super) fn dress(
     params: Option<&Json>,
     id: u64,
     client: Option<&ClientFacts>,
-    identity: &Identity,
+    ourselves: &Json,
 ) -> (Option<Json>, Option<Json>) {
     let empty = Json::empty_object();
     let params = params.unwrap_or(&empty);
     let there = META.of(params);
     let meta = there.as_ref().filter(|meta| meta.is_object());
     let token = meta.and_then(|meta| meta.member("progressToken"));
-    let info = client.and_then(|client| client.info.clone()).unwrap_or_else(|| identity.to_json());
+    let info = client.and_then(|client| client.info.clone()).unwrap_or_else(|| ourselves.clone());
     let ours = token.as_ref().map(|_| Json::of(&id));
     let capabilities =
         client.map_or_else(|| with_pages(&Json::empty_object()), |client| client.capabilities.clone());
@@ -42,19 +43,17 @@ pub(super) fn dress(
         ("progressToken", ours.as_ref()),
     ];
     let set = fields.into_iter().filter(|(_, value)| value.is_some());
-    let meta = match meta {
-        Some(meta) => meta.with_members(&set.collect::<Vec<_>>()),
-        None => Json::object(set.filter_map(|(name, value)| Some((name, value?)))),
-    };
-    let params = match there {
-        Some(_) => params.with_member("_meta", &meta),
-        None => params.with_new_member("_meta", &meta),
+    let values = set.clone().filter_map(|(name, value)| Some((name, value?)));
+    let params = match (&there, meta) {
+        (None, _) => params.with_new_object("_meta", values),
+        (Some(_), None) => params.with_member("_meta", &Json::object(values)),
+        (Some(_), Some(meta)) => params.with_member("_meta", &meta.with_members(&set.collect::<Vec<_>>())),
     };
     (Some(params), token)
 }
 
-/// The value of `Mcp-Name` for a request, encoded: name, URI or task id (2026-07-28, streamable HTTP, Request Metadata).
-pub(super) fn name_header(method: &str, params: Option<&Json>) -> Option<String> {
+/// The value of `Mcp-Name` for a request: name, URI or task id (2026-07-28, streamable HTTP, Request Metadata).
+pub(super) fn name_header(method: &str, params: Option<&Json>) -> Option<HeaderValue> {
     let key = match method {
         "tools/call" | "prompts/get" => "name",
         "resources/read" => "uri",
@@ -62,7 +61,7 @@ pub(super) fn name_header(method: &str, params: Option<&Json>) -> Option<String>
         _ => return None,
     };
     let value = params?.member(key)?;
-    value.string().map(|text| header_value(text).into_owned())
+    HeaderValue::from_str(&header_value(value.string()?)).ok()
 }
 
 /// A header value that carries `text`: as it is when it is plain, else in base64 with its marker.
@@ -106,14 +105,14 @@ static OUR_VERSION: LazyLock<Json> = LazyLock::new(|| Json::of(VERSION));
 mod tests {
     use super::*;
 
-    fn identity() -> Identity {
-        Identity { name: "g".into(), version: "1".into() }
+    fn ourselves() -> Json {
+        Identity { name: "g".into(), version: "1".into() }.to_json()
     }
 
     #[track_caller]
     fn check(params: Option<&str>, client: Option<&ClientFacts>, sent: &str) {
         let params = params.map(|text| Json::parse(text.to_owned()).unwrap());
-        let (dressed, _) = dress(params.as_ref(), 7, client, &identity());
+        let (dressed, _) = dress(params.as_ref(), 7, client, &ourselves());
         assert_eq!(
             dressed.unwrap().as_str(),
             sent.replace("VERSION", PROTOCOL_VERSION).replace("NS", "io.modelcontextprotocol")
@@ -141,7 +140,10 @@ mod tests {
 
     #[test]
     fn names_become_headers() {
-        let name = |method, params: &str| name_header(method, Some(&Json::parse(params.to_owned()).unwrap()));
+        let name = |method, params: &str| {
+            let value = name_header(method, Some(&Json::parse(params.to_owned()).unwrap()));
+            value.map(|value| value.to_str().unwrap().to_owned())
+        };
         assert_eq!(name("tools/call", r#"{"name":"a b"}"#).as_deref(), Some("a b"));
         assert_eq!(name("resources/read", r#"{"uri":"file:///x"}"#).as_deref(), Some("file:///x"));
         assert_eq!(name("tools/call", r#"{"name":"é"}"#).as_deref(), Some("=?base64?w6k=?="));

@@ -60,8 +60,7 @@ pub(super) fn add_routing(headers: &mut HeaderMap, method: &str, params: Option<
     if let Ok(method) = HeaderValue::from_str(method) {
         headers.insert(MCP_METHOD, method);
     }
-    let name = modern::name_header(method, params).and_then(|name| HeaderValue::from_str(&name).ok());
-    if let Some(name) = name {
+    if let Some(name) = modern::name_header(method, params) {
         headers.insert(MCP_NAME, name);
     }
 }

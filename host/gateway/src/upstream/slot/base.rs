@@ -232,9 +232,9 @@ impl Slot {
     ) -> impl Future<Output = Infallible> + use<> {
         let listener = match &greeting.era {
             Era::Legacy(_) => None,
-            Era::Modern(identity) => Some(Listener {
+            Era::Modern(ourselves) => Some(Listener {
                 link: link.clone(),
-                identity: Arc::clone(identity),
+                ourselves: ourselves.clone(),
                 server: self.server.load().name.clone(),
                 lists: told_lists(&greeting.capabilities),
                 topics: Arc::clone(&self.topics),

@@ -25,14 +25,14 @@ use crate::upstream::incoming::Kinds;
 use crate::upstream::link::{Client, Link, Question};
 use crate::upstream::modern_listen::{Filter, patience};
 use crate::upstream::questions::METHOD_NOT_FOUND;
-use crate::upstream::{Answer, Event, Fault, Identity, Topic};
+use crate::upstream::{Answer, Event, Fault, Topic};
 
 /// Keeps the listen of one connection.
 pub(super) struct Listener {
     /// The connection.
     pub(super) link: Link,
-    /// Who we say we are.
-    pub(super) identity: Arc<Identity>,
+    /// Who we say we are, as `clientInfo`.
+    pub(super) ourselves: Json,
     /// Whose it is, for the log.
     pub(super) server: ServerName,
     /// The lists whose changes the server says it tells of.
@@ -87,7 +87,7 @@ impl Listener {
             }
             return Step::Wait;
         }
-        let mut fresh = Listen::open(&self.link, &self.identity, filter);
+        let mut fresh = Listen::open(&self.link, &self.ourselves, filter);
         let opened = course.meanwhile(timeout(ACKNOWLEDGED, fresh.acknowledged())).await;
         match opened.unwrap_or(Err(Refusal::Failed(Fault::Timeout(ACKNOWLEDGED.as_secs())))) {
             Ok(taken) => {
@@ -270,10 +270,10 @@ enum Refusal {
 }
 
 impl Listen {
-    fn open(link: &Link, identity: &Arc<Identity>, filter: Filter) -> Self {
+    fn open(link: &Link, ourselves: &Json, filter: Filter) -> Self {
         let (to, events) = mailbox::channel(EVENTS);
-        let (link, era) = (link.clone(), Era::Modern(Arc::clone(identity)));
-        let (params, client) = (filter.params(), filter.asker(identity.to_json()));
+        let (link, era) = (link.clone(), Era::Modern(ourselves.clone()));
+        let (params, client) = (filter.params(), filter.asker(ourselves.clone()));
         let since = Instant::now();
         let asking = async move {
             let question = Question {
