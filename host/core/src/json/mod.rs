@@ -125,6 +125,19 @@ impl Json {
         Some(unescape(self.0.strip_prefix(b"\"")?.strip_suffix(b"\"")?))
     }
 
+    /// Whether this is a string that means `text`.
+    pub fn means(&self, text: &str) -> bool {
+        let raw = self.0.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+        // What is escaped is longer than what it means; a backslash is always escaped.
+        let escaped = |raw: &[u8]| raw.len() > text.len() || text.contains('\\');
+        raw.is_some_and(|raw| Quoted { raw, escaped: escaped(raw) }.is(text))
+    }
+
+    /// Whether there is a member of this name. Shallow.
+    pub fn has(&self, name: &str) -> bool {
+        self.place(name).is_some()
+    }
+
     /// A member of an object, by unescaped name (None also when not an object). Shallow.
     pub fn member(&self, name: &str) -> Option<Self> {
         let [found] = self.pick([name]);

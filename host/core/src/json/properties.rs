@@ -96,7 +96,10 @@ proptest! {
     fn strings_mean_what_they_mean((written, meant) in string()) {
         prop_assert_eq!(json(&written).string().unwrap().into_owned(), meant.clone());
         prop_assert_eq!(Json::of(&*meant).string().unwrap().into_owned(), meant.clone());
+        prop_assert!(json(&written).means(&meant));
+        prop_assert!(!json(&written).means(&written[1..written.len() - 1]) || !written.contains('\\'));
         let object = format!("{{{written}:0}}");
+        prop_assert!(json(&object).has(&meant));
         let name = Members::of(object.as_bytes()).unwrap().next().unwrap().name;
         prop_assert!(name.is(&meant));
         prop_assert_eq!(name.meant(), meant.clone());

@@ -74,7 +74,7 @@ impl Envelope {
         let id = Written::of(cut(self.id));
         let known = id.known();
         let wrong = |detail| invalid(known.clone(), detail);
-        if cut(self.jsonrpc).is_none_or(|version| version.string().as_deref() != Some("2.0")) {
+        if !cut(self.jsonrpc).is_some_and(|version| version.means("2.0")) {
             return Err(wrong("`jsonrpc` must be \"2.0\""));
         }
         if matches!(id, Written::Wrong) {

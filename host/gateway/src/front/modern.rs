@@ -90,12 +90,12 @@ pub(super) fn write_result(id: &Id, method: &str, result: &Json) -> Vec<u8> {
         }
     };
     let with_meta = match &meta {
-        Some(meta) if meta.is_object() && meta.member(meta::SERVER_INFO).is_none() => {
+        Some(meta) if meta.is_object() && !meta.has(meta::SERVER_INFO) => {
             Some(result.with_member("_meta", &meta.with_member(meta::SERVER_INFO, &SERVER_INFO)))
         }
         _ => None,
     };
-    let is_complete = kind.as_ref().is_none_or(|kind| kind.string().as_deref() == Some("complete"));
+    let is_complete = kind.as_ref().is_none_or(|kind| kind.means("complete"));
     let has_hints = is_complete && has_hints;
     let own = [
         ("resultType", &*COMPLETE, kind.is_none()),

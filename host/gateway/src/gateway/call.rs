@@ -243,9 +243,11 @@ impl Going<'_> {
             return Ok(result);
         }
         let Some(kind) = result.member("resultType") else { return Ok(result) };
+        if kind.means("complete") {
+            return Ok(result);
+        }
         let capabilities = &self.request.client.capabilities;
         match kind.string().as_deref() {
-            Some("complete") => Ok(result),
             // Whether this client may be given a task is decided where its id is sealed.
             Some("task") if !is_old => Ok(result),
             _ if is_old => Ok(result.with_member("resultType", &Json::of("complete"))),

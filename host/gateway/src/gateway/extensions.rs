@@ -21,6 +21,9 @@ const CARRIED: [&str; 2] = [TASKS, UI];
 /// A client's capabilities as servers are told of them, as far as extensions go.
 pub fn declared(capabilities: Json, view: &View, version: &str) -> Json {
     let [extensions, experimental] = capabilities.pick(["extensions", "experimental"]);
+    if extensions.is_none() && experimental.is_none() {
+        return capabilities;
+    }
     let carried = extensions.as_ref().map(|all| carried(all, view, is_modern(version)));
     let experimental = experimental.filter(|_| is_alone(view));
     capabilities.with_members(&[("extensions", carried.as_ref()), ("experimental", experimental.as_ref())])
