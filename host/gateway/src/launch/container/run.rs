@@ -180,9 +180,9 @@ impl Existing {
             owner.ended(exit);
             self.remove_at_last(is_removed).await;
         } else {
-            self.reason_known().await;
+            let state = self.reason_known().await;
             // Its calls fail now; tidying up can wait.
-            owner.ended(self.exit().await);
+            owner.ended(self.exit_as(&state).await);
             let is_removed = remove(&self.docker, &self.id).await;
             self.remove_at_last(is_removed).await;
         }
@@ -236,24 +236,34 @@ impl Existing {
 
     /// How it ended.
     async fn exit(&mut self) -> Exit {
+        let state = self.state().await.unwrap_or_default();
+        self.exit_as(&state).await
+    }
+
+    async fn exit_as(&mut self, state: &ContainerState) -> Exit {
         // What it said last is still on its way; a second read of a used channel returns at once.
         let _ = timeout(LAST_WORDS, &mut self.said).await;
-        exit(&self.state().await, self.stderr.tail())
+        exit(state, self.stderr.tail())
     }
 
-    /// Waits for the reason why it was killed: that memory ran out the engine hears apart from the end, and on a busy
-    /// machine after it.
-    async fn reason_known(&self) {
+    /// Its state once the reason is known why it was killed: that memory ran out the engine hears apart from the end, and
+    /// on a busy machine after it.
+    async fn reason_known(&self) -> ContainerState {
+        let mut known = self.state().await.unwrap_or_default();
         for _ in 0..OUT_OF_MEMORY_TRIES {
-            if !was_killed(&self.state().await) || self.stopping.is_cancelled() {
-                return;
+            if !was_killed(&known) || self.stopping.is_cancelled() {
+                break;
             }
             sleep(OUT_OF_MEMORY_PAUSE).await;
+            // Somebody may have removed it meanwhile.
+            let Some(state) = self.state().await else { break };
+            known = state;
         }
+        known
     }
 
-    async fn state(&self) -> ContainerState {
-        self.inspect().await.ok().and_then(|found| found.state).unwrap_or_default()
+    async fn state(&self) -> Option<ContainerState> {
+        self.inspect().await.ok().and_then(|found| found.state)
     }
 
     /// Why it cannot be used although it was started.
