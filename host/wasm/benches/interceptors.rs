@@ -55,7 +55,7 @@ fn main() {
 
 /// Microseconds a call in the request phase, by length of the chain.
 async fn chains(engine: &Engine, component: &Component, kinds: &[Kind]) {
-    for isolation in [Isolation::PerCall, Isolation::Pooled] {
+    for isolation in [Isolation::PerCall, Isolation::PerSession, Isolation::Pooled] {
         let mut stages = Vec::new();
         for number in 0..10 {
             match load(engine, component, &format!("bench-{number}"), isolation).await {
@@ -112,17 +112,21 @@ async fn after(engine: &Engine, component: &Component) {
     }
 }
 
-/// The plugins that come with the gateway, alone, with everything they ask for.
+/// The plugins that come with the gateway, alone, with everything they ask for: as they are, and in fresh memory for each call.
 async fn bundled(engine: &Engine) {
-    println!("\n| bundled | bytes | p50 us |\n|---|---:|---:|");
+    println!("\n| bundled | bytes | p50 us | in fresh memory |\n|---|---:|---:|---:|");
     for plugin in BUILT_IN {
         let component = Component { name: plugin.name.into(), bytes: Bytes::from_static(plugin.bytes) };
-        let Ok(loaded) = load_as_is(engine, &component).await else { continue };
-        let stages = loaded.interceptors.into_iter().map(|stage| stage as Arc<dyn Stage>).collect();
-        let pipeline = Pipeline::new(stages, |_, _| ());
+        let fresh = load(engine, &component, plugin.name, Isolation::PerCall).await;
+        let (Ok(loaded), Ok(fresh)) = (load_as_is(engine, &component).await, fresh) else { continue };
+        let [as_is, fresh] = [loaded, fresh].map(|loaded| {
+            let stages = loaded.interceptors.into_iter().map(|stage| stage as Arc<dyn Stage>).collect();
+            Pipeline::new(stages, |_, _| ())
+        });
         for bytes in SIZES {
-            let us = median(&pipeline, "tools/call", &payload(bytes)).await;
-            println!("| {} | {bytes} | {us:.1} |", plugin.name);
+            let us = median(&as_is, "tools/call", &payload(bytes)).await;
+            let us_fresh = median(&fresh, "tools/call", &payload(bytes)).await;
+            println!("| {} | {bytes} | {us:.1} | {us_fresh:.1} |", plugin.name);
         }
     }
 }

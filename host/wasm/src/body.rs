@@ -17,6 +17,8 @@ pub(crate) struct Body {
     pub(crate) engine: Engine,
     pub(crate) identity: Arc<Identity>,
     pub(crate) linked: Arc<Linked>,
+    /// Whether instances are configured from the start.
+    pub(crate) is_preset: bool,
     /// Instances that wait for another call.
     pub(crate) shelf: Arc<Shelf<Entered>>,
     pub(crate) limits: Limits,
@@ -47,7 +49,9 @@ impl Body {
                     let guest = Guest::new(&self.engine, &self.identity, limits);
                     output = Some(guest.stdio.clone());
                     let mut fresh = enter(&self.engine, &self.linked, guest).await?;
-                    configure(&mut fresh, &self.linked, &self.identity).await?;
+                    if !self.is_preset {
+                        configure(&mut fresh, &self.linked, &self.identity).await?;
+                    }
                     fresh
                 }
             };

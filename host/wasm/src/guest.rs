@@ -63,6 +63,8 @@ pub(crate) struct Guest {
     /// Origins that it may call besides those of its grants, in this call.
     pub(crate) besides: Vec<HttpGrant>,
     message: Option<Message>,
+    /// Whether it has used anything that may be another thing for another instance, or at another time.
+    beyond: bool,
     /// What WASI keeps, once something of WASI is used: most calls end without, and making it takes a dozen allocations.
     wasi: Option<WasiCtx>,
     table: ResourceTable,
@@ -103,6 +105,7 @@ impl Guest {
             stdio,
             besides: Vec::new(),
             message: None,
+            beyond: false,
             table,
         }
     }
@@ -118,6 +121,30 @@ impl Guest {
     /// Whether the guest may have another call within `limits`: it has let go of what it borrowed and has memory left.
     pub(crate) fn may_continue(&mut self, limits: &Limits) -> bool {
         self.usage.may_continue(limits) && self.table.iter_mut().count() <= MAX_KEPT_HANDLES
+    }
+
+    /// The guest, for an import that is not the same for every instance.
+    pub(crate) fn beyond(&mut self) -> &mut Self {
+        self.beyond = true;
+        self
+    }
+
+    /// The guest, for a clock: it stands still unless one is granted.
+    pub(crate) fn beyond_clock(&mut self) -> &mut Self {
+        self.beyond |= self.identity.grants.clock;
+        self
+    }
+
+    /// The guest, for random numbers: they are always the same ones unless others are granted.
+    pub(crate) fn beyond_random(&mut self) -> &mut Self {
+        self.beyond |= self.identity.grants.random;
+        self
+    }
+
+    /// Whether the guest's memory, as it is now, is all there is to its instance, and would be the same in any other that did
+    /// the same.
+    pub(crate) fn is_all_in_memory(&mut self) -> bool {
+        !self.beyond && self.table.iter_mut().next().is_none()
     }
 
     /// Puts a message before the guest; what comes back is what the guest is told of it.

@@ -36,6 +36,7 @@ mod marks;
 mod outbound;
 mod owner;
 mod page;
+mod preset;
 mod schema;
 mod source;
 mod text;

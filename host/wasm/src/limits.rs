@@ -186,6 +186,11 @@ impl Usage {
         *self = Self { memory: self.memory, configured: self.configured, ..Self::new(limits) };
     }
 
+    /// Bytes of all its memories together.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+
     /// The instance is configured: what it has now is what it needs at rest.
     pub(crate) fn note_configured(&mut self) {
         self.configured = self.memory;

@@ -110,57 +110,62 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     Ok(linker)
 }
 
+/// Whoever serves what may differ from one instance to another says so to the guest: see [`crate::preset`].
 fn add_own(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     types::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    bindings::clock::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    bindings::clock::add_to_linker::<_, HasSelf<Guest>>(linker, Guest::beyond_clock)?;
     bindings::config::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     bindings::edits::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    bindings::http::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    bindings::kv::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    bindings::labels::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    bindings::http::add_to_linker::<_, HasSelf<Guest>>(linker, Guest::beyond)?;
+    bindings::kv::add_to_linker::<_, HasSelf<Guest>>(linker, Guest::beyond)?;
+    bindings::labels::add_to_linker::<_, HasSelf<Guest>>(linker, Guest::beyond)?;
     bindings::log::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     bindings::messages::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    bindings::random::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    bindings::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+    bindings::random::add_to_linker::<_, HasSelf<Guest>>(linker, Guest::beyond_random)?;
+    bindings::secrets::add_to_linker::<_, HasSelf<Guest>>(linker, Guest::beyond)
 }
 
 impl types::Host for Guest {}
 
 /// The asynchronous variants: the synchronous ones block the worker thread and panic inside the runtime.
 fn add_wasi(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    p2::bindings::io::error::add_to_linker::<_, HasTable>(linker, |guest| guest.ctx().table)?;
-    p2::bindings::io::poll::add_to_linker::<_, HasTable>(linker, |guest| guest.ctx().table)?;
-    p2::bindings::io::streams::add_to_linker::<_, HasTable>(linker, |guest| guest.ctx().table)?;
-    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
-    clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
-    random::random::add_to_linker::<_, WasiRandom>(linker, |guest| guest.ctx().ctx.random())?;
-    random::insecure::add_to_linker::<_, WasiRandom>(linker, |guest| guest.ctx().ctx.random())?;
-    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |guest| guest.ctx().ctx.random())?;
-    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
-    filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
-    cli::environment::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::exit::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::stdin::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::stdout::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::stderr::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::terminal_input::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::terminal_output::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    p2::bindings::io::error::add_to_linker::<_, HasTable>(linker, |guest| guest.beyond().ctx().table)?;
+    p2::bindings::io::poll::add_to_linker::<_, HasTable>(linker, |guest| guest.beyond().ctx().table)?;
+    p2::bindings::io::streams::add_to_linker::<_, HasTable>(linker, |guest| guest.beyond().ctx().table)?;
+    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, |guest| guest.beyond_clock().clocks())?;
+    clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, |guest| guest.beyond_clock().clocks())?;
+    random::random::add_to_linker::<_, WasiRandom>(linker, |guest| guest.beyond_random().ctx().ctx.random())?;
+    random::insecure::add_to_linker::<_, WasiRandom>(linker, |guest| {
+        guest.beyond_random().ctx().ctx.random()
+    })?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |guest| {
+        guest.beyond_random().ctx().ctx.random()
+    })?;
+    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, |guest| guest.beyond().filesystem())?;
+    filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, |guest| guest.beyond().filesystem())?;
+    cli::environment::add_to_linker::<_, WasiCli>(linker, |guest| guest.beyond().cli())?;
+    cli::exit::add_to_linker::<_, WasiCli>(linker, |guest| guest.beyond().cli())?;
+    cli::stdin::add_to_linker::<_, WasiCli>(linker, |guest| guest.beyond().cli())?;
+    cli::stdout::add_to_linker::<_, WasiCli>(linker, |guest| guest.beyond().cli())?;
+    cli::stderr::add_to_linker::<_, WasiCli>(linker, |guest| guest.beyond().cli())?;
+    cli::terminal_input::add_to_linker::<_, WasiCli>(linker, |guest| guest.beyond().cli())?;
+    cli::terminal_output::add_to_linker::<_, WasiCli>(linker, |guest| guest.beyond().cli())?;
+    cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, |guest| guest.beyond().cli())?;
+    cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, |guest| guest.beyond().cli())?;
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, |guest| guest.beyond().cli())?;
     add_sockets(linker)
 }
 
 /// Sockets that cannot be made: see [`crate::imports::wasi`].
 fn add_sockets(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let network = sockets::network::LinkOptions::default();
-    sockets::network::add_to_linker::<_, WasiSockets>(linker, &network, Guest::sockets)?;
-    sockets::instance_network::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-    sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-    sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-    sockets::tcp::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-    sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-    sockets::udp::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)
+    sockets::network::add_to_linker::<_, WasiSockets>(linker, &network, |guest| guest.beyond().sockets())?;
+    sockets::instance_network::add_to_linker::<_, WasiSockets>(linker, |guest| guest.beyond().sockets())?;
+    sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, |guest| guest.beyond().sockets())?;
+    sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, |guest| guest.beyond().sockets())?;
+    sockets::tcp::add_to_linker::<_, WasiSockets>(linker, |guest| guest.beyond().sockets())?;
+    sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(linker, |guest| guest.beyond().sockets())?;
+    sockets::udp::add_to_linker::<_, WasiSockets>(linker, |guest| guest.beyond().sockets())
 }
 
 /// Access to the table of streams and pollables alone.

@@ -19,6 +19,7 @@ use crate::hooks::{Interest, Role};
 use crate::interceptor::Interceptor;
 use crate::limits::{Limits, MAX_OUTPUT_BYTES};
 use crate::link::{Linked, link};
+use crate::preset::preset;
 use crate::text::printable;
 
 /// What an operator says about one plugin. The default is to take the plugin's own word. Not `Debug`: the configuration
@@ -192,12 +193,13 @@ impl Plugin {
         if let Some((what, max)) = settings.limits.impossible(MAX_OUTPUT_BYTES) {
             return Err(LoadError::Limit { what, max });
         }
-        let (made, descriptor) = made(engine, name, bytes.into(), settings).await?;
+        let bytes = bytes.into();
+        let (made, descriptor) = made(engine, name, bytes.clone(), settings).await?;
         let isolation = made.settings.isolation.unwrap_or(descriptor.isolation);
         if isolation > descriptor.isolation {
             return Err(LoadError::Isolation { asked: isolation, own: descriptor.isolation });
         }
-        let interceptors = configured(engine, Arc::new(made), isolation).await?;
+        let interceptors = configured(engine, Arc::new(made), isolation, Some(bytes)).await?;
         Ok(Loaded { descriptor, interceptors })
     }
 }
@@ -251,24 +253,33 @@ pub(crate) async fn reconfigured(body: &Body, config: Json) -> Result<Vec<Arc<In
         raw: raw.clone(),
         settings: Settings { config, ..settings.clone() },
     };
-    configured(&body.engine, Arc::new(made), Isolation::PerCall).await
+    configured(&body.engine, Arc::new(made), Isolation::PerCall, None).await
 }
 
-/// Checks the configuration and makes one interceptor for each role it leaves.
+/// Checks the configuration and makes one interceptor for each role it leaves. With the component's `bytes`, what runs in
+/// fresh memory for each call is configured once for all of them.
 async fn configured(
     engine: &Engine,
     made: Arc<Made>,
     isolation: Isolation,
+    bytes: Option<Bytes>,
 ) -> Result<Vec<Arc<Interceptor>>, LoadError> {
     let settings = &made.settings;
     let (identity, narrowed) = accepted(engine, &made).await?;
     if let Some(hooks) = &narrowed {
         check_hooks(hooks)?;
     }
+    let preset = match bytes {
+        Some(bytes) if isolation == Isolation::PerCall => {
+            preset(engine, &identity, &settings.limits, bytes).await
+        }
+        _ => None,
+    };
     let body = Body {
         engine: engine.clone(),
         identity,
-        linked: Arc::clone(&made.linked),
+        is_preset: preset.is_some(),
+        linked: preset.unwrap_or_else(|| Arc::clone(&made.linked)),
         shelf: engine.inner.shelves.shelf(isolation),
         limits: settings.limits,
         made: Arc::clone(&made),

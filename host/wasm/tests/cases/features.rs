@@ -25,7 +25,7 @@ fn only_the_parts_of_wasmtime_that_are_used_are_there() {
         wasmtime: async component-model cranelift once_cell parallel-compilation pooling-allocator runtime std wasmtime-jit-icache-coherence
         wasmtime-wasi: p2
         wasmtime-wasi-http: is not there
-        wasmtime-wizer: is not there
+        wasmtime-wizer: component-model
         wat: is not there
     "#]].assert_eq(&found);
 }

@@ -174,7 +174,8 @@ async fn compiled_code_is_kept_and_a_changed_file_is_not_run() {
     let load_once = || async {
         let engine =
             Engine::new(EngineSettings { cache: Some(dir.clone()), ..EngineSettings::default() }).unwrap();
-        let settings = settings(r#"{"do":"count"}"#);
+        let settings =
+            Settings { isolation: Some(wasmgate_wasm::Isolation::Pooled), ..settings(r#"{"do":"count"}"#) };
         let loaded = Plugin::load(&engine, "hostile", guest("hostile"), settings).await.unwrap();
         assert_eq!(
             words(&run(loaded.interceptors.first().unwrap(), "{}").await),

@@ -19,6 +19,8 @@ mod load;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]
+mod preset;
+#[cfg(test)]
 mod raw;
 #[cfg(test)]
 mod raw_hostile;

@@ -104,9 +104,20 @@ fn without_call(line: &str) -> String {
             (0..1000).for_each(|_| log::info("again", &[]));
             "logged".into()
         }
+        ["count"] => {
+            log::count("done", 1);
+            "counted".into()
+        }
+        ["print"] => printed(),
         ["fail"] => "fails".into(),
         _ => format!("cannot {line}"),
     }
+}
+
+#[expect(clippy::print_stdout, reason = "the output is the point")]
+fn printed() -> String {
+    println!("printed");
+    "printed".into()
 }
 
 fn scope(word: &str) -> Scope {
