@@ -30,7 +30,7 @@ impl Body {
     /// One call of one export within `limits`, in an instance that is configured. It is kept for another call, if the plugin
     /// allows that, only when `work` ended well in every respect.
     pub(crate) async fn call<T>(
-        &self,
+        self: &Arc<Self>,
         exchange: &Exchange,
         limits: &Limits,
         work: impl AsyncFnOnce(&mut Entered) -> wasmtime::Result<Result<T, StageError>>,
@@ -58,7 +58,7 @@ impl Body {
             let answer = work(&mut entered).await?;
             entered.store.data().stdio.log(&self.identity.name, &operation.id);
             if answer.is_ok() {
-                self.keep(owner, entered);
+                self.ended(owner, entered);
             }
             Ok(answer)
         };
@@ -69,9 +69,36 @@ impl Body {
         said?
     }
 
-    fn keep(&self, owner: Owner, mut entered: Entered) {
-        if owner != Owner::Nobody && entered.may_continue(&self.limits) {
-            self.shelf.put(owner, entered);
+    /// What becomes of an instance whose call ended well. One that serves a single call is taken down when the call has gone on,
+    /// and another is made then: both take longer than most calls.
+    fn ended(self: &Arc<Self>, owner: Owner, mut entered: Entered) {
+        if owner != Owner::Nobody {
+            if entered.may_continue(&self.limits) {
+                self.shelf.put(owner, entered);
+            }
+            return;
+        }
+        // Making one that is not configured from the start would run the guest.
+        if let Some(after) = self.engine.inner.after.as_ref().filter(|_| self.is_preset) {
+            let body = Arc::clone(self);
+            after.run(Box::pin(async move {
+                drop(entered);
+                body.make_ahead().await;
+            }));
+        }
+    }
+
+    /// Makes the instance of a call to come.
+    async fn make_ahead(&self) {
+        let guest = Guest::new(&self.engine, &self.identity, &self.limits);
+        let made = async {
+            let mut fresh = enter(&self.engine, &self.linked, guest).await?;
+            fresh.look_up(&self.linked)?;
+            Ok(fresh)
+        };
+        match contained(&self.engine, &self.identity, &self.limits, made).await {
+            Ok(fresh) => self.shelf.put(Owner::Nobody, fresh),
+            Err(error) => tracing::debug!(plugin = %self.identity.name, %error, "no instance made ahead"),
         }
     }
 }

@@ -35,6 +35,14 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
+    /// Looks its exports up, as its first call would.
+    pub(crate) fn look_up(&mut self, linked: &Linked) -> wasmtime::Result<()> {
+        let Self { store, instance, .. } = self;
+        self.validates = linked.validates.as_ref().map(|it| it.load(&mut *store, &*instance)).transpose()?;
+        self.mutates = linked.mutates.as_ref().map(|it| it.load(&mut *store, &*instance)).transpose()?;
+        Ok(())
+    }
+
     /// Another call begins.
     pub(crate) fn renew(&mut self, limits: &Limits) {
         self.store.data_mut().renew(limits);

@@ -19,6 +19,7 @@ use crate::compile::{Compiled, Digest};
 use crate::entries::Stores;
 use crate::guest::Guest;
 use crate::keep::{MAX_KEPT, Shelves};
+use crate::later::{After, Later};
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::link;
 use crate::marks::Marks;
@@ -48,6 +49,8 @@ pub struct EngineSettings {
     pub cache: Option<PathBuf>,
     /// How plugins that are granted origins reach them; nobody reaches anything when absent.
     pub outbound: Option<Arc<dyn Outbound>>,
+    /// Who makes fresh instances ahead of the calls that get them; each call makes its own when absent.
+    pub later: Option<Arc<dyn Later>>,
 }
 
 /// The engine could not be built.
@@ -81,6 +84,8 @@ pub(crate) struct Inner {
     pub(crate) shelves: Arc<Shelves<Entered>>,
     /// How plugins reach the network; not at all when absent.
     pub(crate) outbound: Option<Arc<dyn Outbound>>,
+    /// What no call has to wait for; nowhere to leave it when absent.
+    pub(crate) after: Option<After>,
     /// What plugins keep between calls.
     pub(crate) stores: Stores,
     /// What plugins mark sessions with.
@@ -120,6 +125,7 @@ impl Engine {
             linker: link::linker(&wasmtime).map_err(EngineError::Wasmtime)?,
             shelves,
             outbound: settings.outbound,
+            after: settings.later.map(After::new),
             stores: Stores::default(),
             marks: Marks::default(),
             wasmtime,

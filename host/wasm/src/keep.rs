@@ -1,4 +1,4 @@
-//! Instances that wait for another call, for plugins that allow it.
+//! Instances that wait for another call, for plugins that allow it, and such as wait for their only one.
 //!
 //! One [`Shelf`] a plugin says who may have what of its own; one [`Shelves`] an engine bounds them all together. What lies
 //! here is only ever taken by a call of the same plugin, and with [`Isolation::PerSession`] of the same session. Whether
@@ -20,6 +20,9 @@ pub(crate) const MAX_KEPT: u32 = 512;
 const MAX_POOLED: usize = 64;
 const MAX_SESSIONS: usize = 256;
 
+/// Instances of one plugin that are made ahead, each for a call of its own.
+const MAX_AHEAD: usize = 2;
+
 /// How long an instance waits for its next call.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 
@@ -40,7 +43,7 @@ pub(crate) struct Shelf<T> {
 /// Whose calls may use an instance again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// Nobody's: there is nothing to keep.
+    /// Nobody's yet: it has served no call.
     Nobody,
     /// Any call's.
     Anyone,
@@ -120,9 +123,6 @@ impl<T> Shelf<T> {
 
     /// The owner's instance that was used last, if one is kept.
     pub(crate) fn take(&self, owner: &Owner) -> Option<T> {
-        if *owner == Owner::Nobody {
-            return None;
-        }
         let mut kept = lock(&self.kept);
         let at = kept.iter().rposition(|kept| kept.owner == *owner)?;
         kept.remove(at).map(|kept| kept.instance)
@@ -131,7 +131,7 @@ impl<T> Shelf<T> {
     /// Keeps an instance for the owner's next call. What there is no room for is dropped.
     pub(crate) fn put(&self, owner: Owner, instance: T) {
         let most = match owner {
-            Owner::Nobody => return,
+            Owner::Nobody => MAX_AHEAD,
             Owner::Anyone => MAX_POOLED,
             Owner::Session { .. } => MAX_SESSIONS,
         };
@@ -165,10 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_nobody() {
+    fn what_is_nobodys_yet_is_had_once() {
         let shelf = Shelves::new().shelf(Isolation::PerCall);
-        shelf.put(Owner::Nobody, 1);
-        assert_eq!(shelf.take(&Owner::Nobody), None);
+        (1..=3).for_each(|instance| shelf.put(Owner::Nobody, instance));
+        let taken: Vec<_> = std::iter::from_fn(|| shelf.take(&Owner::Nobody)).collect();
+        assert_eq!(taken, [3, 2]);
+        assert_eq!(shelf.shelves.room.available_permits(), MAX_KEPT as usize);
     }
 
     #[test]

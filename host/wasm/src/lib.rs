@@ -29,6 +29,7 @@ mod inspect;
 mod interceptor;
 mod keep;
 mod known;
+mod later;
 mod limits;
 mod link;
 mod load;
@@ -49,6 +50,7 @@ pub use grants::{Grants, HttpGrant, KvGrant, Origin, OriginError, SecretGrant, W
 pub use inspect::{Claims, Inspection, inspect};
 pub use interceptor::Interceptor;
 pub use known::{KnownSecrets, TooManySecrets};
+pub use later::{Later, LaterFuture};
 pub use limits::{
     Limits, MAX_COMPONENT_BYTES, MAX_HTTP_RESPONSE_BYTES, MAX_IN_FLIGHT, MAX_MEMORY_BYTES, MAX_OUTPUT_BYTES,
     MAX_PAGE_BYTES,

@@ -11,7 +11,8 @@ use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 use wasmgate_core::pipeline::{Operation, Pipeline, Remark, Stage};
 use wasmgate_wasm::{
-    CatalogSource, Engine, EngineSettings, KnownSecrets, Limits, LoadError, Outbound, Plugin, builtin,
+    CatalogSource, Engine, EngineSettings, KnownSecrets, Later, LaterFuture, Limits, LoadError, Outbound,
+    Plugin, builtin,
 };
 
 use super::artifacts::{Artifacts, LARGER_COMPONENT, too_large};
@@ -26,6 +27,7 @@ use crate::config::{
 use crate::document::Diagnostic;
 use crate::egress::Egress;
 use crate::interceptors::{Guarded, World};
+use crate::shutdown::Tasks;
 
 /// What runs plugins in this process, and those of the generation in force.
 pub(crate) struct Plugins {
@@ -304,10 +306,20 @@ impl Plugins {
         }
         let outbound: Arc<dyn Outbound> = Arc::new(PluginHttp(self.world.egress.clone()));
         let cache = environment.cache.clone();
-        let settings = EngineSettings { cache, outbound: Some(outbound) };
+        let later: Arc<dyn Later> = Arc::new(AfterCalls(self.world.tasks.clone()));
+        let settings = EngineSettings { cache, outbound: Some(outbound), later: Some(later) };
         let engine = Engine::new(settings).map_err(|error| StartError::System(chain(&error)))?;
         self.engine = Some(engine.clone());
         Ok(engine)
+    }
+}
+
+/// Runs what plugins leave to be done when their call has gone on.
+struct AfterCalls(Tasks);
+
+impl Later for AfterCalls {
+    fn run(&self, work: LaterFuture) {
+        self.0.spawn("instance of a plugin", work);
     }
 }
 

@@ -290,8 +290,11 @@ async fn online(limits: Limits) -> (Arc<Interceptor>, Arc<Echo>) {
     let secrets = vec![secret("KEY", "https://granted.example")];
     let echo = Arc::new(Echo::default());
     let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-guests");
-    let settings_of_engine =
-        EngineSettings { cache: Some(cache), outbound: Some(Arc::clone(&echo) as Arc<dyn Outbound>) };
+    let settings_of_engine = EngineSettings {
+        cache: Some(cache),
+        outbound: Some(Arc::clone(&echo) as Arc<dyn Outbound>),
+        later: None,
+    };
     let engine = Engine::new(settings_of_engine).unwrap();
     let grants = Grants { http: granted(), secrets, ..Grants::default() };
     let stage = with(&engine, "online", Settings { grants, limits, ..settings("{}") }).await;

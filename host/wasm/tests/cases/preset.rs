@@ -1,11 +1,15 @@
 //! Plugins that get fresh memory for each call are configured once for all of them, where nothing of that can be seen.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::raw::Raw;
 use crate::support::{engine, guest, run, settings, words};
 use wasmgate_core::json::Json;
-use wasmgate_wasm::{Grants, Interceptor, KvGrant, Plugin, Settings};
+use wasmgate_wasm::{
+    Engine, EngineSettings, Grants, Interceptor, Isolation, KvGrant, Later, LaterFuture, Plugin, Settings,
+};
 
 /// The guest `capable`, which does `lines` when it is configured and answers each call with what came of them.
 async fn configured(name: &str, lines: &str, grants: Grants) -> Arc<Interceptor> {
@@ -86,6 +90,58 @@ async fn a_call_finds_what_was_configured_and_nothing_of_another() {
         ("{}", "call 1 of this memory"),
     ] {
         assert_eq!(words(&run(&stage, asked).await).trim_start_matches("Info at None: "), answer);
+    }
+}
+
+/// Does at once, or not at all, what is to be done after calls, and counts.
+struct AfterCalls {
+    asked: Arc<AtomicUsize>,
+    idle: bool,
+}
+
+impl Later for AfterCalls {
+    fn run(&self, work: LaterFuture) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if !self.idle {
+            #[expect(clippy::disallowed_methods, reason = "there is no drain here")]
+            tokio::spawn(work);
+        }
+    }
+}
+
+/// Instances are made ahead where that runs nothing of the guest, and each of them serves one call however it ends.
+#[tokio::test]
+async fn an_instance_that_was_made_ahead_serves_one_call() {
+    for idle in [false, true] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-guests");
+        let later: Arc<dyn Later> = Arc::new(AfterCalls { asked: Arc::clone(&asked), idle });
+        let settings = EngineSettings { cache: Some(cache), later: Some(later), ..EngineSettings::default() };
+        let engine = Engine::new(settings).unwrap();
+        for (isolation, config, ahead) in [
+            (Isolation::PerCall, r#"{"do":"count"}"#, true),
+            (Isolation::Pooled, r#"{"do":"keep-memory"}"#, false),
+        ] {
+            let before = asked.load(Ordering::SeqCst);
+            let settings = Settings { isolation: Some(isolation), ..crate::support::settings(config) };
+            let loaded = Plugin::load(&engine, "hostile", guest("hostile"), settings).await.unwrap();
+            let stage = loaded.interceptors.into_iter().next().unwrap();
+            for round in 0..4 {
+                for (payload, answer) in [
+                    ("{}", if ahead { "call 1 of this memory" } else { "" }),
+                    (r#"{"do":"note"}"#, ""),
+                    (r#"{"do":"overrun"}"#, "failed: wasm trap: wasm `unreachable` instruction executed"),
+                    (r#"{"do":"keep-memory"}"#, ""),
+                ] {
+                    let answered = words(&run(&stage, payload).await);
+                    assert_eq!(answered.trim_start_matches("Info at None: "), answer, "{isolation} {round}");
+                    // What is to be done after the call is done.
+                    tokio::task::yield_now().await;
+                }
+            }
+            let asked = asked.load(Ordering::SeqCst) - before;
+            assert_eq!(asked, if ahead { 12 } else { 0 }, "{isolation}: once for each call that ended well");
+        }
     }
 }
 

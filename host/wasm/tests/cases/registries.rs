@@ -32,7 +32,8 @@ async fn source(name: &str, body: impl Into<Vec<u8>>) -> (CatalogSource, Arc<Reg
     let registry = Arc::new(Registry { body: body.into(), asked: Mutex::default() });
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-guests");
     let outbound = Some(Arc::clone(&registry) as Arc<dyn Outbound>);
-    let engine = Engine::new(EngineSettings { cache: Some(cache), outbound }).unwrap();
+    let engine =
+        Engine::new(EngineSettings { cache: Some(cache), outbound, ..EngineSettings::default() }).unwrap();
     let origins = ["https://registry.modelcontextprotocol.io", "https://raw.githubusercontent.com"];
     let grant = |origin: &&str| HttpGrant { origin: Origin::parse(origin).unwrap(), private: false };
     let settings = Settings {

@@ -178,7 +178,8 @@ async fn online(limits: Limits) -> (CatalogSource, Arc<Paths>) {
     let sent = Arc::new(Paths::default());
     let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-guests");
     let outbound = Some(Arc::clone(&sent) as Arc<dyn Outbound>);
-    let engine = Engine::new(EngineSettings { cache: Some(cache), outbound }).unwrap();
+    let engine =
+        Engine::new(EngineSettings { cache: Some(cache), outbound, ..EngineSettings::default() }).unwrap();
     let grants = Grants { http: vec![grant("https://granted.example", false)], ..Grants::default() };
     let settings = Settings { grants, limits, ..settings("{}") };
     (CatalogSource::load(&engine, "online", guest("source"), settings).await.unwrap(), sent)

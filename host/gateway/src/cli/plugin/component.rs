@@ -41,7 +41,7 @@ pub(super) fn bytes(from: &str, config: &ConfigFile) -> Result<Bytes, Failed> {
 /// An engine like the gateway's. Compiled components are kept where the gateway keeps them.
 pub(super) fn engine(outbound: Option<Arc<dyn Outbound>>) -> Result<Engine, Failed> {
     let cache = Environment::read().cache;
-    Engine::new(EngineSettings { cache, outbound }).map_err(|error| Failed::Work(chain(&error)))
+    Engine::new(EngineSettings { cache, outbound, later: None }).map_err(|error| Failed::Work(chain(&error)))
 }
 
 /// Runs `work` on a runtime. Plugins' own log lines go to stderr from `warn` on.
