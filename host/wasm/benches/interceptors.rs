@@ -7,7 +7,7 @@
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a report for people")]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{Exchange, Operation, Party, Pipeline, Stage, Verdict};
 use wasmgate_wasm::{
-    BUILT_IN, Engine, EngineSettings, Grants, Isolation, Limits, LoadError, Loaded, Plugin, Settings,
+    BUILT_IN, Engine, EngineSettings, Grants, Isolation, Later, LaterFuture, Limits, LoadError, Loaded,
+    Plugin, Settings,
 };
 
 #[path = "../guests.rs"]
@@ -81,18 +82,27 @@ async fn chains(engine: &Engine, component: &Component, kinds: &[Kind]) {
 
 /// The same call when its code and its memory are not in the processor's nearest caches any more, as they are not in a
 /// gateway that did other things since: after a walk through memory, after a rest, after both.
+///
+/// A gateway makes the instances for single calls between them; what that takes is not part of the time.
 async fn after(engine: &Engine, component: &Component) {
     const OTHER: usize = 1 << 20;
     const REST: Duration = Duration::from_micros(100);
     println!(
         "\n| instances | at once | after 1 MiB of other memory | after 100 us of rest | after both |\n|---|---:|---:|---:|---:|"
     );
-    for isolation in [Isolation::PerCall, Isolation::Pooled] {
+    let between = Between::default();
+    let later: Option<Arc<dyn Later>> = Some(Arc::new(between.clone()));
+    let ahead = Engine::new(EngineSettings { later, ..EngineSettings::default() }).expect("engine");
+    for (engine, isolation, how) in [
+        (engine, Isolation::PerCall, ""),
+        (&ahead, Isolation::PerCall, ", made between calls"),
+        (engine, Isolation::Pooled, ""),
+    ] {
         let loaded = load(engine, component, "bench", isolation).await.expect("loads");
         let stages = loaded.interceptors.into_iter().map(|stage| stage as Arc<dyn Stage>).collect();
         let pipeline = Pipeline::new(stages, |_, _| ());
         let payload = payload(200);
-        let mut row = format!("| {isolation} |");
+        let mut row = format!("| {isolation}{how} |");
         for (walks, rests) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut other = vec![0_u8; if walks { OTHER } else { 0 }];
             let mut times = Vec::new();
@@ -105,10 +115,30 @@ async fn after(engine: &Engine, component: &Component) {
                 let before = Instant::now();
                 once(&pipeline, "tools/call", &payload, None).await;
                 times.push(before.elapsed());
+                between.done().await;
             }
             row.push_str(&format!(" {:.1} |", middle(&mut times)));
         }
         println!("{row}");
+    }
+}
+
+/// Does what is to be done after calls when it is told to.
+#[derive(Clone, Default)]
+struct Between(Arc<Mutex<Vec<LaterFuture>>>);
+
+impl Later for Between {
+    fn run(&self, work: LaterFuture) {
+        self.0.lock().expect("nobody fails").push(work);
+    }
+}
+
+impl Between {
+    async fn done(&self) {
+        let all = std::mem::take(&mut *self.0.lock().expect("nobody fails"));
+        for work in all {
+            work.await;
+        }
     }
 }
 
