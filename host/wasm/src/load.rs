@@ -8,7 +8,7 @@ use wasmgate_core::json::Json;
 use wasmgate_core::pipeline::{About, Compat, Kind, Mode, StageInfo};
 
 use crate::bindings::plugin;
-use crate::body::Body;
+use crate::body::{Body, Pace};
 use crate::call::{contained, enter};
 use crate::compile::{Compiled, compile, hex};
 use crate::engine::Engine;
@@ -283,6 +283,7 @@ async fn configured(
         shelf: engine.inner.shelves.shelf(isolation),
         limits: settings.limits,
         made: Arc::clone(&made),
+        pace: Pace::default(),
     };
     interceptors(body, &made.raw, narrowed.as_deref(), settings)
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::raw::Raw;
 use crate::support::{engine, guest, run, settings, words};
@@ -135,8 +136,8 @@ async fn an_instance_that_was_made_ahead_serves_one_call() {
                 ] {
                     let answered = words(&run(&stage, payload).await);
                     assert_eq!(answered.trim_start_matches("Info at None: "), answer, "{isolation} {round}");
-                    // What is to be done after the call is done.
-                    tokio::task::yield_now().await;
+                    // What is to be done after the call is done, and the next call comes to somebody idle.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             }
             let asked = asked.load(Ordering::SeqCst) - before;
