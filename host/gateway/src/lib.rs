@@ -24,3 +24,4 @@ pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
 pub mod upstream;
+pub mod woken;

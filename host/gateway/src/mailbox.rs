@@ -138,6 +138,18 @@ impl<T> Receiver<T> {
         poll_fn(|context| self.poll_recv(context)).await
     }
 
+    /// Whether something is there already.
+    #[must_use]
+    pub fn has_any(&self) -> bool {
+        self.0.waiting.load(Ordering::Acquire) > 0
+    }
+
+    /// From now on nobody is woken, neither by what is put in nor by the end, until the next look. For one who is about to
+    /// do what puts things in, and looks afterwards.
+    pub fn rest(&self) {
+        drop(self.0.reader.take());
+    }
+
     /// What is there already.
     pub fn try_recv(&mut self) -> Option<T> {
         self.0.next()
@@ -216,6 +228,23 @@ mod tests {
         drop(out);
         assert!(to.is_closed());
         assert_eq!(to.try_send(4), Err(NotTaken::Closed(4)));
+    }
+
+    #[test]
+    fn who_rests_is_woken_by_nothing_until_the_next_look() {
+        let wakes = Arc::new(crate::woken::Wakes::default());
+        let waker = std::task::Waker::from(Arc::clone(&wakes));
+        let mut context = Context::from_waker(&waker);
+        let (to, mut out) = channel(2);
+        assert_eq!(out.poll_recv(&mut context), Poll::Pending);
+        out.rest();
+        assert!(!out.has_any());
+        to.try_send(1).unwrap();
+        assert!(out.has_any());
+        assert_eq!((out.poll_recv(&mut context), wakes.count()), (Poll::Ready(Some(1)), 0));
+        assert_eq!(out.poll_recv(&mut context), Poll::Pending);
+        to.try_send(2).unwrap();
+        assert_eq!((out.poll_recv(&mut context), wakes.count()), (Poll::Ready(Some(2)), 1));
     }
 
     #[test]

@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const ROOTS: &[&str] = &["app", "reload"];
 
 /// May be named by every module.
-const SHARED: &[&str] = &["telemetry", "shutdown", "egress", "joined", "mailbox"];
+const SHARED: &[&str] = &["telemetry", "shutdown", "egress", "joined", "mailbox", "woken"];
 
 /// What would make `core` touch the world.
 const IMPURE: &[&str] = &[

@@ -150,6 +150,23 @@ impl Calling {
         self
     }
 
+    /// Whether something has been said that has not gone out.
+    fn is_told(&self) -> bool {
+        self.events.as_ref().is_some_and(mailbox::Receiver::has_any)
+            || self.said.as_ref().is_some_and(mailbox::Receiver::has_any)
+    }
+
+    /// Takes what has been said; when that is nothing, the task is woken by what will be.
+    fn next_told(&mut self, cx: &mut Context<'_>) -> Option<Vec<u8>> {
+        self.next_event(cx).or_else(|| self.next_said(cx))
+    }
+
+    /// Until the next look nothing that is said wakes the task.
+    fn rest(&self) {
+        self.events.iter().for_each(mailbox::Receiver::rest);
+        self.said.iter().for_each(mailbox::Receiver::rest);
+    }
+
     fn next_event(&mut self, cx: &mut Context<'_>) -> Option<Vec<u8>> {
         let events = self.events.as_mut()?;
         loop {
@@ -210,7 +227,9 @@ impl Stream for Calling {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Part>> {
         let this = &mut *self;
         loop {
-            if let Some(event) = this.next_event(cx).or_else(|| this.next_said(cx)) {
+            if this.is_told()
+                && let Some(event) = this.next_told(cx)
+            {
                 return Poll::Ready(Some(Part::Event(event)));
             }
             match std::mem::replace(&mut this.state, State::Over) {
@@ -218,9 +237,13 @@ impl Stream for Calling {
                 State::Answered(Come::Reply(reply)) => return Poll::Ready(Some(Part::Reply(reply))),
                 State::Answered(Come::Flow(flowing)) => return Poll::Ready(Some(Part::Flow(flowing))),
                 State::Running => {
+                    // What the work says, and that it says no more, is seen right after it. Were the task woken for
+                    // that, each call would be looked at once more after its end.
+                    this.rest();
                     let Poll::Ready(come) = this.future.as_mut().poll(cx) else {
                         this.state = State::Running;
-                        return Poll::Pending;
+                        let event = this.next_told(cx).map(Part::Event);
+                        return event.map_or(Poll::Pending, |event| Poll::Ready(Some(event)));
                     };
                     this.state = match come {
                         Come::Flow(flowing) if !this.appetite.is_for_flows() => {

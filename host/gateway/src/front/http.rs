@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -43,6 +44,7 @@ use crate::audit::Entry as Noted;
 use crate::gateway::{View, seconds_now};
 use crate::joined::Joined;
 use crate::shutdown::Tasks;
+use crate::woken::Attention;
 
 /// Why no address could be reserved.
 #[derive(Debug, thiserror::Error)]
@@ -398,6 +400,13 @@ struct Life {
     stopping: CancellationToken,
 }
 
+/// What may happen to a connection besides what comes on it.
+enum Seldom {
+    /// Somebody else has its seat.
+    SeatLost,
+    Stopping,
+}
+
 async fn connection<T>(front: Arc<Front>, stream: T, seat: Seat, life: Life)
 where
     T: AsyncRead + AsyncWrite + Unpin,
@@ -406,10 +415,12 @@ where
     let stream = Unstalled::new(Joined(stream), front.limits.stall);
     let stream = Framed::new(stream, Arc::clone(&peer.ambiguous));
     let asked = Notify::new();
+    // The library looks at a call with everything it does for the connection.
+    let calls = Attention::default();
     let service = service_fn(|request| {
-        let (front, peer) = (&front, &peer);
+        let (front, peer, calls) = (&front, &peer, &calls);
         asked.notify_one();
-        async move { Ok::<_, Infallible>(front.answer(request, peer).await) }
+        async move { Ok::<_, Infallible>(calls.on(pin!(front.answer(request, peer))).await) }
     });
     let mut server = http1::Builder::new();
     server
@@ -418,21 +429,31 @@ where
         .header_read_timeout(front.limits.header_time)
         .max_header_size(front.limits.headers)
         .max_buf_size(BUFFER);
-    let mut serving = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+    let mut serving = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let beside = Attention::default();
+    let seldom = pin!(async {
+        tokio::select! {
+            () = peer.seat.lost() => Seldom::SeatLost,
+            () = life.stopping.cancelled() => Seldom::Stopping,
+        }
+    });
     let ended = tokio::select! {
+        biased;
         ended = serving.as_mut() => ended,
-        () = peer.seat.lost() => return tracing::debug!("a connection that asked nothing made room"),
-        () = life.stopping.cancelled() => tokio::select! {
-            ended = serving.as_mut() => ended,
-            // The first request of a connection may be on its way: it is not left without an answer.
-            asked = tokio::time::timeout(FIRST, asked.notified()) => {
-                // Half a head, perhaps, which nobody waits for now.
-                if asked.is_err() {
-                    return tracing::debug!("a connection that asked nothing ends with the gateway");
+        seldom = beside.on(seldom) => match seldom {
+            Seldom::SeatLost => return tracing::debug!("a connection that asked nothing made room"),
+            Seldom::Stopping => tokio::select! {
+                ended = serving.as_mut() => ended,
+                // The first request of a connection may be on its way: it is not left without an answer.
+                asked = tokio::time::timeout(FIRST, asked.notified()) => {
+                    // Half a head, perhaps, which nobody waits for now.
+                    if asked.is_err() {
+                        return tracing::debug!("a connection that asked nothing ends with the gateway");
+                    }
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
                 }
-                serving.as_mut().graceful_shutdown();
-                serving.await
-            }
+            },
         },
     };
     if let Err(error) = ended {

@@ -371,6 +371,8 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        // So that what goes with the entry does not wake us.
+        self.cancelled.close();
         self.session.state().in_flight.remove(&self.id);
     }
 }
@@ -525,6 +527,22 @@ pub(super) mod tests {
         session.end();
         assert_eq!(cancelled(&mut calls), [true, true]);
         assert!(session.ended.is_cancelled());
+    }
+
+    #[test]
+    fn a_call_that_is_over_does_not_wake_the_task_that_was_at_it() {
+        let session = opened();
+        let mut call = session.begin(&Id::number(1), 9).unwrap().1;
+        let wakes = Arc::new(crate::woken::Wakes::default());
+        let waker = std::task::Waker::from(Arc::clone(&wakes));
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(std::pin::pin!(call.cancelled()).poll(&mut context).is_pending());
+        drop(call);
+        assert_eq!(wakes.count(), 0);
+        let mut call = session.begin(&Id::number(2), 9).unwrap().1;
+        assert!(std::pin::pin!(call.cancelled()).poll(&mut context).is_pending());
+        session.end();
+        assert_eq!(wakes.count(), 1);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Order, filtering and ends of calls, without a gateway.
 
+use std::task::Waker;
+
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::mailbox;
+use crate::woken::Wakes;
 
 fn event(method: &str, params: &str) -> Event {
     Event { method: method.into(), params: Json::parse(params.to_owned()).unwrap() }
@@ -63,6 +66,42 @@ fn notifications_come_before_the_answer_even_when_sent_with_it() {
         ]
     );
     assert!(call.next().now_or_never().unwrap().is_none());
+}
+
+#[test]
+fn a_task_is_woken_for_what_others_say_and_not_for_what_its_own_call_does() {
+    let (go, on) = oneshot::channel::<()>();
+    let wants = Wants::Progress;
+    let (sender, events) = channel(&wants);
+    let (asks, said) = mailbox::channel::<Vec<u8>>(1);
+    let others = sender.clone();
+    let future = Box::pin(async move {
+        sender.try_send(progress(1)).unwrap();
+        on.await.unwrap();
+        sender.try_send(progress(3)).unwrap();
+        drop((sender, asks));
+        Come::Reply(answer())
+    });
+    let (appetite, said) = (Appetite::default(), Some(said));
+    let mut call = Calling { future, appetite, events, said, wants, state: State::Running, outlives: None };
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut next = || {
+        let next = call.poll_next_unpin(&mut Context::from_waker(&waker));
+        let said = next.map(|part| part.map(text).unwrap_or_default());
+        // The place of its number in a notification of progress.
+        (said.map(|said| said.chars().rev().nth(2).unwrap_or_default()), wakes.count())
+    };
+    assert_eq!(next(), (Poll::Ready('1'), 0));
+    assert_eq!(next(), (Poll::Pending, 0));
+    others.try_send(progress(2)).unwrap();
+    assert_eq!(next(), (Poll::Ready('2'), 1));
+    assert_eq!(next(), (Poll::Pending, 1));
+    drop(others);
+    go.send(()).unwrap();
+    assert_eq!(next(), (Poll::Ready('3'), 2));
+    // Of "answer".
+    assert_eq!(next(), (Poll::Ready('w'), 2));
 }
 
 #[test]
