@@ -1,5 +1,6 @@
 //! Bytes of HTTP messages: bodies that are read within limits, and bodies that are written whole or as they come.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -79,13 +80,43 @@ impl http_body::Body for Body {
 
 /// Reads a request's body, at most `limits.body` bytes of it in at most `limits.body_time`, and not slower than
 /// `limits.body_rate`.
-pub(super) async fn read(body: hyper::body::Incoming, limits: &Limits) -> Result<Bytes, BodyError> {
+pub(super) async fn read(mut body: hyper::body::Incoming, limits: &Limits) -> Result<Bytes, BodyError> {
     let most = limits.body;
     if body.size_hint().lower() > most as u64 {
         return Err(BodyError::TooLarge(most));
     }
+    let first = match at_once(&mut body).await {
+        None => Bytes::new(),
+        Some(None) => return Ok(Bytes::new()),
+        Some(Some(frame)) => frame.map_err(|_| BodyError::Broken)?.into_data().unwrap_or_default(),
+    };
+    if first.len() > most {
+        return Err(BodyError::TooLarge(most));
+    }
+    if body.is_end_stream() {
+        return Ok(first);
+    }
     let body = Paced { body, rate: limits.body_rate, since: None, got: 0 };
-    timeout(limits.body_time, collect(body, most)).await.unwrap_or(Err(BodyError::TooSlow))
+    timeout(limits.body_time, collect(first, body, most)).await.unwrap_or(Err(BodyError::TooSlow))
+}
+
+/// What is there at the second look, which follows the first one. What came with its head always is, and nearly all bodies
+/// did: for them no timer is set and given up.
+async fn at_once<B>(body: &mut B) -> Option<Option<Result<Frame<Bytes>, B::Error>>>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let mut is_second = false;
+    poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+        Poll::Ready(frame) => Poll::Ready(Some(frame)),
+        Poll::Pending if is_second => Poll::Ready(None),
+        Poll::Pending => {
+            is_second = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 /// A body that must come at a rate, on the average of some seconds: of any so many as have passed since the last look.
@@ -119,12 +150,11 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> Paced<B> {
     }
 }
 
-/// The usual body comes in one piece and is taken as it is.
-async fn collect<B>(mut body: Paced<B>, most: usize) -> Result<Bytes, BodyError>
+/// The rest of a body after its first piece. One that comes in one piece is taken as it is.
+async fn collect<B>(mut first: Bytes, mut body: Paced<B>, most: usize) -> Result<Bytes, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(data) = body.piece().await? {
         if first.len() + all.len() + data.len() > most {
@@ -166,7 +196,7 @@ mod tests {
     async fn check(pieces: &[&'static str], most: usize, expected: Result<&'static str, BodyError>) {
         let frames: Vec<Result<Frame<Bytes>, Infallible>> =
             pieces.iter().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))).collect();
-        let read = collect(paced(StreamBody::new(stream::iter(frames)), 1000), most).await;
+        let read = collect(Bytes::new(), paced(StreamBody::new(stream::iter(frames)), 1000), most).await;
         assert_eq!(read, expected.map(Bytes::from), "{pieces:?}");
     }
 
@@ -179,13 +209,30 @@ mod tests {
         check(&["ab", "cd", "e"], 4, Err(BodyError::TooLarge(4))).await;
     }
 
+    #[tokio::test]
+    async fn what_comes_with_the_second_look_is_taken_and_no_third_one_waited_for() {
+        for (looks, expected) in [(0, Some("ab")), (1, Some("ab")), (2, None)] {
+            let body = stream::once(async move {
+                for _ in 0..looks {
+                    tokio::task::yield_now().await;
+                }
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"ab")))
+            });
+            let come = at_once(&mut StreamBody::new(Box::pin(body))).await;
+            let come = come.map(|frame| frame.unwrap().unwrap().into_data().unwrap());
+            assert_eq!(come.as_deref(), expected.map(str::as_bytes), "{looks}");
+        }
+    }
+
     /// A byte every `pause`, so many times.
     async fn drip(count: usize, pause: Duration, rate: usize) -> Result<usize, BodyError> {
         let bytes = stream::iter(0..count).then(move |_| async move {
             tokio::time::sleep(pause).await;
             Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
         });
-        collect(paced(StreamBody::new(Box::pin(bytes)), rate), 1 << 20).await.map(|body| body.len())
+        collect(Bytes::new(), paced(StreamBody::new(Box::pin(bytes)), rate), 1 << 20)
+            .await
+            .map(|body| body.len())
     }
 
     #[tokio::test(start_paused = true)]
