@@ -140,7 +140,7 @@ impl Framing {
         };
         if self.at == At::Head
             && let Some(first) = self.line.first().or(bytes.first()).copied()
-            && is_other(first)
+            && (is_other(first) || self.line.is_empty() && is_other_line(bytes))
         {
             self.line.clear();
             self.line.push(first);
@@ -239,6 +239,14 @@ const fn is_other(first: u8) -> bool {
     !matches!(first, b'c' | b'C' | b't' | b'T') && !first.is_ascii_whitespace()
 }
 
+/// Whether these are a whole line of a head, from its beginning, and not of those that matter. Blanks before a name are the
+/// line's own business.
+fn is_other_line(bytes: &[u8]) -> bool {
+    let begins = |name: &[u8]| bytes.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name));
+    let is_plain = bytes.first().is_some_and(|first| !first.is_ascii_whitespace());
+    is_plain && bytes.ends_with(b"\n") && !begins(b"content-length") && !begins(b"transfer-encoding")
+}
+
 /// Blanks around it aside.
 fn number(text: &[u8], radix: u32) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(text.trim_ascii()).ok()?, radix).ok()
@@ -270,6 +278,18 @@ mod tests {
         check("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", false);
         check("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", false);
         check("GET / HTTP/1.1\r\nX: Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", false);
+    }
+
+    #[test]
+    fn names_that_only_begin_like_the_two_are_others() {
+        let like = "Content-Type: x\r\nCookie: Content-Length: 5\r\nTE: trailers\r\nContent-Lengthy: 9\r\n";
+        for (more, expected) in [
+            ("Content-Length: 0\r\n", false),
+            ("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", true),
+            ("Transfer-Encodings: chunked\r\n", false),
+        ] {
+            check(&format!("POST / HTTP/1.1\r\n{like}{more}{like}\r\n"), expected);
+        }
     }
 
     #[test]

@@ -4,10 +4,14 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
+use http::header::AsHeaderName;
+use http::{HeaderMap, HeaderName};
 
 /// The session of a legacy client.
-pub(super) const SESSION: &str = "mcp-session-id";
+pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// One header that may be there once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,16 +37,12 @@ pub(super) struct McpHeaders<'a> {
 
 impl<'a> McpHeaders<'a> {
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
-        Self {
-            version: field(headers, "mcp-protocol-version"),
-            method: field(headers, "mcp-method"),
-            name: field(headers, "mcp-name"),
-        }
+        Self { version: field(headers, VERSION), method: field(headers, METHOD), name: field(headers, NAME) }
     }
 }
 
 /// One header by its name.
-pub(super) fn field<'a>(headers: &'a HeaderMap, name: &str) -> Field<'a> {
+pub(super) fn field(headers: &HeaderMap, name: impl AsHeaderName) -> Field<'_> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Field::Absent,
@@ -88,7 +88,7 @@ mod tests {
     fn a_header_counts_only_when_it_is_there_once_as_text() {
         let with = |values: &[&[u8]]| -> HeaderMap {
             let value = |bytes: &&[u8]| http::HeaderValue::from_bytes(bytes).unwrap();
-            values.iter().map(|bytes| (http::HeaderName::from_static("mcp-name"), value(bytes))).collect()
+            values.iter().map(|bytes| (HeaderName::from_static("mcp-name"), value(bytes))).collect()
         };
         assert_eq!(McpHeaders::of(&with(&[])).name, Field::Absent);
         assert_eq!(McpHeaders::of(&with(&[b"a"])).name, Field::One("a"));

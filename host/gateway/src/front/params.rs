@@ -20,7 +20,7 @@ pub(super) fn check(
         let value = path.iter().fold(start, |at, name| at.and_then(|at| at.member(name)));
         // What has no form as a header counts as not there: clients leave it out.
         let value = value.filter(|value| !value.is_null() && !value.is_object() && !value.is_array());
-        let same = match (field(headers, &format!("mcp-param-{name}")), value) {
+        let same = match (field(headers, format!("mcp-param-{name}")), value) {
             (Field::Absent, None) => true,
             (Field::One(sent), Some(value)) => decode(sent).is_some_and(|sent| says(&sent, &value)),
             _ => false,
