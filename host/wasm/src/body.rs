@@ -31,7 +31,7 @@ pub(crate) struct Body {
 
 /// Calls that come faster than this make their own instances: nobody is idle then, and handing work over is work too: one
 /// interceptor in fresh memory costs a busy gateway a tenth more otherwise.
-const BUSY: Duration = Duration::from_micros(150);
+const BUSY: Duration = Duration::from_micros(200);
 
 /// How fast calls follow each other.
 #[derive(Default)]
