@@ -131,7 +131,7 @@ mod tests {
     fn calls_that_follow_each_other_closely_are_busy() {
         let (pace, start) = (Pace::default(), Instant::now());
         let after = |us| start + Duration::from_micros(us);
-        let busy = [0, 149, 298, 448, 449].map(|us| pace.is_busy(after(us)));
+        let busy = [0, 199, 398, 598, 599].map(|us| pace.is_busy(after(us)));
         assert_eq!(busy, [false, true, true, false, true]);
     }
 }
