@@ -65,8 +65,11 @@ pub(crate) async fn enter(engine: &Engine, linked: &Linked, guest: Guest) -> was
     store.set_max_component_handles(MAX_HANDLES);
     store.set_epoch_deadline(1);
     // Each tick the guest has had its turn: it pays, and others of this worker thread get theirs.
-    store.epoch_deadline_callback(|mut store| {
-        store.data_mut().usage.tick()?;
+    let slow = engine.inner.ticker.slow();
+    store.epoch_deadline_callback(move |mut store| {
+        if store.data_mut().usage.meet_tick()? {
+            slow.note();
+        }
         Ok(UpdateDeadline::Yield(1))
     });
     let instance = linked.pre.instantiate_async(&mut store).await?;

@@ -50,7 +50,7 @@ const MORE_MEMORY_PER_BYTE: usize = 8;
 pub struct Limits {
     /// Bytes of all linear memories together, at most [`MAX_MEMORY_BYTES`]; eight times the message's size comes on top.
     pub memory: usize,
-    /// CPU time, counted in milliseconds begun; one more for each 32 KiB of the message.
+    /// CPU time, counted in milliseconds begun, of which the first two may last four each; one more for each 32 KiB of the message.
     pub cpu: Duration,
     /// Time from start to end, waiting included; four more milliseconds for each 32 KiB of the message.
     pub wall: Duration,
@@ -156,6 +156,8 @@ pub(crate) struct Usage {
     /// Of it, what the instance had when it was configured.
     configured: usize,
     ticks_left: u32,
+    /// A tick of the clock has met it.
+    is_slow: bool,
     host_bytes: usize,
     output_left: usize,
     http_calls: u32,
@@ -172,6 +174,7 @@ impl Usage {
             memory: 0,
             configured: 0,
             ticks_left: limits.ticks(),
+            is_slow: false,
             host_bytes: 0,
             output_left: limits.output,
             http_calls: 0,
@@ -202,8 +205,14 @@ impl Usage {
         self.memory <= limits.memory / 4 * 3 && grown <= MAX_KEPT_GROWTH + self.configured / 8
     }
 
-    /// One tick of the engine's clock passed while the guest ran.
-    pub(crate) fn tick(&mut self) -> Result<(), Exceeded> {
+    /// A tick of the engine's clock met the guest. Says whether that is not the first one in its call, which may meet anybody.
+    pub(crate) fn meet_tick(&mut self) -> Result<bool, Exceeded> {
+        self.tick()?;
+        Ok(std::mem::replace(&mut self.is_slow, true))
+    }
+
+    /// A millisecond of the CPU budget is used.
+    fn tick(&mut self) -> Result<(), Exceeded> {
         self.ticks_left = self.ticks_left.checked_sub(1).ok_or(CPU)?;
         Ok(())
     }
@@ -309,6 +318,16 @@ mod tests {
         assert!(usage.memory_growing(0, 41, None).is_err());
         assert!(usage.memory_growing(0, 40, None).is_ok());
         assert!(usage.memory_growing(60, 61, None).is_err());
+    }
+
+    #[test]
+    fn a_call_that_has_met_a_tick_before_takes_long() {
+        let limits = Limits { cpu: Duration::from_millis(3), ..Limits::default() };
+        let mut usage = Usage::new(&limits);
+        assert_eq!([usage.meet_tick(), usage.meet_tick()], [Ok(false), Ok(true)]);
+        usage.renew(&limits);
+        let met = [(); 4].map(|()| usage.meet_tick());
+        assert_eq!(met, [Ok(false), Ok(true), Ok(true), Err(CPU)]);
     }
 
     #[test]
