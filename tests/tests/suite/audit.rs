@@ -44,9 +44,9 @@ async fn every_request_has_its_line_however_it_ends() {
         ("nowhere__nothing", Value::Null, "denied", json!("unknown_tool")),
         ("fx__text", json!("fx"), "denied", json!("refused")),
     ] {
-        let line = line(&gw, name).await;
+        let line = line_with(&gw, &json!({"name": name, "outcome": outcome})).await;
         assert_eq!((&line["server"], &line["code"]), (&server, &code), "{line}");
-        assert_eq!((&line["outcome"], &line["method"]), (&json!(outcome), &json!("tools/call")), "{line}");
+        assert_eq!(line["method"], "tools/call", "{line}");
         assert_eq!(line["principal"], "bearer", "{line}");
         assert!(line["session"].is_string() && line["request"].is_string(), "{line}");
     }
@@ -64,6 +64,8 @@ async fn nothing_is_served_unnoted_while_the_log_cannot_be_written() {
     gw.ready(["fx"]).await;
     let client = gw.legacy().await;
     client.call("text", json!({"text": "noted"})).await;
+    // What is written while the file is moved has a new file made.
+    line(&gw, "text").await;
     let log = gw.home().join(invariants::AUDIT);
     let kept = gw.home().join("kept.jsonl");
     std::fs::rename(&log, &kept).expect("moved away");
