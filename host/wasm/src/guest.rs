@@ -205,6 +205,8 @@ impl WasiView for Guest {
 
 fn copy(exchange: &Exchange) -> Exchange {
     let mut copy = Exchange::new(exchange.operation.clone());
+    copy.client.clone_from(&exchange.client);
+    copy.tool.clone_from(&exchange.tool);
     copy.attributes.clone_from(&exchange.attributes);
     copy.sent.clone_from(&exchange.sent);
     copy.failed = exchange.failed;
@@ -215,8 +217,8 @@ fn operation(message: types::Message, exchange: &Exchange, phase: Phase) -> type
     let operation = &exchange.operation;
     types::Operation {
         message,
-        id: operation.id.to_string(),
-        event: operation.event.to_string(),
+        id: operation.id.as_ref().to_owned(),
+        event: operation.event.as_ref().to_owned(),
         phase: match phase {
             Phase::Request => types::Phase::Request,
             Phase::Response => types::Phase::Response,
@@ -224,6 +226,6 @@ fn operation(message: types::Message, exchange: &Exchange, phase: Phase) -> type
         session: operation.session.as_deref().map(str::to_owned),
         server: operation.server.as_ref().map(|server| server.as_str().to_owned()),
         subject: operation.subject.as_deref().map(str::to_owned),
-        principal: Some(operation.principal.to_string()),
+        principal: Some(operation.principal.as_ref().to_owned()),
     }
 }

@@ -299,6 +299,8 @@ async fn what_a_gateway_recorded_is_what_plugin_test_runs() {
     assert_eq!((&request["server"], &request["subject"]), (&json!("fx"), &json!("text")), "{request}");
     assert_eq!(response["payload"]["content"][0]["text"], "remember me", "{response}");
     assert_eq!(request["expected"]["verdict"], "valid", "{request}");
+    let known = &request["attributes"];
+    assert!(known["tool.input-schema"].is_object() && known["client.name"].is_string(), "{request}");
 }
 
 #[tokio::test]

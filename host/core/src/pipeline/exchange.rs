@@ -33,7 +33,12 @@ pub struct Operation {
 pub struct Exchange {
     /// What is being done.
     pub operation: Operation,
-    /// Open-ended context by name (`client.name`, `tool.input-schema`, ...), set before the request phase.
+    /// What the client says of itself; `client.name` is read there when somebody asks for it.
+    pub client: Option<Json>,
+    /// The tool that is called, as its server lists it; `tool.input-schema`, `tool.output-schema` and `tool.annotations` are
+    /// read there when somebody asks for them.
+    pub tool: Option<Json>,
+    /// Open-ended context by name, set before the request phase. Goes before what is read elsewhere.
     pub attributes: Vec<(&'static str, Json)>,
     /// The request as it left the last mutator; set between the phases. `request.params` for the response phase.
     pub sent: Option<Json>,
@@ -45,7 +50,8 @@ pub struct Exchange {
 impl Exchange {
     /// A new exchange; the notes are empty.
     pub fn new(operation: Operation) -> Self {
-        Self { operation, attributes: Vec::new(), sent: None, failed: false, notes: Mutex::default() }
+        let (client, tool, attributes) = (None, None, Vec::new());
+        Self { operation, client, tool, attributes, sent: None, failed: false, notes: Mutex::default() }
     }
 
     /// What `stage` noted earlier in this exchange.
@@ -63,7 +69,11 @@ impl Exchange {
         if let Some((_, value)) = self.attributes.iter().find(|(known, _)| *known == name) {
             return Some(value.clone());
         }
+        if let Some((_, member)) = OF_TOOLS.into_iter().find(|(known, _)| *known == name) {
+            return self.tool.as_ref()?.member(member);
+        }
         match name {
+            CLIENT_NAME => self.client.as_ref()?.member("name"),
             "request.params" => self.sent.clone(),
             "request.arguments" => self.sent.as_ref()?.member("arguments"),
             "response.failed" => Some(Json::of(&self.failed)),
@@ -71,4 +81,20 @@ impl Exchange {
             _ => None,
         }
     }
+
+    /// The context that was set before the request phase, all of it.
+    pub fn context(&self) -> Vec<(&'static str, Json)> {
+        let known = OF_TOOLS.into_iter().map(|(name, _)| name).chain([CLIENT_NAME]);
+        let read = known.filter(|name| !self.attributes.iter().any(|(set, _)| set == name));
+        let read = read.filter_map(|name| Some((name, self.attribute(name)?)));
+        self.attributes.iter().cloned().chain(read).collect()
+    }
 }
+
+/// What can be known of a tool, and where its server says so.
+const OF_TOOLS: [(&str, &str); 3] = [
+    ("tool.input-schema", "inputSchema"),
+    ("tool.output-schema", "outputSchema"),
+    ("tool.annotations", "annotations"),
+];
+const CLIENT_NAME: &str = "client.name";

@@ -485,3 +485,24 @@ fn names_break_ties_and_the_most_extreme_priorities_hold() {
             <- Ok({"r":1,"by":"yabz"})"#]],
     );
 }
+
+#[test]
+fn context_is_read_where_it_stands_and_what_was_set_goes_before_it() {
+    let mut exchange = Exchange::new(operation("tools/call"));
+    let json = |text: &str| Json::parse(text.to_owned()).unwrap();
+    assert_eq!(exchange.context(), []);
+    exchange.client = Some(json(r#"{"name":"c","version":"1"}"#));
+    exchange.tool = Some(json(r#"{"name":"t","inputSchema":{},"annotations":{"readOnlyHint":true}}"#));
+    exchange.attributes = vec![("trace.id", json("7")), ("tool.input-schema", json("true"))];
+    let context = [
+        ("trace.id", json("7")),
+        ("tool.input-schema", json("true")),
+        ("tool.annotations", json(r#"{"readOnlyHint":true}"#)),
+        ("client.name", json(r#""c""#)),
+    ];
+    assert_eq!(exchange.context(), context);
+    for (name, value) in context {
+        assert_eq!(exchange.attribute(name), Some(value), "{name}");
+    }
+    assert_eq!(exchange.attribute("tool.output-schema"), None);
+}

@@ -135,9 +135,10 @@ impl Recorder {
     fn case(&self, exchange: &Exchange, phase: Phase, payload: &Json) -> Option<Case> {
         let operation = &exchange.operation;
         let raw = |json: &Json| RawValue::from_string(json.as_str().to_owned()).ok();
-        let attributes = exchange.attributes.iter().filter_map(|(name, value)| {
-            Some(((*name).to_owned(), serde_json::from_str(value.as_str()).ok()?))
-        });
+        let attributes = exchange
+            .context()
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), serde_json::from_str(value.as_str()).ok()?)));
         Some(Case {
             about: None,
             event: operation.event.to_string(),

@@ -233,11 +233,11 @@ impl Asked {
         }
     }
 
-    /// What the server says about the tool that is called.
-    pub(super) fn tool_attributes(&self, now: &Snapshot, view: &View) -> Vec<(&'static str, Json)> {
+    /// The tool that is called, as the server lists it.
+    pub(super) fn tool_said(&self, now: &Snapshot, view: &View) -> Option<Json> {
         match &self.target.subject {
-            Subject::Tool(own) => tool_attributes(now, view, (&self.target.server, own), &self.public),
-            _ => Vec::new(),
+            Subject::Tool(own) => tool_said(now, view, (&self.target.server, own), &self.public),
+            _ => None,
         }
     }
 
@@ -280,23 +280,17 @@ impl Asked {
     }
 }
 
-/// What a server says about one of its tools, `public` being what it is probably called in this view.
-pub(super) fn tool_attributes(
+/// A tool as its server lists it, `public` being what it is probably called in this view.
+pub(super) fn tool_said(
     now: &Snapshot,
     view: &View,
     (server, own): (&ServerName, &str),
     public: &str,
-) -> Vec<(&'static str, Json)> {
+) -> Option<Json> {
     let is = |entry: &&Entry| entry.server == *server && *entry.own == *own;
-    let entry = now
-        .index(view)
-        .map(|index| index.list(Kind::Tools))
-        .and_then(|tools| tools.find(public).filter(is).or_else(|| tools.entries().iter().find(is)));
-    let Some(entry) = entry else { return Vec::new() };
-    let [input, output, annotations] = entry.said().pick(["inputSchema", "outputSchema", "annotations"]);
-    let named =
-        [("tool.input-schema", input), ("tool.output-schema", output), ("tool.annotations", annotations)];
-    named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    let tools = now.index(view)?.list(Kind::Tools);
+    let entry = tools.find(public).filter(is).or_else(|| tools.entries().iter().find(is))?;
+    Some(entry.said().clone())
 }
 
 /// The entry of this name in a filtered list.

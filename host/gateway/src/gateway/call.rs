@@ -103,8 +103,8 @@ impl Gateway {
             };
         }
         let mut exchange = Exchange::new(operation.clone());
-        exchange.attributes = request.attributes();
-        exchange.attributes.extend(asked.tool_attributes(&now, &request.view));
+        exchange.client.clone_from(&request.client.info);
+        exchange.tool = asked.tool_said(&now, &request.view);
         let outcome =
             match towards_server(pipeline, &mut exchange, params.unwrap_or_else(Json::empty_object)).await? {
                 Sent::Answered(result) => Ok(Given::Result(result)),

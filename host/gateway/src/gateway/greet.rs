@@ -50,7 +50,7 @@ impl Gateway {
             return Ok(Greeting { params, result });
         }
         let mut exchange = Exchange::new(operation);
-        exchange.attributes = request.attributes();
+        exchange.client.clone_from(&request.client.info);
         let (params, outcome) = match towards_server(pipeline, &mut exchange, params.clone()).await? {
             Sent::Answered(result) => (params, Ok(result)),
             Sent::Params(params) => {

@@ -40,7 +40,7 @@ impl Gateway {
             return self.page(&now, &request, kind, params.as_ref()).await;
         }
         let mut exchange = Exchange::new(operation);
-        exchange.attributes = request.attributes();
+        exchange.client.clone_from(&request.client.info);
         let params = params.unwrap_or_else(Json::empty_object);
         let outcome = match towards_server(pipeline, &mut exchange, params).await? {
             Sent::Answered(answer) => Ok(answer),

@@ -72,10 +72,4 @@ impl Request {
             initiator: Party::Client,
         }
     }
-
-    /// What stages can know of the client besides.
-    pub(super) fn attributes(&self) -> Vec<(&'static str, Json)> {
-        let name = self.client.info.as_ref().and_then(|info| info.member("name"));
-        name.map(|name| ("client.name", name)).into_iter().collect()
-    }
 }

@@ -178,7 +178,7 @@ impl Gateway {
             return Ok(params);
         }
         let mut exchange = Exchange::new(operation);
-        exchange.attributes = request.attributes();
+        exchange.client.clone_from(&request.client.info);
         match towards_server(pipeline, &mut exchange, params).await? {
             Sent::Params(params) => Ok(params),
             Sent::Answered(_) => Err(CallError::UnknownMethod(Arc::clone(&request.method))),
@@ -231,8 +231,8 @@ impl Gateway {
         let params = match &told.tool {
             None => params,
             Some(tool) => {
-                let client = Vec::new();
-                self.task_state(&TaskSeen { now, view: &told.view, operation, tool, client }, params).await?
+                let seen = TaskSeen { now, view: &told.view, operation, tool, client: None };
+                self.task_state(&seen, params).await?
             }
         };
         let pipeline = &now.generation.pipeline;
@@ -323,7 +323,7 @@ async fn passed(
         return work.await;
     }
     let mut exchange = Exchange::new(operation);
-    exchange.attributes = request.attributes();
+    exchange.client.clone_from(&request.client.info);
     let params = params.unwrap_or_else(Json::empty_object);
     let outcome = match towards_server(pipeline, &mut exchange, params).await? {
         Sent::Answered(result) => Ok(result),

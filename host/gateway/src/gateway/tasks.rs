@@ -14,7 +14,7 @@ use wasmgate_core::name::ServerName;
 use wasmgate_core::pipeline::{Exchange, Operation, Party};
 use wasmgate_core::seal::{Purpose, Scope};
 
-use super::asked::{Asked, tool_attributes};
+use super::asked::{Asked, tool_said};
 use super::extensions::{self, TASKS};
 use super::lists::{nonce, seconds_now};
 use super::rounds::Rounds;
@@ -114,7 +114,8 @@ impl Gateway {
             let Some(outcome) = outcome.filter(|_| pipeline.interested(&call)) else { continue };
             let mut exchange = Exchange::new(call.clone());
             exchange.failed = name == "error";
-            exchange.attributes = seen.attributes();
+            exchange.client = seen.client.cloned();
+            exchange.tool = seen.tool_said();
             let passed = pipeline.response(&exchange, outcome.clone()).await.map_err(CallError::Blocked)?;
             if passed != outcome {
                 state = state.with_member(name, &passed);
@@ -153,17 +154,14 @@ pub(super) struct TaskSeen<'a> {
     pub(super) view: &'a View,
     pub(super) operation: &'a Operation,
     pub(super) tool: &'a Arc<str>,
-    /// What stages can know of the client.
-    pub(super) client: Vec<(&'static str, Json)>,
+    /// What the client says of itself.
+    pub(super) client: Option<&'a Json>,
 }
 
 impl TaskSeen<'_> {
-    fn attributes(&self) -> Vec<(&'static str, Json)> {
-        let mut attributes = self.client.clone();
-        if let Some(server) = &self.operation.server {
-            attributes.extend(tool_attributes(self.now, self.view, (server, self.tool), self.tool));
-        }
-        attributes
+    fn tool_said(&self) -> Option<Json> {
+        let server = self.operation.server.as_ref()?;
+        tool_said(self.now, self.view, (server, self.tool), self.tool)
     }
 }
 

@@ -36,7 +36,7 @@ impl Gateway {
         }
         let server = Some(asked.target.server.clone());
         let operation = request.operation(server, asked.target.subject.name().cloned());
-        let client = request.attributes();
+        let client = request.client.info.as_ref();
         let seen = TaskSeen { now, view: &request.view, operation: &operation, tool, client };
         let state = self.task_state(&seen, result).await?;
         // The very id it was asked for by: clients compare.
