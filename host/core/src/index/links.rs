@@ -3,7 +3,9 @@
 //!
 //! What a tool computes (`structuredContent`, texts) is never looked into: nobody knows what is a URI there.
 
-use memchr::memmem::find;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::json::Json;
 use crate::mcp::method;
@@ -21,7 +23,7 @@ pub struct Link {
 pub fn links(method: &str, said: &Json) -> Vec<Link> {
     let mut found = Vec::new();
     // Most results have none: this is all they cost.
-    if find(said.bytes(), b"\"uri\"").is_none() {
+    if URI.find(said.bytes()).is_none() {
         return found;
     }
     match method {
@@ -73,6 +75,8 @@ fn block(found: &mut Vec<Link>, block: &Json, at: &str) {
         _ => {}
     }
 }
+
+static URI: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"uri\""));
 
 fn uri(found: &mut Vec<Link>, value: Option<Json>, place: String) {
     if let Some(uri) = value.as_ref().and_then(Json::string) {

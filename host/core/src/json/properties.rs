@@ -87,6 +87,9 @@ proptest! {
         let picked = after.member(&meant).unwrap();
         prop_assert_eq!(after.without_picked(&meant, &picked).members(), before.members());
         prop_assert_eq!(after.without_picked(&meant, &new).members(), before.members());
+        for picked in [&picked, &new] {
+            prop_assert_eq!(after.with_picked(&meant, picked, &before), after.with_member(&meant, &before));
+        }
         let members = [("a", &new), ("b", &before)];
         let after = before.with_new_object(&meant, members);
         prop_assert_eq!(after, before.with_new_member(&meant, &Json::object(members)));

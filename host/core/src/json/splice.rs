@@ -44,6 +44,18 @@ impl Json {
         Self::checked(out)
     }
 
+    /// [`Json::with_member`] where the value that is there now was picked from this very object: where that stands, nothing
+    /// needs to be looked for.
+    #[must_use]
+    pub fn with_picked(&self, name: &str, picked: &Self, value: &Self) -> Self {
+        let Some((_, place)) = self.behind_name(name, picked) else { return self.with_member(name, value) };
+        let mut out = Vec::with_capacity(self.0.len() - place.len() + value.0.len());
+        out.extend_from_slice(self.raw(0..place.start));
+        out.extend_from_slice(&value.0);
+        out.extend_from_slice(self.raw(place.end..self.0.len()));
+        Self::checked(out)
+    }
+
     /// The same object without member `name`; unchanged when there is none or this is not an object.
     #[must_use]
     pub fn without_member(&self, name: &str) -> Self {
@@ -64,11 +76,18 @@ impl Json {
     /// Where a member is whose value is a part of this text, with the comma before it. None for one without a comma
     /// before it, for a name that is written in another way, and for a part of something else.
     fn with_comma(&self, name: &str, value: &Self) -> Option<Range<usize>> {
+        let (before, place) = self.behind_name(name, value)?;
+        Some(before.trim_ascii_end().strip_suffix(b",")?.len()..place.end)
+    }
+
+    /// What stands before a member whose value is a part of this text, and where the value is. None for a name that is
+    /// written in another way, and for a part of something else.
+    fn behind_name(&self, name: &str, value: &Self) -> Option<(&[u8], Range<usize>)> {
         let start = value.0.as_ptr().addr().checked_sub(self.0.as_ptr().addr())?;
         let end = start.checked_add(value.0.len()).filter(|end| *end <= self.0.len())?;
         let before = self.raw(0..start).trim_ascii_end().strip_suffix(b":")?.trim_ascii_end();
         let before = before.strip_suffix(b"\"")?.strip_suffix(name.as_bytes())?.strip_suffix(b"\"")?;
-        Some(before.trim_ascii_end().strip_suffix(b",")?.len()..end)
+        Some((before, start..end))
     }
 
     /// Sets (`Some`) and removes (`None`) several members in one copy. New members are appended in the order given; of

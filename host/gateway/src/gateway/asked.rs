@@ -20,6 +20,8 @@ pub(super) struct Asked {
     kind: &'static str,
     /// As the client wrote it.
     public: String,
+    /// The same as it stands in the params; None where nothing stands.
+    written: Option<Json>,
     place: Place,
     /// The server's own name for the tool that runs the task that is asked for.
     pub(super) tool: Option<Arc<str>>,
@@ -29,6 +31,8 @@ pub(super) struct Asked {
 struct Named {
     kind: &'static str,
     public: String,
+    /// The same as it stands in the params.
+    written: Json,
     place: Place,
 }
 
@@ -198,8 +202,8 @@ impl Named {
             }
             _ => return Ok(None),
         };
-        let public = text_at(request.params.as_ref(), place)?;
-        Ok(Some(Self { kind, public, place }))
+        let (public, written) = text_at(request.params.as_ref(), place)?;
+        Ok(Some(Self { kind, public, written, place }))
     }
 
     /// The lists that decide about it.
@@ -212,9 +216,9 @@ impl Named {
     }
 
     fn meaning(self, target: Option<Target>) -> Result<Asked, CallError> {
-        let Self { kind, public, place } = self;
+        let Self { kind, public, written, place } = self;
         match target {
-            Some(target) => Ok(Asked { target, kind, public, place, tool: None }),
+            Some(target) => Ok(Asked { target, kind, public, written: Some(written), place, tool: None }),
             None => Err(CallError::Unknown { kind, name: public }),
         }
     }
@@ -227,7 +231,7 @@ impl Asked {
             View::One(server) if &*request.method != method::LISTEN => {
                 let target = Target { server: server.clone(), subject: Subject::Server };
                 let public = (*request.method).to_owned();
-                Ok(Self { target, kind: "method", public, place: Place::Nowhere, tool: None })
+                Ok(Self { target, kind: "method", public, written: None, place: Place::Nowhere, tool: None })
             }
             _ => Err(CallError::UnknownMethod(Arc::clone(&request.method))),
         }
@@ -252,11 +256,13 @@ impl Asked {
 
     /// The client's params as the server must see them: see [`Self::in_own_words`].
     pub(super) fn clients_in_own_words(&self, params: Option<Json>) -> Option<Json> {
-        // Most servers' tools are called by their own names, and this one was just read there.
-        let is_own = self.target.subject.name().is_some_and(|own| **own == *self.public);
-        match self.place {
-            Place::Member(_) if is_own => params,
-            _ => self.in_own_words(params),
+        match (params, self.place, &self.written, self.target.subject.name()) {
+            // The public name was just read there.
+            (Some(params), Place::Member(_), Some(_), Some(own)) if **own == *self.public => Some(params),
+            (Some(params), Place::Member(member), Some(written), Some(own)) => {
+                Some(params.with_picked(member, written, &Json::of(&**own)))
+            }
+            (params, ..) => self.in_own_words(params),
         }
     }
 
@@ -344,7 +350,8 @@ fn completion_place(request: &Request) -> Result<(&'static str, Place), CallErro
     }
 }
 
-fn text_at(params: Option<&Json>, place: Place) -> Result<String, CallError> {
+/// What stands there: as a text, and as it is written.
+fn text_at(params: Option<&Json>, place: Place) -> Result<(String, Json), CallError> {
     let (value, at) = match place {
         Place::Member(member) => (params.and_then(|params| params.member(member)), member.to_owned()),
         Place::Ref(member) => {
@@ -352,8 +359,8 @@ fn text_at(params: Option<&Json>, place: Place) -> Result<String, CallError> {
         }
         Place::Nowhere => (None, String::new()),
     };
-    let text = value.as_ref().and_then(Json::string).map(std::borrow::Cow::into_owned);
-    text.ok_or_else(|| CallError::InvalidParams(format!("{at}: a text is required")))
+    let read = |value: Json| Some((value.string()?.into_owned(), value));
+    value.and_then(read).ok_or_else(|| CallError::InvalidParams(format!("{at}: a text is required")))
 }
 
 /// How long a name that nobody has waits for servers that may have it.

@@ -91,13 +91,14 @@ impl Gateway {
             true => rounds.answers(params, refused.unwrap_or_default()).await?,
             false => Retry { params, parked: None },
         };
-        let may_flow = appetite.is_for_flows() && now.may_flow(&request, &asked, &operation);
+        let otherwise = now.says_otherwise(&request, &asked);
+        let may_flow = appetite.is_for_flows() && !otherwise && now.may_flow(&request, &asked, &operation);
         let appetite = may_flow.then_some(appetite);
         let going = Going { rounds: &rounds, permit: &permit, request: &request, appetite };
         if !pipeline.interested(&operation) {
             return match self.asked_in_full(going, params, parked).await? {
                 Given::Result(result) => {
-                    self.in_public_words(&now, &request, &asked, result).await.map(Given::Result)
+                    self.in_public_words(&now, (&request, &asked), result, otherwise).await.map(Given::Result)
                 }
                 flow @ Given::Flow(_) => Ok(flow),
             };
@@ -121,7 +122,7 @@ impl Gateway {
             Err(error) => Err(error),
         };
         let result = towards_client(pipeline, &mut exchange, outcome).await?;
-        self.in_public_words(&now, &request, &asked, result).await.map(Given::Result)
+        self.in_public_words(&now, (&request, &asked), result, otherwise).await.map(Given::Result)
     }
 
     /// What a server offers. Waited for with answers, because what becomes of them depends on its version.

@@ -16,20 +16,23 @@ use super::{CallError, Gateway, Request, View};
 use crate::upstream::Offer;
 
 impl Gateway {
-    /// A result as its client must see it.
+    /// A result as its client must see it. `otherwise` is what [`Snapshot::says_otherwise`] said of the request.
     ///
     /// # Errors
     /// [`CallError`] for a task that the client cannot be told of, and for what an interceptor stops.
     pub(super) async fn in_public_words(
         &self,
         now: &Snapshot,
-        request: &Request,
-        asked: &Asked,
+        (request, asked): (&Request, &Asked),
         result: Json,
+        otherwise: bool,
     ) -> Result<Json, CallError> {
         let Some(tool) = &asked.tool else {
             let result = self.task_begun(request, asked, result)?;
-            return Ok(self.with_public_uris(now, request, asked, result).await);
+            return Ok(match otherwise {
+                true => self.with_public_uris(now, request, asked, result).await,
+                false => result,
+            });
         };
         if &*request.method != method::TASKS_GET {
             return Ok(result);
@@ -44,20 +47,19 @@ impl Gateway {
             Some(_) => state.with_member("taskId", &Json::of(&asked.public())),
             None => state,
         };
-        Ok(self.with_public_uris(now, request, asked, state).await)
+        Ok(match otherwise {
+            true => self.with_public_uris(now, request, asked, state).await,
+            false => state,
+        })
     }
 
     async fn with_public_uris(&self, now: &Snapshot, request: &Request, asked: &Asked, said: Json) -> Json {
-        let is_filtered = now.is_filtered(Kind::Resources);
-        let server = &asked.target.server;
-        let asked_for = asked_for(asked);
-        if !(is_filtered || asked_for.is_some() || now.merges(&request.view)) {
-            return said;
-        }
         let found = links(&request.method, &said);
         if found.is_empty() {
             return said;
         }
+        let (server, asked_for) = (&asked.target.server, asked_for(asked));
+        let is_filtered = now.is_filtered(Kind::Resources);
         // Without its filter a list is as the index has it: what a filter that fails hides cannot be read either.
         let shown =
             if is_filtered { self.shown(now, request, Kind::Resources).await.ok().flatten() } else { None };
@@ -85,10 +87,10 @@ fn asked_for(asked: &Asked) -> Option<(Arc<str>, Arc<str>)> {
 impl Snapshot {
     /// Whether clients of this view may know something in the results of a server by another name than it does.
     pub(super) fn says_otherwise(&self, request: &Request, asked: &Asked) -> bool {
-        let serves_none = self.offer(&asked.target.server).is_some_and(serves_no_resources);
+        let serves_none = || self.offer(&asked.target.server).is_some_and(serves_no_resources);
         self.is_filtered(Kind::Resources)
             || asked_for(asked).is_some()
-            || (self.merges(&request.view) && !serves_none)
+            || (self.merges(&request.view) && !serves_none())
     }
 
     /// Whether a view shows several servers as one.
