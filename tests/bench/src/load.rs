@@ -1,5 +1,7 @@
 //! The closed-loop load: each connection does its next thing when the last one is answered and checked.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
@@ -20,8 +22,8 @@ pub(crate) enum Era {
 /// What clients do all the time.
 #[derive(Debug, Clone)]
 pub(crate) enum Doing {
-    /// Calls of these tools in turn, each of which answers with the text of so many bytes that it gets.
-    Calls { tools: Vec<String>, bytes: usize },
+    /// Calls of these tools in turn, whose names have one length; each answers with the text of so many bytes that it gets.
+    Calls { tools: Arc<[String]>, bytes: usize },
     /// `tools/list`; the page must name this tool.
     Lists { last: String },
     /// `initialize`, `notifications/initialized`, `tools/list`, the end of the session; the page must name this tool.
@@ -157,21 +159,21 @@ impl Client {
     async fn go(&mut self, until: Instant) -> Anyhow<Vec<Duration>> {
         let mut latencies = Vec::with_capacity(1 << 14);
         let doing = self.traffic.doing.clone();
-        let mut calls = Vec::new();
-        let mut text = String::new();
+        let (mut call, mut text) = (None, String::new());
         if let Doing::Calls { tools, bytes } = &doing {
             text = "x".repeat(*bytes);
-            calls = tools.iter().map(|tool| self.call(tool, &text)).collect();
+            call = Some(self.call(tools.first().ok_or("no tools")?, &text));
         }
         let mut id = FIRST;
         while Instant::now() < until {
             let sent = Instant::now();
             match &doing {
-                Doing::Calls { .. } => {
+                Doing::Calls { tools, .. } => {
+                    let tool = tools.get((id - FIRST) % tools.len().max(1)).ok_or("no tools")?;
                     id += 1;
-                    let turn = (id - FIRST - 1) % calls.len().max(1);
-                    let call = calls.get_mut(turn).ok_or("no tools")?;
+                    let call = call.as_mut().ok_or("no tools")?;
                     call.number(id);
+                    call.name(tool)?;
                     self.stream.write_all(&call.bytes).await?;
                     let answer = self.answer().await?;
                     latencies.push(sent.elapsed());
@@ -226,7 +228,11 @@ impl Client {
         );
         let bytes = self.post("POST", &format!("tools/call\r\nmcp-name: {tool}"), &body);
         let id_end = bytes.len() - body.len() + head.len();
-        Call { bytes, id_end }
+        let names = ["mcp-name: ", "\"params\":{\"name\":\""].map(|before| {
+            let at = memchr::memmem::find(&bytes, before.as_bytes())? + before.len();
+            Some(at..at + tool.len())
+        });
+        Call { bytes, id_end, names }
     }
 
     fn meta(&self) -> &'static str {
@@ -257,13 +263,24 @@ impl Client {
     }
 }
 
-/// A request whose id is exchanged in its place.
+/// A request whose id and tool are exchanged in their places: one for each tool would make clients of many tools slower, whose
+/// memory is colder then, and what they wait for seem so.
 struct Call {
     bytes: Vec<u8>,
     id_end: usize,
+    /// The tool's name, in the headers of 2026-07-28 and in the body.
+    names: [Option<Range<usize>>; 2],
 }
 
 impl Call {
+    fn name(&mut self, tool: &str) -> Anyhow<()> {
+        for place in self.names.iter().flatten() {
+            let name = self.bytes.get_mut(place.clone()).filter(|name| name.len() == tool.len());
+            name.ok_or("tools whose names differ in length")?.copy_from_slice(tool.as_bytes());
+        }
+        Ok(())
+    }
+
     fn number(&mut self, id: usize) {
         let digits = id.to_string();
         let place = self.id_end.saturating_sub(digits.len())..self.id_end;

@@ -299,6 +299,6 @@ impl Bench {
 
 /// Calls of the one tool of the one server.
 fn calls(bytes: usize) -> Traffic {
-    let doing = Doing::Calls { tools: vec!["echo".into()], bytes };
+    let doing = Doing::Calls { tools: ["echo".into()].into(), bytes };
     Traffic { port: 0, era: Era::Legacy, doing }
 }
