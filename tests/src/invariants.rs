@@ -5,19 +5,28 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::{docker, process};
+use crate::{PATIENCE, docker, process};
 
 /// The audit log of a gateway under test, in its directory.
 pub const AUDIT: &str = "audit.jsonl";
 
 /// No program that the gateway has started was told this, neither by argument nor by environment.
 pub fn no_process_knows(home: &Path, gateway: u32, secret: &str) {
-    for (pid, line) in process::of_home(home, gateway) {
+    let own = process::command_line(gateway);
+    for (pid, _) in process::of_home(home, gateway) {
+        let since = Instant::now();
+        // A child that has not come to its program yet is a copy of the gateway, with all that the gateway was told.
+        let is_on_its_way = |line: String| line == own || (line.is_empty() && process::runs(pid));
+        while is_on_its_way(process::command_line(pid)) && since.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let line = process::command_line(pid);
         let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let is_told = String::from_utf8_lossy(&environ).contains(secret) || line.contains(secret);
         assert!(!is_told, "process {pid} was told the token: {line}");
@@ -68,4 +77,45 @@ pub async fn nothing_in_docker_is_left_of(gateway: u32) {
     let networks = docker.list_networks(Some(networks)).await.expect("networks");
     let names: Vec<_> = networks.into_iter().filter_map(|network| network.name).collect();
     assert!(names.is_empty(), "networks outlived the gateway: {names:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    const SECRET: &str = "told-to-the-gateway-alone";
+
+    /// Two processes that look the same, as a gateway and its child do until the child has its program: then one of them
+    /// forgets, or does not.
+    fn pair(home: &Path, becomes: &str) -> [Child; 2] {
+        [(); 2].map(|()| {
+            // Without a process of its own, which would be told as well.
+            let script = format!("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; {becomes}");
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]).env("HOME", home).env("TOKEN", SECRET);
+            command.spawn().expect("sh starts")
+        })
+    }
+
+    fn is_known(home: &str, becomes: &str) -> bool {
+        let home = Path::new(home);
+        let mut pair = pair(home, becomes);
+        while process::of_home(home, 0).len() < pair.len() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let looked = std::panic::catch_unwind(|| no_process_knows(home, pair[0].id(), SECRET));
+        for child in &mut pair {
+            child.kill().expect("is there");
+            child.wait().expect("ends");
+        }
+        looked.is_err()
+    }
+
+    #[test]
+    fn a_child_that_has_not_come_to_its_program_yet_was_told_nothing() {
+        assert!(!is_known("/nowhere/forgets", "unset TOKEN; exec sleep 60"));
+        assert!(is_known("/nowhere/keeps", "exec sleep 60"));
+    }
 }
