@@ -1,35 +1,68 @@
-//! A container with the trivial server, attached to by one client without any gateway: what a call to it takes at least.
+//! The trivial server in a container or as a process, attached to by one client without any gateway: what a call to it takes at
+//! least.
 
+use std::path::Path;
 use std::pin::Pin;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
-use bollard::container::LogOutput;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptions, RemoveContainerOptionsBuilder,
     StartContainerOptions,
 };
-use futures_util::StreamExt as _;
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use wasmgate_tests::docker;
 
 use super::Anyhow;
 use super::load::Round;
+use super::process::{LOAD, pinned};
 
-type Output = Pin<Box<dyn futures_util::Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
+type Output = Pin<Box<dyn Stream<Item = Anyhow<Vec<u8>>>>>;
 
-/// A container that runs.
+/// A server that runs.
 pub(crate) struct Attached {
-    docker: Docker,
-    id: String,
+    server: Server,
     pipes: Mutex<(Pin<Box<dyn AsyncWrite + Send>>, Output)>,
 }
 
+enum Server {
+    Container {
+        docker: Docker,
+        id: String,
+    },
+    /// Killed when this is dropped.
+    Process {
+        _child: Child,
+    },
+}
+
 impl Attached {
-    /// Starts one.
-    pub(crate) async fn start(image: &str) -> Anyhow<Self> {
+    /// Starts a process beside the load.
+    pub(crate) fn process(program: &Path) -> Anyhow<Self> {
+        let mut command = Command::from(pinned(LOAD, program));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let (input, output) = child.stdin.take().zip(child.stdout.take()).ok_or("no pipes")?;
+        let output = stream::unfold(output, |mut output| async move {
+            let mut part = Vec::with_capacity(4 << 10);
+            match output.read_buf(&mut part).await {
+                Ok(0) => None,
+                Ok(_) => Some((Ok(part), output)),
+                Err(error) => Some((Err(error.into()), output)),
+            }
+        });
+        Ok(Self {
+            server: Server::Process { _child: child },
+            pipes: Mutex::new((Box::pin(input), Box::pin(output))),
+        })
+    }
+
+    /// Starts a container.
+    pub(crate) async fn container(image: &str) -> Anyhow<Self> {
         let docker = docker::there().await?;
         let body = ContainerCreateBody {
             image: Some(image.into()),
@@ -44,7 +77,9 @@ impl Attached {
         let how = AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stream(true).build();
         let pipes = docker.attach_container(&id, Some(how)).await?;
         docker.start_container(&id, None::<StartContainerOptions>).await?;
-        Ok(Self { docker, id, pipes: Mutex::new((pipes.input, pipes.output)) })
+        let output = pipes.output.map(|part| Ok(part?.into_bytes().to_vec()));
+        let pipes = Mutex::new((pipes.input, Box::pin(output) as Output));
+        Ok(Self { server: Server::Container { docker, id }, pipes })
     }
 
     /// One call after the other for so long.
@@ -62,8 +97,7 @@ impl Attached {
             input.flush().await?;
             let mut line = Vec::new();
             while line.last() != Some(&b'\n') {
-                let part = output.next().await.ok_or("the container ended")??;
-                line.extend_from_slice(&part.into_bytes());
+                line.extend(output.next().await.ok_or("the server ended")??);
             }
             latencies.push(sent.elapsed());
             if memchr::memmem::find(&line, text.as_bytes()).is_none() {
@@ -75,9 +109,11 @@ impl Attached {
     }
 
     /// Ends it.
-    pub(crate) async fn stop(self) -> Anyhow<()> {
-        let force = RemoveContainerOptionsBuilder::default().force(true).build();
-        self.docker.remove_container(&self.id, Some(force)).await?;
+    pub(crate) async fn stop(&self) -> Anyhow<()> {
+        if let Server::Container { docker, id } = &self.server {
+            let force = RemoveContainerOptionsBuilder::default().force(true).build();
+            docker.remove_container(id, Some(force)).await?;
+        }
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{Anyhow, load};
 
 /// Where the load and the servers run, and where what is measured.
-const LOAD: &str = "0";
+pub(crate) const LOAD: &str = "0";
 const MEASURED: &str = "1";
 
 /// A child that is killed when this is dropped.
@@ -232,7 +232,8 @@ pub(crate) fn remark(line: &str) {
     let _closed = writeln!(err, "{line}");
 }
 
-fn pinned(cpu: &str, program: &Path) -> Command {
+/// A program that keeps to these CPUs.
+pub(crate) fn pinned(cpu: &str, program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", cpu]).arg(program);
     command

@@ -1,8 +1,10 @@
 //! How a cell comes about: every way to a server in turn, round by round, and medians of the rounds.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::Anyhow;
+use super::attached::Attached;
 use super::load::{Clients, Round, Traffic};
 use super::process::{Running, cpu_seconds, remark};
 use super::quiet::{Look, is_disturbed};
@@ -55,19 +57,28 @@ pub(crate) struct Route {
     pub(crate) pid: Option<u32>,
     /// Whether the server is none of our processes, so that nobody can say whose CPU something else takes.
     pub(crate) is_elsewhere: bool,
+    /// The server's pipes, where it has no port: one client's, who makes calls of 200 bytes.
+    pub(crate) attached: Option<Rc<Attached>>,
 }
 
 impl Route {
     /// To the server itself.
     pub(crate) fn direct(server: &Running, traffic: &Traffic) -> Self {
         let traffic = Traffic { port: server.port, ..traffic.clone() };
-        Self { name: "direct".into(), traffic, pid: None, is_elsewhere: false }
+        Self { name: "direct".into(), traffic, pid: None, is_elsewhere: false, attached: None }
+    }
+
+    /// To the server itself, by its pipes.
+    pub(crate) fn attached(server: &Rc<Attached>, traffic: &Traffic) -> Self {
+        let traffic = traffic.clone();
+        let attached = Some(Rc::clone(server));
+        Self { name: "direct".into(), traffic, pid: None, is_elsewhere: false, attached }
     }
 
     /// Through something.
     pub(crate) fn through(name: &str, between: &Running, traffic: &Traffic) -> Self {
         let traffic = Traffic { port: between.port, ..traffic.clone() };
-        Self { name: name.into(), traffic, pid: Some(between.pid()), is_elsewhere: false }
+        Self { name: name.into(), traffic, pid: Some(between.pid()), is_elsewhere: false, attached: None }
     }
 }
 
@@ -119,14 +130,36 @@ impl Bench {
     }
 
     async fn once(&self, route: &Route, connections: usize) -> Anyhow<Sample> {
-        Clients::connect(&route.traffic, connections).await?.go(self.plan.warm).await?;
-        let clients = Clients::connect(&route.traffic, connections).await?;
+        Ready::make(route, connections).await?.go(self.plan.warm).await?;
+        let clients = Ready::make(route, connections).await?;
         let cpu = |route: &Route| route.pid.map(cpu_seconds).transpose();
         let (look, before) = (Look::now()?, cpu(route)?);
         let round = clients.go(self.plan.measured).await?;
         let used = cpu(route)?.zip(before).map(|(after, before)| after - before);
         let elsewhere = if route.is_elsewhere { 0.0 } else { look.elsewhere()? };
         Ok(Sample { round, cpu: used, elsewhere })
+    }
+}
+
+/// Clients that may begin.
+enum Ready<'a> {
+    Connected(Clients),
+    Attached(&'a Attached),
+}
+
+impl<'a> Ready<'a> {
+    async fn make(route: &'a Route, connections: usize) -> Anyhow<Self> {
+        Ok(match &route.attached {
+            Some(server) => Self::Attached(server),
+            None => Self::Connected(Clients::connect(&route.traffic, connections).await?),
+        })
+    }
+
+    async fn go(self, time: Duration) -> Anyhow<Round> {
+        match self {
+            Self::Connected(clients) => clients.go(time).await,
+            Self::Attached(server) => server.calls(time).await,
+        }
     }
 }
 

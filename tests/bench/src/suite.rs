@@ -5,15 +5,17 @@
 //! was going on is measured again.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use serde_json::json;
 use wasmgate_tests::{build, docker};
 
+use super::attached::Attached;
 use super::load::{Doing, Era, Traffic, in_turn};
 use super::process::{Running, Setup, process, remote, remote_of, stay_beside_the_load};
 use super::report::{Cell, Report};
-use super::rounds::{Bench, Plan, Route, Sample, cell};
-use super::{Anyhow, attached, machine, scale};
+use super::rounds::{Bench, Plan, Route};
+use super::{Anyhow, machine, scale};
 
 /// What is built for it.
 pub(crate) struct Built {
@@ -177,11 +179,11 @@ impl Bench {
             }
         }
         let lean = Setup::lean(process(&self.built.echo, &[])).start().await?;
-        let routes = [Route::through("lean", &lean, &calls)];
-        for connections in [1, 16] {
-            self.point("backend", format!("stdio, {connections}"), &routes, connections).await?;
-        }
-        Ok(())
+        let direct = Rc::new(Attached::process(&self.built.echo)?);
+        // One client has the pipes: there is nothing to compare 16 with.
+        let routes = [Route::attached(&direct, &calls), Route::through("lean", &lean, &calls)];
+        self.point("backend", "stdio, 1".into(), &routes, 1).await?;
+        self.point("backend", "stdio, 16".into(), &routes[1..], 16).await
     }
 
     /// A container: the server attached to by its one client, and through the gateway.
@@ -197,18 +199,13 @@ impl Bench {
         };
         let entry = json!({"type": "server", "image": image, "pull": "never", "protocol": "legacy"});
         let lean = Setup::lean(entry).start().await?;
-        let routes = [Route { is_elsewhere: true, ..Route::through("lean", &lean, &calls(200)) }];
-        let direct = attached::Attached::start(image).await?;
-        let mut samples = Vec::new();
-        for _ in 0..self.plan.rounds {
-            let round = direct.calls(self.plan.measured).await?;
-            samples.push(Sample { round, cpu: None, elsewhere: 0.0 });
-        }
+        let calls = calls(200);
+        let direct = Rc::new(Attached::container(image).await?);
+        let routes = [Route::attached(&direct, &calls), Route::through("lean", &lean, &calls)]
+            .map(|route| Route { is_elsewhere: true, ..route });
+        self.point("container", "1".into(), &routes, 1).await?;
+        self.point("container", "16".into(), &routes[1..], 16).await?;
         direct.stop().await?;
-        self.report.cell(cell("container", "1", "direct", &samples, None));
-        for connections in [1, 16] {
-            self.point("container", connections.to_string(), &routes, connections).await?;
-        }
         let p50 = |report: &Report, route: &str| {
             report.find("container", "1", route).map_or(f64::NAN, |cell| cell.latency[0])
         };
